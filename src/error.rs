@@ -1,0 +1,67 @@
+//! The library's one error: each variant names the thing that is wrong.
+
+use std::path::PathBuf;
+
+/// What can go wrong, each variant naming the thing and what to do about it where that is known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be opened, read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what its name or its beginning says, or is damaged.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// One tensor of a checkpoint is missing, doubled, misshapen or contradicts another.
+    #[error("tensor \"{name}\": {reason}")]
+    Tensor {
+        /// The tensor's name as it stands in the file.
+        name: String,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// The checkpoint holds a network that this program does not run.
+    #[error("not a MobileOne: {0}")]
+    Model(String),
+    /// The model cannot be had from the hub.
+    #[error("{0}")]
+    Hub(String),
+    /// An input does not fit the session that it was given to.
+    #[error("input: {0}")]
+    Input(String),
+    /// An option has a value that is not known or not possible here.
+    #[error("{0}")]
+    Option(String),
+    /// No device answers the description.
+    #[error("device \"{wanted}\": {reason}")]
+    Device {
+        /// The device asked for.
+        wanted: String,
+        /// Why it is not to be had, and what there is.
+        reason: String,
+    },
+    /// The device failed, or gave an answer that cannot be one.
+    #[error("device failure on {device}: {reason}")]
+    DeviceFailure {
+        /// The device.
+        device: String,
+        /// What happened.
+        reason: String,
+    },
+    /// All frames are in flight: take a ticket's answer first.
+    #[error("all frames are in flight: wait for a ticket before submitting another")]
+    Busy,
+}
+
+/// `std::result::Result` with this library's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

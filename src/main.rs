@@ -1,0 +1,2 @@
+//! The `mobileone` command.
+fn main() {}
