@@ -1,1 +1,8 @@
 //! One test binary: a module per room of the library and per kernel.
+
+#[cfg(feature = "gpu")]
+mod gpu;
+#[cfg(feature = "gpu")]
+mod kernels;
+#[cfg(feature = "gpu")]
+mod shaders;
