@@ -3,10 +3,14 @@
 //! A checkpoint becomes a graph; a graph becomes a plan; a plan runs in a session.
 
 pub mod checkpoint;
+#[cfg(feature = "cpu")]
+pub mod cpu;
 mod error;
 pub mod graph;
 pub mod models;
 pub mod preprocess;
+pub mod reference;
+pub mod reparam;
 pub mod session;
 pub mod tensor;
 pub mod verify;
