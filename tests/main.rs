@@ -6,3 +6,5 @@ mod gpu;
 mod kernels;
 #[cfg(feature = "gpu")]
 mod shaders;
+mod models;
+mod reference;
