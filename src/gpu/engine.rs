@@ -5,11 +5,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{Gpu, frame::Frame};
+use super::{Gpu, frame::Frame, front::Front};
 use crate::{
     error::Result,
     graph::Graph,
-    plan::{Buffer, DST, Dispatch, Plan},
+    plan::{Binding, Buffer, DST, Plan},
+    preprocess::Preprocess,
     session::{Options, Outputs},
     tensor::Shape,
     weights::Weights,
@@ -25,6 +26,8 @@ pub struct Engine {
     pub(super) outputs: Outputs,
     pub(super) batch: usize,
     pub(super) slots: Vec<wgpu::Buffer>,
+    pub(super) preprocess: Preprocess,
+    pub(super) front: Mutex<Front>,
     pub(super) frames: Mutex<Vec<Frame>>,
     steps: Vec<Step>,
     pipelines: usize,
@@ -37,8 +40,8 @@ struct Step {
 }
 
 impl Engine {
-    /// Makes everything that running `plan` needs, for at most `batch` pictures a submit (fewer where the
-    /// plan says so) and `frames` submits in flight.
+    /// Makes everything that running `plan` needs, for at most the options' batch of pictures a submit (fewer
+    /// where the plan says so).
     ///
     /// # Errors
     /// [`Error::DeviceFailure`](crate::Error::DeviceFailure) when the device refuses a buffer or a shader.
@@ -46,11 +49,9 @@ impl Engine {
         gpu: Arc<Gpu>,
         plan: Plan,
         weights: &Weights,
-        outputs: Outputs,
-        batch: usize,
-        frames: usize,
+        options: &Options,
     ) -> Result<Engine> {
-        let batch = batch.clamp(1, plan.max_batch);
+        let batch = options.batch.clamp(1, plan.max_batch);
         let device = &gpu.device;
         let slots = gpu.scoped("activation buffers", || {
             let slot = |(at, &bytes): (usize, &usize)| {
@@ -87,7 +88,7 @@ impl Engine {
     ) -> Result<Engine> {
         let plan =
             Plan::new(graph, weights, input, options.dtype, options.outputs, gpu.limits, options.tiles)?;
-        Engine::new(gpu, plan, weights, options.outputs, options.batch, options.frames)
+        Engine::new(gpu, plan, weights, options)
     }
 
     /// The plan.
@@ -105,11 +106,10 @@ impl Engine {
         self.pipelines
     }
 
-    /// Records every dispatch of the plan, for a batch, in one pass.
-    pub(super) fn record(&self, encoder: &mut wgpu::CommandEncoder, batch: usize) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    /// Records every dispatch of the plan, for a batch.
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass, batch: usize) {
         for at in 0..self.steps.len() {
-            self.record_one(&mut pass, at, batch);
+            self.record_one(pass, at, batch);
         }
     }
 
@@ -182,13 +182,18 @@ fn build(
         let pipeline = match pipelines.get(&text) {
             Some(pipeline) => pipeline.clone(),
             None => {
-                let made = gpu.scoped(&dispatch.label, || pipeline(gpu, dispatch, &text))?;
+                let kind = |binding: &Binding| {
+                    let read_only = binding.index != DST;
+                    (binding.index, wgpu::BufferBindingType::Storage { read_only })
+                };
+                let kinds: Vec<_> = dispatch.bindings.iter().map(kind).collect();
+                let made = gpu.scoped(&dispatch.label, || compile(gpu, &dispatch.label, &text, &kinds))?;
                 pipelines.insert(text, made.clone());
                 made
             }
         };
         let bindings = gpu.scoped(&dispatch.label, || {
-            let entry = |binding: &crate::plan::Binding| wgpu::BindGroupEntry {
+            let entry = |binding: &Binding| wgpu::BindGroupEntry {
                 binding: binding.index,
                 resource: match binding.buffer {
                     Buffer::Slot(slot) => slots[slot].as_entire_binding(),
@@ -212,26 +217,27 @@ fn build(
     Ok((steps, pipelines.len()))
 }
 
-/// Compiles the text of one dispatch.
-fn pipeline(gpu: &Gpu, dispatch: &Dispatch, text: &str) -> wgpu::ComputePipeline {
-    let label = Some(dispatch.label.as_str());
+/// Compiles a text whose bindings are of these kinds, by number.
+pub(super) fn compile(
+    gpu: &Gpu,
+    label: &str,
+    text: &str,
+    bindings: &[(u32, wgpu::BufferBindingType)],
+) -> wgpu::ComputePipeline {
+    let label = Some(label);
     let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label,
         source: wgpu::ShaderSource::Wgsl(text.into()),
     });
-    let entry = |binding: &crate::plan::Binding| wgpu::BindGroupLayoutEntry {
-        binding: binding.index,
+    let entry = |&(binding, ty): &(u32, wgpu::BufferBindingType)| wgpu::BindGroupLayoutEntry {
+        binding,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty: wgpu::BufferBindingType::Storage { read_only: binding.index != DST },
-            has_dynamic_offset: false,
-            min_binding_size: None,
-        },
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
         count: None,
     };
     let layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label,
-        entries: &dispatch.bindings.iter().map(entry).collect::<Vec<_>>(),
+        entries: &bindings.iter().map(entry).collect::<Vec<_>>(),
     });
     let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label,

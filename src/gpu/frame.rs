@@ -10,10 +10,11 @@ use std::{
 
 use half::f16;
 
-use super::{Engine, Gpu};
+use super::{Engine, Gpu, front::Front};
 use crate::{
     error::{Error, Result},
     plan::Place,
+    preprocess::{Passes, Pixels},
     session::{Answer, Top},
     tensor::{DType, Tensor},
 };
@@ -83,6 +84,22 @@ impl Frame {
         })
     }
 
+    /// Makes the upload buffer large enough for what is staged.
+    fn reserve(&mut self, engine: &Engine) -> Result<()> {
+        let needed = self.staging.len() as u64;
+        if self.upload.size() < needed {
+            self.upload = engine.gpu.scoped("upload", || {
+                engine.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("upload"),
+                    size: needed.next_power_of_two(),
+                    usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+                    mapped_at_creation: true,
+                })
+            })?;
+        }
+        Ok(())
+    }
+
     /// Whether the device has given both buffers back.
     fn is_settled(&self) -> bool {
         self.mapping.lock().expect("no panic while mapping").pending == 0
@@ -93,24 +110,58 @@ impl Engine {
     /// Submits pictures `[n, h, w, c]` and returns at once.
     ///
     /// # Errors
-    /// [`Error::Busy`] when all frames are in flight; [`Error::Input`] for a shape that the engine was not made
-    /// for; [`Error::DeviceFailure`].
+    /// [`Error::Busy`] when all frames are in flight; [`Error::DeviceFailure`].
     pub fn submit(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Ticket> {
         assert!(batch >= 1 && batch <= self.batch, "the caller cuts batches");
-        let mut frame = self.free_frame()?;
         let place = self.plan.places[0];
+        let mut frame = self.free_frame()?;
         frame.staging.clear();
         pad(pictures, place, &mut frame.staging);
-        let bytes = frame.staging.len();
+        let bytes = frame.staging.len() as u64;
+        self.send(frame, batch, |encoder, upload| {
+            encoder.copy_buffer_to_buffer(upload, 0, &self.slots[place.slot], 0, bytes);
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()
+        })
+    }
+
+    /// Submits one picture, prepared on the device, and returns at once. A picture larger than the device's
+    /// largest binding is prepared on the host.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`]; also those of [`Preprocess::run_into`](crate::Preprocess::run_into).
+    pub fn submit_pixels(self: &Arc<Engine>, pixels: &Pixels) -> Result<Ticket> {
+        let view = pixels.view()?;
+        let passes = Passes::new(&self.preprocess, &view)?;
+        let mut front = self.front.lock().expect("no panic while the front is kept");
+        if !front.fits(self, &passes, view.bytes.len())? {
+            drop(front);
+            return self.submit(self.preprocess.run(pixels)?.data(), 1);
+        }
+        let mut frame = self.free_frame()?;
+        frame.staging.clear();
+        Front::stage(&passes, view.bytes, &mut frame.staging);
+        frame.reserve(self)?;
+        self.send(frame, 1, |encoder, upload| front.record(encoder, upload, &passes, view.bytes.len()))
+    }
+
+    /// Writes what is staged, records upload, passes and read-back, and submits them at once. `begin` records
+    /// the copies from the upload buffer and opens the pass.
+    fn send(
+        self: &Arc<Engine>,
+        frame: Frame,
+        batch: usize,
+        begin: impl FnOnce(&mut wgpu::CommandEncoder, &wgpu::Buffer) -> wgpu::ComputePass<'static>,
+    ) -> Result<Ticket> {
         {
-            let mapped = frame.upload.get_mapped_range_mut(..bytes as u64);
+            let mapped = frame.upload.get_mapped_range_mut(..frame.staging.len() as u64);
             let mut mapped = mapped.map_err(|error| self.gpu.failure(format!("upload: {error}")))?;
             mapped.copy_from_slice(&frame.staging);
         }
         frame.upload.unmap();
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(&frame.upload, 0, &self.slots[place.slot], 0, bytes as u64);
-        self.record(&mut encoder, batch);
+        let mut pass = begin(&mut encoder, &frame.upload);
+        self.record(&mut pass, batch);
+        drop(pass);
         self.record_readback(&mut encoder, &frame, batch);
         let submission = self.gpu.queue.submit([encoder.finish()]);
         self.map(&frame);
@@ -174,8 +225,7 @@ impl Engine {
         let words: &[u32] = bytemuck::cast_slice(&mapped);
         let (answer, rest) = words.split_at(parts.answer / 4);
         let (logits, features) = rest.split_at(parts.logits / 4);
-        let input: &[u8] = &frame.staging;
-        self.judge(answer, input, batch)?;
+        self.judge(answer, &frame.staging, batch)?;
         let layout = self.plan.layout;
         let floats = |words: &[u32]| words.iter().map(|&word| f32::from_bits(word)).collect::<Vec<f32>>();
         let vectors = |words: &[u32], id: Option<usize>| {
@@ -211,7 +261,10 @@ impl Engine {
             if broken == 0 && largest > 0.0 {
                 continue;
             }
-            if !is_finite(&input[picture * one..][..one], self.plan.places[0].dtype) {
+            let staged = &input[picture * one..][..one];
+            // Pixels are finite always; they are staged in another form than tensors.
+            let is_tensor = one == self.plan.places[0].bytes();
+            if is_tensor && !is_finite(staged, self.plan.places[0].dtype) {
                 return Err(Error::Input(format!("picture {picture} has values that are not finite")));
             }
             let what = match broken {
@@ -346,12 +399,5 @@ fn is_finite(bytes: &[u8], dtype: DType) -> bool {
     match dtype {
         DType::F32 => bytes.as_chunks().0.iter().all(|&word| f32::from_le_bytes(word).is_finite()),
         DType::F16 => bytes.as_chunks().0.iter().all(|&word| f16::from_le_bytes(word).is_finite()),
-    }
-}
-
-impl Engine {
-    /// Placeholder until the shaders' uniforms are there.
-    pub fn submit_pixels(self: &Arc<Engine>, _pixels: &crate::Pixels) -> Result<Ticket> {
-        Err(Error::Input("pixels".into()))
     }
 }

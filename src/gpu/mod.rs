@@ -3,6 +3,7 @@
 mod adapters;
 mod engine;
 mod frame;
+mod front;
 mod trace;
 
 use std::sync::{Arc, Mutex};

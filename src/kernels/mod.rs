@@ -10,8 +10,10 @@ pub mod affine;
 pub mod answer;
 pub mod depthwise;
 pub mod linear;
+pub mod normalize;
 pub mod pointwise;
 pub mod pool;
+pub mod resize;
 pub mod scale;
 pub mod stem;
 
@@ -42,8 +44,10 @@ pub const SHADERS: &[&Shader] = &[
     &answer::SHADER,
     &depthwise::SHADER,
     &linear::SHADER,
+    &normalize::SHADER,
     &pointwise::SHADER,
     &pool::SHADER,
+    &resize::SHADER,
     &scale::SHADER,
     &stem::SHADER,
 ];
