@@ -1,4 +1,6 @@
 //! One test binary: a module per room of the library and per kernel.
 
+#[cfg(feature = "cpu")]
+mod cpu;
 mod models;
 mod reference;
