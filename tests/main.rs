@@ -6,5 +6,7 @@ mod gpu;
 mod kernels;
 #[cfg(feature = "gpu")]
 mod shaders;
+#[cfg(feature = "cpu")]
+mod cpu;
 mod models;
 mod reference;

@@ -173,7 +173,8 @@ fn operations_by_hand() {
         &[(s(2, 1, 1, 2), &[1., 2., -3., 4.]), (s(2, 1, 1, 2), &[5., 6., 7., 8.])],
         (s(2, 1, 1, 2), &[5., 12., -21., 32.]),
     );
-    let linear = |activation| Op::Linear { src_c: 2, dst_c: 1, weight: "w".into(), bias: "b".into(), activation };
+    let linear =
+        |activation| Op::Linear { src_c: 2, dst_c: 1, weight: "w".into(), bias: "b".into(), activation };
     let arrays = [("w", &[1, 2][..], &[2., -1.][..]), ("b", &[1], &[-3.])];
     let src = (s(2, 1, 1, 2), &[2., 1., 5., 1.][..]);
     check(linear(Activation::None), &arrays, &[src], (s(2, 1, 1, 1), &[0., 6.]));

@@ -76,9 +76,10 @@ pub fn random(recipe: &Recipe, seed: u64) -> Checkpoint {
         }
     }
     // the last ReLU lets nearly all channels pass, so that no two features are alike
-    let last = format!("stages.{}.{}", recipe.widths.len() - 1, 2 * recipe.blocks[recipe.widths.len() - 1] - 1);
+    let last =
+        format!("stages.{}.{}", recipe.widths.len() - 1, 2 * recipe.blocks[recipe.widths.len() - 1] - 1);
     let bias = if form == Form::Fused { "reparam_conv.bias" } else { "conv_kxk.0.bn.bias" };
-    draw.normal(&format!("{last}.{bias}"), &[src_c], 1.5, 0.3);
+    draw.normal(&format!("{last}.{bias}"), &[src_c], 2.0, 0.3);
     if let Some(classes) = recipe.classes {
         draw.normal("head.fc.weight", &[classes, src_c], 0.0, (1.0 / src_c as f32).sqrt());
         draw.normal("head.fc.bias", &[classes], 0.0, 0.2);
