@@ -17,6 +17,10 @@ fn distinct(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i as f64 * 0.618_033_988_749_895 + 0.3).fract() * 2.0 - 1.0) as f32).collect()
 }
 
+fn pool(threads: usize) -> std::sync::Arc<rayon::ThreadPool> {
+    std::sync::Arc::new(rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap())
+}
+
 /// Runs one operation, with `inputs` inputs of `shape`, on 1 and 3 threads and in the reference.
 fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usize])]) {
     let mut weights = Weights::new();
@@ -45,7 +49,7 @@ fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usi
     let mut first: Option<Vec<Tensor>> = None;
     for threads in [1, 3] {
         let size = (shape.h, shape.w);
-        let mut executor = Executor::new(&graph, &weights, size, shape.n, threads).unwrap();
+        let mut executor = Executor::new(&graph, &weights, size, shape.n, pool(threads)).unwrap();
         // whatever a buffer held before must not matter
         executor.run(&vec![f32::NAN; shape.len()], shape.n);
         let found = executor.trace(&input);
@@ -119,7 +123,7 @@ fn agrees_with_pytorch() {
         let golden = data(&format!("{golden}.golden"));
         let x = tensor(&golden, "x");
         let Shape { n, h, w, .. } = x.shape();
-        let mut executor = Executor::new(&graph, &weights, (h, w), 4, 2).unwrap();
+        let mut executor = Executor::new(&graph, &weights, (h, w), 4, pool(2)).unwrap();
         let outputs = executor.trace(&x);
         for (name, id) in named_outputs(&graph) {
             let expected = tensor(&golden, &name);
@@ -147,7 +151,7 @@ fn whole_networks_with_any_threads() {
         let shape = Shape::new(batch, 64, 96, 3);
         let x = Tensor::new(shape, distinct(shape.len())).unwrap();
         let run = |threads| {
-            let mut executor = Executor::new(&graph, &weights, (64, 96), batch, threads).unwrap();
+            let mut executor = Executor::new(&graph, &weights, (64, 96), batch, pool(threads)).unwrap();
             executor.run(x.data(), batch);
             executor.logits().unwrap().to_vec()
         };
@@ -163,7 +167,7 @@ fn whole_networks_with_any_threads() {
 #[test]
 fn refuses_what_does_not_fit() {
     let Model { graph, weights, .. } = model("odd.timm.fused", Form::Fused);
-    let new = |size, batch| Executor::new(&graph, &weights, size, batch, 1);
+    let new = |size, batch| Executor::new(&graph, &weights, size, batch, pool(1));
     for (size, batch) in [
         ((0, 32), 1),
         ((32, 0), 1),
@@ -175,6 +179,6 @@ fn refuses_what_does_not_fit() {
         assert!(matches!(new(size, batch), Err(Error::Input(_))), "{size:?} {batch}");
     }
     assert!(new((32, 32), 1).is_ok());
-    let other = Executor::new(&graph, &Weights::new(), (32, 32), 1, 1);
+    let other = Executor::new(&graph, &Weights::new(), (32, 32), 1, pool(1));
     assert!(matches!(other, Err(Error::Tensor { name, .. }) if name == "stem.reparam_conv.weight"));
 }

@@ -2,8 +2,9 @@
 
 use mobileone::Device;
 
-/// A Vulkan device. Without one the test fails where `REQUIRE_GPU=1`, else it says loudly that it was skipped.
+/// A Vulkan device. Without one a test fails where `REQUIRE_GPU=1`, else it says loudly that it was skipped.
 pub fn device() -> Option<Device> {
+    // Opened anew each time: a device that is never dropped crashes Mesa as the process ends.
     match Device::open("vulkan") {
         Ok(device) => Some(device),
         Err(error) if std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1") => {

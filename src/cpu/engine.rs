@@ -20,6 +20,9 @@ use crate::{
     weights::Weights,
 };
 
+/// The largest batch of one submit: more gains nothing and costs memory.
+const MOST_PICTURES: usize = 64;
+
 /// The processor's threads, shared by the sessions of one device.
 pub struct Threads(Arc<rayon::ThreadPool>);
 
@@ -103,19 +106,15 @@ impl Engine {
     /// # Errors
     /// Those of [`Executor::new`].
     pub fn new(threads: Arc<Threads>, model: &Model, input: Shape, options: &Options) -> Result<Engine> {
-        let executor = Executor::new(
-            &model.graph,
-            &model.weights,
-            (input.h, input.w),
-            options.batch,
-            threads.0.clone(),
-        )?;
+        let batch = options.batch.min(MOST_PICTURES);
+        let size = (input.h, input.w);
+        let executor = Executor::new(&model.graph, &model.weights, size, batch, threads.0.clone())?;
         let work = Work { executor: Some(executor), waiting: VecDeque::new(), in_flight: 0 };
         Ok(Engine {
             threads: threads.0.clone(),
             outputs: options.outputs,
             preprocess: options.preprocess.clone(),
-            batch: options.batch,
+            batch,
             frames: options.frames,
             input,
             lines: describe(&model.graph, input),
@@ -205,7 +204,8 @@ impl Engine {
                 if input.iter().any(|value| !value.is_finite()) {
                     return Err(Error::Input(format!("picture {picture} has values that are not finite")));
                 }
-                let what = if broken { "values of the answer are not finite" } else { "all features are zero" };
+                let what =
+                    if broken { "values of the answer are not finite" } else { "all features are zero" };
                 let reason = format!("picture {picture}: {what}, though its input is sound");
                 return Err(Error::DeviceFailure { device: "CPU".into(), reason });
             }

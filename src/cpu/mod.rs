@@ -3,10 +3,13 @@
 
 mod depthwise;
 mod elementwise;
+mod engine;
 mod matmul;
 mod step;
 
-use std::mem;
+use std::{mem, sync::Arc};
+
+pub use engine::{Engine, Threads, Ticket, trace};
 
 use crate::{
     Error, Result,
@@ -23,7 +26,7 @@ const MAX_PIXELS: usize = 1 << 26;
 
 /// A graph ready to run on the processor, for one input size and batches up to a largest.
 pub struct Executor {
-    pool: rayon::ThreadPool,
+    pool: Arc<rayon::ThreadPool>,
     /// The step of node i + 1.
     steps: Vec<Step>,
     /// Activations, shared by nodes whose lifetimes do not overlap.
@@ -46,18 +49,17 @@ struct Step {
 
 impl Executor {
     /// Packs `weights` and lays out the buffers of `graph` for inputs of `size` (height, width) and batches
-    /// of at most `max_batch`. `threads` of 0 means one per core.
+    /// of at most `max_batch`, to run on the threads of `pool`.
     ///
     /// # Errors
     /// [`Error::Input`] for an empty input or batch and for one that would take more than 4 GiB;
-    /// [`Error::Tensor`] when `weights` are not those of `graph`; [`Error::Device`] when no threads can
-    /// be had.
+    /// [`Error::Tensor`] when `weights` are not those of `graph`.
     pub fn new(
         graph: &Graph,
         weights: &Weights,
         size: (usize, usize),
         max_batch: usize,
-        threads: usize,
+        pool: Arc<rayon::ThreadPool>,
     ) -> Result<Executor> {
         let (h, w) = size;
         if h == 0 || w == 0 || max_batch == 0 || h.checked_mul(w).is_none_or(|pixels| pixels > MAX_PIXELS) {
@@ -78,8 +80,6 @@ impl Executor {
             let kernel = Kernel::new(&node.op, weights, shapes[node.inputs[0]])?;
             steps.push(Step { kernel, inputs: node.inputs.clone(), slot: slots[id] });
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.map_err(|error| Error::Device { wanted: "cpu".into(), reason: error.to_string() })?;
         let slots = sizes.into_iter().map(|size| vec![0.0; size * max_batch]).collect();
         let (features, logits) = (graph.features, graph.logits);
         Ok(Executor { pool, steps, slots, shapes, features, logits, max_batch, batch: 0 })

@@ -45,12 +45,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::DeviceFailure`](crate::Error::DeviceFailure) when the device refuses a buffer or a shader.
-    pub fn new(
-        gpu: Arc<Gpu>,
-        plan: Plan,
-        weights: &Weights,
-        options: &Options,
-    ) -> Result<Engine> {
+    pub fn new(gpu: Arc<Gpu>, plan: Plan, weights: &Weights, options: &Options) -> Result<Engine> {
         let batch = options.batch.clamp(1, plan.max_batch);
         let device = &gpu.device;
         let slots = gpu.scoped("activation buffers", || {
@@ -68,9 +63,21 @@ impl Engine {
         })?;
         let (params, offsets) = upload(&gpu, &plan, weights)?;
         let (steps, pipelines) = build(&gpu, &plan, &slots, &params, &offsets)?;
-        let mut engine =
-            Engine { gpu, plan, outputs, batch, slots, frames: Mutex::default(), steps, pipelines };
-        let frames = (0..frames.max(1)).map(|_| Frame::new(&engine)).collect::<Result<Vec<_>>>()?;
+        let input = plan.places[0];
+        let front = Front::new(&gpu, slots[input.slot].clone(), input.dtype)?;
+        let mut engine = Engine {
+            gpu,
+            plan,
+            outputs: options.outputs,
+            preprocess: options.preprocess.clone(),
+            batch,
+            slots,
+            front: Mutex::new(front),
+            frames: Mutex::default(),
+            steps,
+            pipelines: pipelines + Front::PIPELINES,
+        };
+        let frames = (0..options.frames).map(|_| Frame::new(&engine)).collect::<Result<Vec<_>>>()?;
         engine.frames = Mutex::new(frames);
         Ok(engine)
     }

@@ -35,6 +35,7 @@ pub struct Frame {
 struct Mapping {
     pending: u32,
     failed: bool,
+    readable: bool,
 }
 
 /// Where things stand in a read-back buffer: the answers, then the logits, then the features.
@@ -178,8 +179,10 @@ impl Engine {
         let at = frames.iter().position(Frame::is_settled).ok_or(Error::Busy)?;
         let frame = frames.swap_remove(at);
         drop(frames);
-        // A ticket that was dropped leaves its answer mapped; unmapping an unmapped buffer does nothing.
-        frame.readback.unmap();
+        let readable = std::mem::take(&mut frame.mapping.lock().expect("no panic while mapping").readable);
+        if readable {
+            frame.readback.unmap();
+        }
         Ok(frame)
     }
 
@@ -201,7 +204,7 @@ impl Engine {
 
     /// Asks for both buffers back.
     fn map(&self, frame: &Frame) {
-        *frame.mapping.lock().expect("no panic while mapping") = Mapping { pending: 2, failed: false };
+        *frame.mapping.lock().expect("no panic while mapping") = Mapping { pending: 2, ..Mapping::default() };
         for (buffer, mode) in [(&frame.upload, wgpu::MapMode::Write), (&frame.readback, wgpu::MapMode::Read)]
         {
             let mapping = frame.mapping.clone();
@@ -209,6 +212,7 @@ impl Engine {
                 let mut mapping = mapping.lock().expect("no panic while mapping");
                 mapping.pending -= 1;
                 mapping.failed |= result.is_err();
+                mapping.readable |= result.is_ok() && mode == wgpu::MapMode::Read;
             });
         }
     }
