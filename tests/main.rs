@@ -4,3 +4,4 @@
 mod cpu;
 mod models;
 mod reference;
+mod reparam;
