@@ -142,7 +142,7 @@ pub struct Graph {
 /// What one node costs for one picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Multiply-adds.
+    /// Multiply-adds; a multiplication or an addition alone does not count.
     pub macs: u64,
     /// Scalars of weights and biases.
     pub params: u64,
@@ -210,7 +210,7 @@ impl Graph {
             let dst = shapes[id].len() as u64;
             let src: u64 = node.inputs.iter().map(|&i| shapes[i].len() as u64).sum();
             let (macs, params) = match &node.op {
-                Op::Input { .. } | Op::Pool | Op::Add { .. } => (0, 0),
+                Op::Input { .. } | Op::Pool | Op::Add { .. } | Op::Scale { .. } => (0, 0),
                 Op::Conv { conv, bias, .. } => {
                     let taps = (conv.src_c / conv.groups * conv.kernel * conv.kernel) as u64;
                     let bias = bias.as_ref().map_or(0, |_| conv.dst_c as u64);
@@ -218,7 +218,6 @@ impl Graph {
                 }
                 Op::Affine { .. } => (dst, 2 * shapes[id].c as u64),
                 Op::Linear { src_c, dst_c, .. } => ((src_c * dst_c) as u64, (src_c * dst_c + dst_c) as u64),
-                Op::Scale { .. } => (dst, 0),
             };
             Cost { macs, params, activations: if id == 0 { 0 } else { src + dst } }
         };

@@ -11,3 +11,4 @@ mod reference;
 mod session;
 #[cfg(feature = "gpu")]
 mod shaders;
+mod reparam;

@@ -22,7 +22,7 @@ pub struct Variant {
     pub stem: usize,
     /// Channels of each stage.
     pub widths: [usize; 4],
-    /// Convolution branches of each position in train form.
+    /// Convolution branches of each position in train form; the stem has one.
     pub branches: usize,
     /// Blocks with squeeze-excite at the end of each stage.
     pub squeezed: [usize; 4],

@@ -84,7 +84,7 @@ impl Model {
     /// # Errors
     /// Those of [`Checkpoint::open`] and of [`Model::new`].
     pub fn load(path: impl AsRef<Path>) -> Result<Model> {
-        Model::new(Checkpoint::open(path.as_ref())?, Form::Fused)
+        Model::new(Checkpoint::open(path)?, Form::Fused)
     }
 
     /// The network in the bytes of a checkpoint file, fused.
@@ -105,6 +105,7 @@ impl Model {
             variant: self.architecture.variant().map(|variant| variant.id.into()),
             strides: Some(self.architecture.strides.clone()),
             labels: self.labels.clone(),
+            preprocess_source: Some("metadata"),
             ..self.metadata.clone()
         };
         let Preprocess { size, crop_pct, crop_mode, interpolation, mean, std } = self.preprocess.clone();
@@ -129,9 +130,10 @@ fn resolve(metadata: &Metadata, architecture: &Architecture) -> (Preprocess, Str
     };
     let defaults = match variant {
         Some(variant) => format!("defaults of {}", variant.name),
-        None => format!("a guess: {} pixels, crop {}, ImageNet's mean and std", 224, default.crop_pct),
+        None => "a guess: 224 pixels, crop 0.9, ImageNet's mean and std".into(),
     };
     let given = &metadata.preprocess;
+    let given_by = metadata.preprocess_source.unwrap_or("metadata");
     let known = [
         given.size.is_some(),
         given.crop_pct.is_some(),
@@ -142,8 +144,8 @@ fn resolve(metadata: &Metadata, architecture: &Architecture) -> (Preprocess, Str
     ];
     let source = match known.iter().filter(|&&known| known).count() {
         0 => defaults,
-        count if count == known.len() => "metadata".into(),
-        _ => format!("metadata, else {defaults}"),
+        count if count == known.len() => given_by.into(),
+        _ => format!("{given_by}, else {defaults}"),
     };
     let preprocess = Preprocess {
         size: given.size.unwrap_or(default.size),

@@ -104,7 +104,7 @@ impl<'a> Builder<'a> {
             let name = format!("{name}.reparam_conv.weight");
             let reason =
                 "is fused already, its branches are gone: the train form needs a checkpoint in train form";
-            return Err(Error::Tensor { name, reason: reason.into() });
+            return Err(Error::Tensor { name: self.from.name_in_file(&name).into(), reason: reason.into() });
         };
         let point = Conv { kernel: 1, padding: 0, ..conv.clone() };
         let convs = (0..convs).map(|index| (format!("conv_kxk.{index}"), conv));

@@ -228,7 +228,7 @@ impl<'a> Tensors<'a> {
 
     /// An identity branch, which only a position that changes neither channels nor size can have.
     fn identity(&mut self, prefix: &str, conv: &Conv) -> Result<()> {
-        let refuse = |reason: String| Err(Error::Tensor { name: format!("{prefix}weight"), reason });
+        let refuse = |reason| Err(self.fault(&format!("{prefix}weight"), reason));
         if conv.src_c != conv.dst_c {
             let (src_c, dst_c) = (conv.src_c, conv.dst_c);
             return refuse(format!("an identity branch where {src_c} channels become {dst_c}"));
@@ -248,7 +248,7 @@ impl<'a> Tensors<'a> {
                 && let Some(at) = array.data.iter().position(|&variance| variance as f64 <= -EPSILON)
             {
                 let reason = format!("a variance is not negative, found {} at {at}", array.data[at]);
-                return Err(Error::Tensor { name, reason });
+                return Err(self.fault(&name, reason));
             }
         }
         Ok(())
@@ -282,7 +282,7 @@ impl<'a> Tensors<'a> {
     /// The array `name`, of this shape and finite.
     fn array(&mut self, name: &str, shape: &[Side]) -> Result<&'a Array> {
         let array = self.weights.get(name)?;
-        let refuse = |reason: String| Err(Error::Tensor { name: name.into(), reason });
+        let refuse = |reason| Err(self.fault(name, reason));
         let fits = |(&side, &found): (&Side, &usize)| match side {
             Side::Is(length) => length == found,
             Side::Any(_) => found > 0,
@@ -308,11 +308,16 @@ impl<'a> Tensors<'a> {
     /// Refuses a checkpoint with tensors that nothing has asked for.
     fn nothing_left(&self) -> Result<()> {
         match self.names.difference(&self.used).next() {
-            Some(&name) => Err(Error::Tensor {
-                name: name.into(),
-                reason: "no place for it in a MobileOne, or its position is complete without it".into(),
-            }),
+            Some(&name) => {
+                let reason = "no place for it in a MobileOne, or its position is complete without it";
+                Err(self.fault(name, reason.into()))
+            }
             None => Ok(()),
         }
+    }
+
+    /// What is wrong with the tensor `name`, under its name in the file.
+    fn fault(&self, name: &str, reason: String) -> Error {
+        Error::Tensor { name: self.weights.name_in_file(name).into(), reason }
     }
 }

@@ -17,7 +17,7 @@ pub struct Recipe {
     pub widths: Vec<usize>,
     /// Blocks of each stage.
     pub blocks: Vec<usize>,
-    /// Convolution branches of each position, where it is in train form.
+    /// Convolution branches of each position but the stem, which has one, in train form.
     pub branches: usize,
     /// Blocks with squeeze-excite at the end of each stage.
     pub squeezed: Vec<usize>,
@@ -57,7 +57,7 @@ pub fn random(recipe: &Recipe, seed: u64) -> Checkpoint {
     let form = recipe.form;
     let unit = |strides: Option<usize>, src_c: usize, dst_c| strides == Some(1) && src_c == dst_c;
     let stem_stride = recipe.strides.as_ref().map(|strides| strides.stem);
-    draw.position("stem", [recipe.stem, 3, 3], form, recipe.branches, unit(stem_stride, 3, recipe.stem));
+    draw.position("stem", [recipe.stem, 3, 3], form, 1, unit(stem_stride, 3, recipe.stem));
 
     let mut src_c = recipe.stem;
     for (stage, (&width, &blocks)) in recipe.widths.iter().zip(&recipe.blocks).enumerate() {
