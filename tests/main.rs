@@ -1,1 +1,3 @@
 //! One test binary: a module per room of the library and per kernel.
+
+mod checkpoint;
