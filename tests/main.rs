@@ -12,3 +12,4 @@ mod session;
 #[cfg(feature = "gpu")]
 mod shaders;
 mod reparam;
+mod checkpoint;

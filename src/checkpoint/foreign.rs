@@ -2,7 +2,8 @@
 
 use crate::weights::Weights;
 
-/// A network, and parts of names that, found in one file, give it away. The first row that fits counts.
+/// A network, and parts of names that, found in one file, give it away, the most telling one first. The first
+/// row that fits counts.
 #[rustfmt::skip]
 const NETWORKS: [(&str, &[&str]); 32] = [
     ("FastViT", &["token_mixer.", "rbr_"]),
@@ -42,10 +43,9 @@ const NETWORKS: [(&str, &[&str]); 32] = [
 /// The network that the file's names betray, and one name that does.
 pub(super) fn by_names<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<(&'static str, &'a str)> {
     NETWORKS.iter().find_map(|(network, parts)| {
-        let mut found = parts.iter().map(|part| names.clone().find(|name| name.contains(part)));
-        let first = found.next()??;
-        let last = found.try_fold(first, |_, name| name)?;
-        Some((*network, last))
+        let found: Option<Vec<&str>> =
+            parts.iter().map(|part| names.clone().find(|name| name.contains(part))).collect();
+        Some((*network, *found?.first()?))
     })
 }
 

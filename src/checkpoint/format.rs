@@ -7,7 +7,6 @@ use crate::error::Result;
 pub(super) enum Format {
     Safetensors,
     /// PyTorch's zip form.
-    #[cfg_attr(not(feature = "pth"), expect(dead_code))]
     Zip,
 }
 

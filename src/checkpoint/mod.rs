@@ -12,6 +12,8 @@
 mod foreign;
 mod format;
 mod json;
+#[cfg(feature = "pth")]
+mod machine;
 mod metadata;
 mod names;
 #[cfg(feature = "pth")]
@@ -156,7 +158,10 @@ fn contents<'a>(source: &Source<'a>) -> Result<(Vec<Raw<'a>>, HashMap<String, St
         #[cfg(feature = "pth")]
         Format::Zip => pth::read(source).map(|tensors| (tensors, HashMap::new())),
         #[cfg(not(feature = "pth"))]
-        Format::Zip => Err(source.fault("is a PyTorch checkpoint, which this build cannot read: build it with feature `pth`, or convert the file to safetensors")),
+        Format::Zip => Err(source.fault(
+            "is a PyTorch checkpoint, which this build does not read: build with feature `pth`, or convert it to \
+             safetensors",
+        )),
     }
 }
 

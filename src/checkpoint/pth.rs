@@ -49,7 +49,7 @@ pub(super) fn read<'a>(source: &Source<'a>) -> Result<Vec<Raw<'a>>> {
     }
     let pickle =
         Pickle::read(description).map_err(|reason| source.fault(format!("damaged pickle, {reason}")))?;
-    let entries = state_dict(&pickle).ok_or_else(|| source.fault(no_state_dict(&pickle)))?;
+    let entries = state_dict(&pickle).map_err(|reason| source.fault(reason))?;
     let mut raw = Vec::new();
     for &(key, value) in entries {
         // other keys cannot be parameters
@@ -69,18 +69,11 @@ pub(super) fn read<'a>(source: &Source<'a>) -> Result<Vec<Raw<'a>>> {
 
 const NOT_TORCH: &str = "is a zip archive without a data.pkl: no PyTorch checkpoint";
 
-fn no_state_dict(pickle: &Pickle) -> String {
-    match pickle.node(pickle.top()) {
-        Node::Made(module, class) => format!(
-            "holds what {module}.{class} makes, which is never called here: load it where it was written and \
-             save model.state_dict()"
-        ),
-        _ => "holds no state dict: save model.state_dict(), or a dict with it under \"state_dict\"".into(),
-    }
-}
-
 /// The entries of the dictionary of tensors, which may lie in wrappers.
-fn state_dict<'p>(pickle: &'p Pickle) -> Option<&'p [(Id, Id)]> {
+///
+/// # Errors
+/// What the pickle holds instead, and what to do.
+fn state_dict<'p>(pickle: &'p Pickle) -> Result<&'p [(Id, Id)], String> {
     let entries = |id: Id| match pickle.node(id) {
         Node::Dict(entries) => Some(entries.as_slice()),
         _ => None,
@@ -90,21 +83,44 @@ fn state_dict<'p>(pickle: &'p Pickle) -> Option<&'p [(Id, Id)]> {
         entries.iter().rfind(|(key, _)| is_wanted(*key)).map(|(_, value)| *value)
     };
     let is_tensor = |&(_, value): &(Id, Id)| matches!(pickle.node(value), Node::Tensor { .. });
-    // a dictionary of the wrapper's name may also be its settings
-    let leads_on = |entries: &&[(Id, Id)]| {
-        entries.iter().any(is_tensor) || WRAPPERS.iter().any(|key| named(entries, key).is_some())
+    let made = |&(key, value): &(Id, Id)| match (pickle.node(key), pickle.node(value)) {
+        (&Node::Text(key), &Node::Made(module, name)) => Some((key, module, name)),
+        _ => None,
     };
-    let mut found = entries(pickle.top())?;
+    // a dictionary under a wrapper's name may also be settings
+    let leads_on = |entries: &&[(Id, Id)]| {
+        entries.iter().any(|entry| is_tensor(entry) || made(entry).is_some())
+            || WRAPPERS.iter().any(|key| named(entries, key).is_some())
+    };
+
+    let top = pickle.top();
+    let mut found = match (entries(top), pickle.node(top)) {
+        (Some(found), _) => found,
+        (None, Node::Made(module, name)) => {
+            return Err(format!("is made by {module}.{name}, {NEVER_CALLED}"));
+        }
+        (None, _) => return Err(NO_STATE_DICT.into()),
+    };
     // no script wraps deeper, and a cycle would never end
     for _ in 0..4 {
-        let inner = WRAPPERS.iter().filter_map(|key| entries(named(found, key)?)).find(leads_on);
-        match inner {
+        match WRAPPERS.iter().filter_map(|key| entries(named(found, key)?)).find(leads_on) {
             Some(inner) => found = inner,
             None => break,
         }
     }
-    found.iter().any(is_tensor).then_some(found)
+    match found.iter().find_map(made) {
+        _ if found.iter().any(is_tensor) => Ok(found),
+        Some((key, module, name)) => {
+            Err(format!("holds no plain tensors: \"{key}\" is made by {module}.{name}, {NEVER_CALLED}"))
+        }
+        None => Err(NO_STATE_DICT.into()),
+    }
 }
+
+const NO_STATE_DICT: &str =
+    "holds no state dict: save model.state_dict(), or a dict with it under \"state_dict\"";
+const NEVER_CALLED: &str =
+    "which is never called here: load it where it was written and save model.state_dict()";
 
 /// The tensor `id`, over its storage in the archive.
 fn tensor<'a>(archive: &mut Archive<'a>, pickle: &Pickle<'a>, id: Id, name: &str) -> Result<Content<'a>> {
@@ -213,7 +229,8 @@ impl<'a> Archive<'a> {
         if self.total > source.bytes.len() {
             return Err(fault("overlaps others"));
         }
-        if crc32fast::hash(bytes) != member.crc32() {
+        // PyTorch writes 0 when it is told to write no checksums
+        if member.crc32() != 0 && crc32fast::hash(bytes) != member.crc32() {
             return Err(fault("does not fit its checksum: the file is damaged, fetch or copy it again"));
         }
         Ok(Some(bytes))
