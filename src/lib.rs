@@ -5,6 +5,9 @@
 pub mod checkpoint;
 mod error;
 pub mod graph;
+#[cfg(feature = "hub")]
+pub mod hub;
+pub mod labels;
 pub mod models;
 pub mod preprocess;
 pub mod session;
