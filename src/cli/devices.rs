@@ -26,35 +26,33 @@ struct Row<'a> {
     auto: bool,
 }
 
+#[derive(Serialize)]
+struct Report<'a> {
+    devices: Vec<Row<'a>>,
+}
+
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let list = Device::list();
     let gpu = |info: &DeviceInfo| !matches!(info.kind, DeviceKind::Software | DeviceKind::Cpu);
     let cpu = |info: &DeviceInfo| info.kind == DeviceKind::Cpu;
     let auto = list.iter().position(gpu).or_else(|| list.iter().position(cpu));
-    let row = |(at, info): (usize, &'_ DeviceInfo)| -> [String; 6] {
-        let mark = if auto == Some(at) { "*" } else { " " };
-        let features = info.features.join(" ");
-        [
-            mark.into(),
-            plain(&info.name),
-            info.backend.into(),
-            info.kind.to_string(),
-            plain(&info.driver),
-            features,
-        ]
-    };
-    if args.json {
-        let row = |(at, info)| {
-            let DeviceInfo { name, backend, kind, driver, features } = info;
-            Row { name, backend, kind: kind.to_string(), driver, features, auto: auto == Some(at) }
-        };
-        let rows: Vec<Row> = list.iter().enumerate().map(row).collect();
-        out::json(&serde_json::json!({ "devices": rows }), true)?;
-    } else {
-        let head = ["", "name", "backend", "kind", "driver", "features"].map(String::from);
-        let rows: Vec<[String; 6]> = std::iter::once(head).chain(list.iter().enumerate().map(row)).collect();
-        out::table(&rows).iter().try_for_each(|line| say(line))?;
-        say("* is what --device auto takes")?;
+    let mut devices = Vec::new();
+    for (at, info) in list.iter().enumerate() {
+        let DeviceInfo { name, backend, kind, driver, features } = info;
+        devices.push(Row { name, backend, kind: kind.to_string(), driver, features, auto: auto == Some(at) });
     }
+    if args.json {
+        out::json(&Report { devices }, true)?;
+        return Ok(Verdict::Good);
+    }
+    let head = ["", "name", "backend", "kind", "driver", "features"].map(String::from);
+    let line = |row: &Row| {
+        let mark = if row.auto { "*" } else { "" };
+        let features = row.features.join(", ");
+        [mark, &plain(row.name), row.backend, &row.kind, &plain(row.driver), &features].map(String::from)
+    };
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(devices.iter().map(line)).collect();
+    out::table(&rows).iter().try_for_each(|line| say(line))?;
+    say("* is what --device auto takes")?;
     Ok(Verdict::Good)
 }

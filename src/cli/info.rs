@@ -67,6 +67,11 @@ struct Report {
     layers: Option<Vec<String>>,
 }
 
+#[derive(Serialize)]
+struct Variants {
+    variants: Vec<Report>,
+}
+
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let Some(spec) = &args.model else { return variants(args.json) };
     let checkpoint = open(spec)?;
@@ -172,13 +177,7 @@ fn variants(json: bool) -> Result<Verdict, Stop> {
         reports.push(report(&Model::new(checkpoint, Form::Fused)?, in_file)?);
     }
     if json {
-        let row = |report: &Report| {
-            let Report { model, stem, widths, blocks, squeezed, parameters, macs, .. } = report;
-            serde_json::json!({ "model": model, "stem": stem, "widths": widths, "blocks": blocks,
-                "squeezed": squeezed, "parameters": parameters, "macs": macs })
-        };
-        let rows: Vec<serde_json::Value> = reports.iter().map(row).collect();
-        out::json(&serde_json::json!({ "variants": rows }), true)?;
+        out::json(&Variants { variants: reports }, true)?;
         return Ok(Verdict::Good);
     }
     let head = ["short", "model", "stem", "stages", "parameters", "million MACs"].map(String::from);
