@@ -81,12 +81,14 @@ pub enum Op {
         /// Applied last.
         activation: Activation,
     },
-    /// `y = x * scale + shift` per channel: batch normalization as it runs; both `[c]`.
+    /// `y = act(x * scale + shift)` per channel: batch normalization as it runs; both `[c]`.
     Affine {
         /// The factor's name.
         scale: String,
         /// The summand's name.
         shift: String,
+        /// Applied last; a position with one branch has its ReLU here.
+        activation: Activation,
     },
     /// `y = act(a + b)`, the two inputs of one shape.
     Add {
@@ -170,6 +172,18 @@ impl Graph {
             Op::Linear { dst_c, .. } => dst_c,
             ref op => unreachable!("logits come from {op:?}"),
         })
+    }
+
+    /// The last node that reads each node; features and logits are kept to the end, `usize::MAX`.
+    pub fn last_uses(&self) -> Vec<NodeId> {
+        let mut last: Vec<NodeId> = (0..self.nodes.len()).collect();
+        for (id, node) in self.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|&input| last[input] = id);
+        }
+        for output in [Some(self.features), self.logits].into_iter().flatten() {
+            last[output] = usize::MAX;
+        }
+        last
     }
 
     /// The shape that each node writes for an input of `input`.

@@ -1,4 +1,26 @@
 //! From a picture to the network's input: resize, crop, normalize (the host twin of the shaders).
+//!
+//! The numbers are those of timm's evaluation transform over PIL's 8-bit antialiased resize, byte for byte.
+//! [`Geometry`] says where the crop lies, [`Passes`] what is computed, as plain numbers that this module
+//! follows on the host and `shaders/{resize,normalize}.wgsl` on a GPU.
+
+mod passes;
+mod pixels;
+mod resample;
+
+pub use passes::{Normalize, Pass, Passes};
+pub use pixels::{PixelFormat, Pixels, Rotation, View};
+pub use resample::Scratch;
+
+use crate::{
+    error::{Error, Result},
+    tensor::{Shape, Tensor},
+};
+
+/// The longest side of an input.
+const MAX_INPUT: usize = 4096;
+/// The longest side of a resized picture: with it, positions along an axis stay within 32 bits on a device.
+const MAX_RESIZED: f64 = (1 << 30) as f64;
 
 /// How a picture is made to fit before the crop; timm's `crop_mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +42,28 @@ pub enum Interpolation {
     Bicubic,
 }
 
+impl Interpolation {
+    /// How far the filter reaches on each side, in pixels of the coarser picture.
+    pub fn support(self) -> f64 {
+        match self {
+            Interpolation::Bilinear => 1.0,
+            Interpolation::Bicubic => 2.0,
+        }
+    }
+
+    /// The filter at distance `x` from its centre.
+    pub fn weight(self, x: f64) -> f64 {
+        const A: f64 = -0.5;
+        let x = x.abs();
+        match self {
+            Interpolation::Bilinear => (1.0 - x).max(0.0),
+            Interpolation::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Interpolation::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            Interpolation::Bicubic => 0.0,
+        }
+    }
+}
+
 /// How pictures become inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
@@ -37,42 +81,116 @@ pub struct Preprocess {
     pub std: [f32; 3],
 }
 
-/// The order of the bytes of a pixel; the fourth is ignored.
+/// Where the crop lies in the resized picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PixelFormat {
-    /// Red first.
-    Rgba8,
-    /// Blue first.
-    Bgra8,
+pub struct Geometry {
+    /// Width and height of the whole resized picture, in pixels.
+    pub resized: (usize, usize),
+    /// Left and top of the crop in the resized picture; negative where the picture is padded instead.
+    pub offset: (i32, i32),
+    /// The colour of the padding.
+    pub fill: [u8; 3],
 }
 
-/// Quarter turns, clockwise, that bring the picture upright.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rotation {
-    /// It is upright.
-    #[default]
-    None,
-    /// A quarter turn clockwise.
-    Quarter,
-    /// Upside down.
-    Half,
-    /// A quarter turn counter-clockwise.
-    ThreeQuarters,
-}
+impl Preprocess {
+    /// Whether these values can be followed.
+    ///
+    /// # Errors
+    /// [`Error::Option`] naming the first that cannot.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::Option(what));
+        let (h, w) = self.size;
+        if !(1..=MAX_INPUT).contains(&h) || !(1..=MAX_INPUT).contains(&w) {
+            return refuse(format!("input size {h}x{w}: each side must be 1 to {MAX_INPUT} pixels"));
+        }
+        let scaled = self.scaled();
+        if !(1.0..=MAX_RESIZED).contains(&scaled.0) || !(1.0..=MAX_RESIZED).contains(&scaled.1) {
+            return refuse(format!("crop_pct {}: must be a share such as 0.875", self.crop_pct));
+        }
+        if self.mean.iter().any(|mean| !mean.is_finite()) {
+            return refuse(format!("mean {:?}: must be three finite numbers", self.mean));
+        }
+        if self.std.iter().any(|std| !(std.is_normal() && *std > 0.0)) {
+            return refuse(format!("std {:?}: must be three numbers above 0", self.std));
+        }
+        Ok(())
+    }
 
-/// A picture in memory, borrowed.
-#[derive(Clone, Copy, Debug)]
-pub struct Pixels<'a> {
-    /// Rows of 4-byte pixels.
-    pub bytes: &'a [u8],
-    /// Width and height, in pixels.
-    pub size: (usize, usize),
-    /// Bytes from one row to the next.
-    pub stride: usize,
-    /// The order of the bytes.
-    pub format: PixelFormat,
-    /// Left, top, width and height of the part to use, before rotation; all of it if `None`.
-    pub crop: Option<[usize; 4]>,
-    /// How to turn it upright.
-    pub rotation: Rotation,
+    /// Width and height of which the crop is the middle.
+    fn scaled(&self) -> (f64, f64) {
+        let scaled = |side: usize| (side as f64 / self.crop_pct).floor();
+        (scaled(self.size.1), scaled(self.size.0))
+    }
+
+    /// Where the crop lies for a picture of `size` (width, height), as it stands after crop and rotation.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when [`check`](Self::check) fails; [`Error::Input`] for a side of 0 or
+    /// above 65,535, and when the picture is so narrow that nothing, or too much, would be left of it.
+    pub fn geometry(&self, size: (usize, usize)) -> Result<Geometry> {
+        self.check()?;
+        pixels::check_size(size)?;
+        let (w, h) = (size.0 as f64, size.1 as f64);
+        let (sw, sh) = self.scaled();
+        let resized = match self.crop_mode {
+            CropMode::Squash => (sw, sh),
+            // The square case truncates the long side, the other ones round to even: as torchvision and timm do.
+            CropMode::Center if sw == sh => {
+                let long = |side: usize| (sw as u64 * side as u64 / size.0.min(size.1) as u64) as f64;
+                (long(size.0), long(size.1))
+            }
+            CropMode::Center | CropMode::Border => {
+                let (rw, rh) = (w / sw, h / sh);
+                let ratio = if self.crop_mode == CropMode::Border { rw.max(rh) } else { rw.min(rh) };
+                ((w / ratio).round_ties_even(), (h / ratio).round_ties_even())
+            }
+        };
+        if !(1.0..=MAX_RESIZED).contains(&resized.0) || !(1.0..=MAX_RESIZED).contains(&resized.1) {
+            return Err(Error::Input(format!(
+                "a picture of {}x{} is too narrow: it would be resized to {}x{}",
+                size.0, size.1, resized.0, resized.1
+            )));
+        }
+        let offset = |resized: f64, target: usize| match resized - target as f64 {
+            spare if spare >= 0.0 => (spare / 2.0).round_ties_even() as i32,
+            missing => -((-missing / 2.0).floor() as i32),
+        };
+        Ok(Geometry {
+            resized: (resized.0 as usize, resized.1 as usize),
+            offset: (offset(resized.0, self.size.1), offset(resized.1, self.size.0)),
+            fill: match self.crop_mode {
+                CropMode::Center | CropMode::Squash => [0; 3],
+                CropMode::Border => self.mean.map(|mean| (255.0 * mean).round_ties_even() as u8),
+            },
+        })
+    }
+
+    /// The input tensor `[1, h, w, 3]` of a picture.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the picture contradicts itself or is too narrow; [`Error::Option`] when these
+    /// values cannot be followed.
+    pub fn run(&self, pixels: &Pixels) -> Result<Tensor> {
+        self.check()?;
+        let mut tensor = Tensor::zeros(Shape::new(1, self.size.0, self.size.1, 3));
+        self.run_into(pixels, &mut Scratch::default(), tensor.data_mut())?;
+        Ok(tensor)
+    }
+
+    /// Writes the input of a picture to `dst` (`[h, w, 3]`); what `scratch` holds is reused, so that nothing
+    /// is allocated for another picture of the same size.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); also [`Error::Input`] when `dst` has another length.
+    pub fn run_into(&self, pixels: &Pixels, scratch: &mut Scratch, dst: &mut [f32]) -> Result<()> {
+        let view = pixels.view()?;
+        let passes = Passes::new(self, &view)?;
+        let (h, w) = self.size;
+        if dst.len() != h * w * 3 {
+            return Err(Error::Input(format!("an input of {h}x{w}x3 does not fit {} values", dst.len())));
+        }
+        let crop = scratch.resample(&passes, view.bytes);
+        passes.normalize.run(crop, dst);
+        Ok(())
+    }
 }

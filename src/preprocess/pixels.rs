@@ -1,0 +1,123 @@
+//! Pictures in memory, and the one formula by which their pixels are found.
+
+use crate::error::{Error, Result};
+
+/// The longest side of a picture, in pixels.
+const MAX_SIDE: usize = 65_535;
+
+/// The order of the bytes of a pixel; the fourth is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PixelFormat {
+    /// Red first.
+    Rgba8,
+    /// Blue first.
+    Bgra8,
+}
+
+/// Quarter turns, clockwise, that bring the picture upright.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rotation {
+    /// It is upright.
+    #[default]
+    None,
+    /// A quarter turn clockwise.
+    Quarter,
+    /// Upside down.
+    Half,
+    /// A quarter turn counter-clockwise.
+    ThreeQuarters,
+}
+
+/// A picture in memory, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Pixels<'a> {
+    /// Rows of 4-byte pixels; the last row may end with its last pixel.
+    pub bytes: &'a [u8],
+    /// Width and height, in pixels.
+    pub size: (usize, usize),
+    /// Bytes from one row to the next, a multiple of 4.
+    pub stride: usize,
+    /// The order of the bytes.
+    pub format: PixelFormat,
+    /// Left, top, width and height of the part to use, before rotation; all of it if `None`.
+    pub crop: Option<[usize; 4]>,
+    /// How to turn it upright.
+    pub rotation: Rotation,
+}
+
+/// The part of [`Pixels`] that is used: upright pixel (x, y) is the 4 bytes at
+/// `4 * (origin + x * step_x + y * step_y)`, inside `bytes` for every x and y of `size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View<'a> {
+    /// From the first byte to the last that is read; whole pixels.
+    pub bytes: &'a [u8],
+    /// Width and height, upright.
+    pub size: (usize, usize),
+    /// The order of the bytes.
+    pub format: PixelFormat,
+    /// Where the upright picture's upper left pixel lies, in pixels.
+    pub origin: i32,
+    /// From a pixel to its right neighbour, in pixels.
+    pub step_x: i32,
+    /// From a pixel to the one below, in pixels.
+    pub step_y: i32,
+}
+
+/// Refuses a picture of `width`x`height` that has a side of 0 or above [`MAX_SIDE`].
+pub(super) fn check_size((width, height): (usize, usize)) -> Result<()> {
+    let side = 1..=MAX_SIDE;
+    if side.contains(&width) && side.contains(&height) {
+        return Ok(());
+    }
+    Err(Error::Input(format!("a picture of {width}x{height}: each side must be 1 to {MAX_SIDE} pixels")))
+}
+
+impl<'a> Pixels<'a> {
+    /// What is left after crop and rotation.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming what contradicts: a side of 0 or above 65,535, a stride below a row or not of
+    /// whole pixels, too few bytes, a crop that is empty or leaves the picture, above 2³¹ pixels.
+    pub fn view(&self) -> Result<View<'a>> {
+        let refuse = |reason: String| Err(Error::Input(reason));
+        let ((width, height), stride) = (self.size, self.stride);
+        check_size(self.size)?;
+        if stride < 4 * width || stride % 4 != 0 {
+            return refuse(format!(
+                "stride {stride}: a row of {width} pixels needs {} bytes or more, a multiple of 4",
+                4 * width
+            ));
+        }
+        let Some(needed) = stride.checked_mul(height - 1).and_then(|rows| rows.checked_add(4 * width)) else {
+            return refuse(format!("stride {stride}: {height} such rows fit no memory"));
+        };
+        if self.bytes.len() < needed {
+            return refuse(format!(
+                "a picture of {width}x{height} with stride {stride} needs {needed} bytes, found {}",
+                self.bytes.len()
+            ));
+        }
+        let [left, top, w, h] = self.crop.unwrap_or([0, 0, width, height]);
+        let inside = |first: usize, len: usize, side: usize| {
+            len > 0 && first.checked_add(len).is_some_and(|end| end <= side)
+        };
+        if !inside(left, w, width) || !inside(top, h, height) {
+            return refuse(format!("crop {w}x{h} at ({left}, {top}): not inside a picture of {width}x{height}"));
+        }
+        let row = stride / 4;
+        let last = (h - 1) * row + w - 1;
+        let (Ok(row), Ok(last)) = (i32::try_from(row), i32::try_from(last)) else {
+            return refuse(format!("a picture of {width}x{height} with stride {stride} is too large"));
+        };
+        let (right, bottom) = (w as i32 - 1, (h as i32 - 1) * row);
+        let (size, origin, step_x, step_y) = match self.rotation {
+            Rotation::None => ((w, h), 0, 1, row),
+            Rotation::Quarter => ((h, w), bottom, -row, 1),
+            Rotation::Half => ((w, h), last, -1, -row),
+            Rotation::ThreeQuarters => ((h, w), right, row, -1),
+        };
+        let first = top * stride + 4 * left;
+        let bytes = &self.bytes[first..first + 4 * (last as usize + 1)];
+        Ok(View { bytes, size, format: self.format, origin, step_x, step_y })
+    }
+}
