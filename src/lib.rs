@@ -6,6 +6,8 @@ pub mod checkpoint;
 mod error;
 pub mod graph;
 pub mod models;
+#[cfg(feature = "image")]
+pub mod picture;
 pub mod preprocess;
 pub mod session;
 pub mod tensor;
