@@ -120,7 +120,9 @@ impl Device {
                     why: why.into(),
                 })
             }
-            None if auto && infos.is_empty() => Device::cpu("this machine has no GPU driver that can be used"),
+            None if auto && infos.is_empty() => {
+                Device::cpu("this machine has no GPU driver that can be used")
+            }
             None if auto => {
                 Device::cpu("this machine has no GPU; its software GPU is slower than the CPU itself")
             }

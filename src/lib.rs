@@ -12,9 +12,11 @@ pub mod gpu;
 pub mod graph;
 #[cfg(feature = "hub")]
 pub mod hub;
-pub mod labels;
 pub mod kernels;
+pub mod labels;
 pub mod models;
+#[cfg(feature = "image")]
+pub mod picture;
 pub mod plan;
 pub mod preprocess;
 pub mod reference;

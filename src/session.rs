@@ -158,7 +158,8 @@ impl Session {
                         options.dtype
                     )));
                 }
-                let engine = crate::gpu::Engine::of(gpu.clone(), &model.graph, &model.weights, input, options)?;
+                let engine =
+                    crate::gpu::Engine::of(gpu.clone(), &model.graph, &model.weights, input, options)?;
                 let batch = engine.batch();
                 (Engine::Gpu(Arc::new(engine)), batch)
             }
@@ -238,7 +239,9 @@ impl Session {
     fn check(&self, shape: Shape) -> Result<()> {
         if shape.n == 0 || shape.with_batch(1) != self.input {
             let Shape { h, w, c, .. } = self.input;
-            return Err(Error::Input(format!("expected [n, {h}, {w}, {c}] with n at least 1, found {shape}")));
+            return Err(Error::Input(format!(
+                "expected [n, {h}, {w}, {c}] with n at least 1, found {shape}"
+            )));
         }
         Ok(())
     }
@@ -269,7 +272,9 @@ fn check_size(graph: &Graph, input: Shape) -> Result<()> {
     const MOST_PIXELS: usize = 1 << 26;
     let Shape { h, w, .. } = input;
     if h == 0 || w == 0 || h.saturating_mul(w) > MOST_PIXELS {
-        return Err(Error::Option(format!("an input of {h}x{w} is not possible (1x1 to {MOST_PIXELS} pixels)")));
+        return Err(Error::Option(format!(
+            "an input of {h}x{w} is not possible (1x1 to {MOST_PIXELS} pixels)"
+        )));
     }
     let fits = |node: &crate::graph::Node, src: Shape| match &node.op {
         crate::graph::Op::Conv { conv, .. } => src.h.min(src.w) + 2 * conv.padding >= conv.kernel,

@@ -234,7 +234,8 @@ fn run_rounded(graph: &Graph, weights: &Weights, input: &Tensor) -> Tensor {
     for id in 1..graph.nodes.len() {
         let inputs: Vec<&Tensor> = graph.nodes[id].inputs.iter().map(|&input| &outputs[input]).collect();
         let output = reference::node(graph, &weights, id, &inputs);
-        let vector = output.shape().pixels() == 1 && matches!(graph.nodes[id].op, crate::graph::Op::Linear { .. } | crate::graph::Op::Pool);
+        let vector = output.shape().pixels() == 1
+            && matches!(graph.nodes[id].op, crate::graph::Op::Linear { .. } | crate::graph::Op::Pool);
         outputs.push(if vector { output } else { round(&output, DType::F16) });
     }
     outputs.swap_remove(graph.logits.unwrap_or(graph.features))

@@ -3,13 +3,16 @@
 mod hub;
 mod labels;
 
+#[cfg(feature = "cpu")]
+mod cpu;
 #[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "gpu")]
 mod kernels;
+mod models;
+#[cfg(feature = "image")]
+mod picture;
+mod preprocess;
+mod reference;
 #[cfg(feature = "gpu")]
 mod shaders;
-#[cfg(feature = "cpu")]
-mod cpu;
-mod models;
-mod reference;

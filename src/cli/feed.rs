@@ -3,11 +3,12 @@
 use std::{
     num::NonZero,
     path::{Path, PathBuf},
-    sync::mpsc::sync_channel,
+    sync::{Mutex, mpsc::sync_channel},
     thread,
     time::{Duration, Instant},
 };
 
+use image::ImageReader;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mobileone::{
     Error, Input, Session, Top,
@@ -18,6 +19,9 @@ use super::out::{Stop, chain, ms};
 
 /// More threads would hold more decoded pictures, and no device waits for so many.
 const THREADS: usize = 4;
+
+/// A picture of more pixels, or a file of more bytes, is decoded while no other such is.
+const LARGE: u64 = 1 << 24;
 
 /// What became of one picture.
 pub struct Seen<'a> {
@@ -30,7 +34,7 @@ pub struct Seen<'a> {
 /// Runs every picture of `paths` through `session` and hands each to `each`, in their order.
 ///
 /// Each thread decodes every n-th picture and holds it until the device takes it, so that one picture per
-/// thread is in memory.
+/// thread is in memory, and the workings of one large decoder.
 pub fn feed(
     session: &Session,
     paths: &[PathBuf],
@@ -38,6 +42,7 @@ pub fn feed(
     mut each: impl FnMut(Seen) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS).min(paths.len());
+    let gate = &Mutex::new(());
     thread::scope(|scope| {
         let decoders: Vec<_> = (0..threads)
             .map(|first| {
@@ -45,7 +50,7 @@ pub fn feed(
                 scope.spawn(move || {
                     for path in paths.iter().skip(first).step_by(threads) {
                         let begun = Instant::now();
-                        let picture = picture::open(path);
+                        let picture = decode(path, gate);
                         if sender.send((picture, ms(begun))).is_err() {
                             break;
                         }
@@ -68,6 +73,18 @@ pub fn feed(
         }
         Ok(())
     })
+}
+
+fn decode(path: &Path, gate: &Mutex<()>) -> Result<Picture, Error> {
+    let pixels = || {
+        let (w, h) = ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_dimensions().ok()?;
+        Some(u64::from(w) * u64::from(h))
+    };
+    // Only regular files can be looked at twice.
+    let file = path.metadata().ok().filter(|file| file.is_file());
+    let large = file.is_some_and(|file| file.len() > LARGE || pixels().is_some_and(|count| count > LARGE));
+    let _alone = large.then(|| gate.lock());
+    picture::open(path)
 }
 
 fn classify(session: &Session, picture: &Picture) -> Result<(Vec<Top>, f64), Error> {
@@ -120,8 +137,7 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Stop> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && picture::is_picture_name(&path) && path.is_file() {
+        if picture::is_picture_name(&path) && path.is_file() {
             paths.push(path);
         }
     }

@@ -45,12 +45,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::DeviceFailure`](crate::Error::DeviceFailure) when the device refuses a buffer or a shader.
-    pub fn new(
-        gpu: Arc<Gpu>,
-        plan: Plan,
-        weights: &Weights,
-        options: &Options,
-    ) -> Result<Engine> {
+    pub fn new(gpu: Arc<Gpu>, plan: Plan, weights: &Weights, options: &Options) -> Result<Engine> {
         let batch = options.batch.clamp(1, plan.max_batch);
         let device = &gpu.device;
         let slots = gpu.scoped("activation buffers", || {

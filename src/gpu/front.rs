@@ -135,8 +135,7 @@ impl Front {
         let buffers = self.buffers.as_ref().expect("the buffers were made to fit");
         encoder.copy_buffer_to_buffer(upload, 0, &self.uniforms, 0, PICTURE);
         encoder.copy_buffer_to_buffer(upload, PICTURE, &buffers.picture, 0, bytes as u64);
-        let mut pass =
-            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
         let pipelines = [&self.resize, &self.resize, &self.normalize];
         for ((pipeline, bindings), [x, y, z]) in pipelines.iter().zip(&buffers.bindings).zip(passes.grids()) {
             pass.set_pipeline(pipeline);

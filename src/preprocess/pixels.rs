@@ -102,7 +102,9 @@ impl<'a> Pixels<'a> {
             len > 0 && first.checked_add(len).is_some_and(|end| end <= side)
         };
         if !inside(left, w, width) || !inside(top, h, height) {
-            return refuse(format!("crop {w}x{h} at ({left}, {top}): not inside a picture of {width}x{height}"));
+            return refuse(format!(
+                "crop {w}x{h} at ({left}, {top}): not inside a picture of {width}x{height}"
+            ));
         }
         let row = stride / 4;
         let last = (h - 1) * row + w - 1;
