@@ -14,7 +14,7 @@ struct Normalize {
     fill: u32,    // the padding's colour, packed as src is
     start: u32,   // the pixel of dst at which this picture begins
     mean: vec4<f32>,
-    std: vec4<f32>,
+    deviation: vec4<f32>, // standard
 }
 
 @group(0) @binding(0) var<storage, read> src: array<u32>;                // [rows, columns], RGBA from the low byte up
@@ -36,6 +36,6 @@ fn main(
     var pixel = input.fill;
     if column < input.columns && row < input.rows { pixel = src[row * input.columns + column]; }
     let bytes = vec4<f32>((vec4<u32>(pixel) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
-    let normal = (bytes / 255.0 - input.mean) / input.std;
+    let normal = (bytes / 255.0 - input.mean) / input.deviation;
     dst[input.start + index] = vec4<Scalar>(vec4<f32>(normal.xyz, 0.0));
 }

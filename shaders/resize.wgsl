@@ -42,6 +42,10 @@ fn weight(distance: f32) -> f32 {
     return 0.0;
 }
 
+fn floor_divide(a: i32, b: i32) -> i32 {
+    return a / b - select(0, 1, a % b < 0);
+}
+
 @compute @workgroup_size(INVOCATIONS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -54,24 +58,24 @@ fn main(
     let place = select(at, at.yx, axis.vertical == 1u); // (along, across)
     let across = i32(place.y);
 
-    // The centre as whole pixels and a fraction: exact where a single f32 would lose the fraction.
-    let unit = 2u * axis.resized;
+    // All positions in units of 1 / (2 * resized) of a source pixel: integers, so that nothing is rounded.
+    let resized = i32(axis.resized);
+    let unit = 2 * resized;
     let numerator = axis.rest + 2u * axis.length * place.x;
-    let whole = i32(axis.whole + numerator / unit);
-    let part = f32(numerator % unit) / f32(unit);
-
-    let stretch = max(f32(axis.length) / f32(axis.resized), 1.0);
-    let support = stretch * select(1.0, 2.0, axis.cubic == 1u);
-    let low = max(whole + i32(floor(part - support + 0.5)), 0);
-    let high = min(whole + i32(floor(part + support + 0.5)), i32(axis.length));
+    let whole = i32(axis.whole + numerator / u32(unit)); // the centre is at whole * unit + part
+    let part = i32(numerator % u32(unit));
+    let stretch = 2 * max(i32(axis.length), resized); // the filter's own unit: never less than a source pixel
+    let support = stretch * select(1, 2, axis.cubic == 1u);
+    let low = max(whole + floor_divide(part - support + resized, unit), 0);
+    let high = min(whole + floor_divide(part + support + resized, unit), i32(axis.length));
 
     var total = 0.0; // never 0 in the end: a tap lies within half a pixel of the centre
     for (var t = low; t < high; t++) {
-        total += weight((f32(t - whole) - part + 0.5) / stretch);
+        total += weight(f32((t - whole) * unit + resized - part) / f32(stretch));
     }
     var sum = vec4<i32>(1 << (BITS - 1u));
     for (var t = low; t < high; t++) {
-        let scaled = weight((f32(t - whole) - part + 0.5) / stretch) / total * ONE;
+        let scaled = weight(f32((t - whole) * unit + resized - part) / f32(stretch)) / total * ONE;
         sum += i32(scaled + select(0.5, -0.5, scaled < 0.0)) * load(t, across);
     }
 

@@ -10,8 +10,13 @@ mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod graph;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod kernels;
+pub mod labels;
 pub mod models;
+#[cfg(feature = "image")]
+pub mod picture;
 pub mod plan;
 pub mod preprocess;
 pub mod reference;

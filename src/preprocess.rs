@@ -20,7 +20,7 @@ use crate::{
 /// The longest side of an input.
 const MAX_INPUT: usize = 4096;
 /// The longest side of a resized picture: with it, positions along an axis stay within 32 bits on a device.
-const MAX_RESIZED: f64 = (1 << 30) as f64;
+const MAX_RESIZED: f64 = (1 << 28) as f64;
 
 /// How a picture is made to fit before the crop; timm's `crop_mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,8 +101,8 @@ impl Axis {
         Axis { length, resized, start, len: (resized - start).min(target - padding), padding }
     }
 
-    /// The source pixels that the shown part may read, one to spare on each side: a device computes the
-    /// bounds in f32.
+    /// The source pixels that the shown part may read, one to spare on each side: where a bound is a
+    /// whole number, f64 and a device's integers may differ by a tap (of weight 0).
     fn reach(self, interpolation: Interpolation) -> std::ops::Range<usize> {
         let taps = |i| super::resample::taps(self.length, self.resized, i, interpolation);
         let (first, last) = (taps(self.start), taps(self.start + self.len - 1));

@@ -1,0 +1,229 @@
+//! The shaders on a device against the host.
+
+use super::{odd_pictures, parse, picture, preprocess, whole};
+use mobileone::preprocess::{Passes, Pixels, Preprocess};
+use wgpu::util::DeviceExt;
+
+/// What stands in buffers before a dispatch writes them; as f32 a NaN.
+const JUNK: u32 = 0xffff_abcd;
+/// Words behind a buffer's end that nothing may write.
+const GUARD: usize = 64;
+
+/// A device with the two pipelines; they serve every picture.
+struct Bench {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    resize: wgpu::ComputePipeline,
+    normalize: wgpu::ComputePipeline,
+}
+
+impl Bench {
+    /// `None`, said aloud, when there is no adapter; a failure where `REQUIRE_GPU=1`.
+    fn open() -> Option<Bench> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
+        let Ok(adapter) = adapter else {
+            assert_ne!(std::env::var("REQUIRE_GPU").as_deref(), Ok("1"), "REQUIRE_GPU=1, and no adapter");
+            eprintln!("SKIPPED, no adapter: install mesa-vulkan-drivers for a software one");
+            return None;
+        };
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+        let pipeline = |label, text: &str| {
+            let source = wgpu::ShaderSource::Wgsl(text.into());
+            let module =
+                device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(label), source });
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(label),
+                layout: None,
+                module: &module,
+                entry_point: None,
+                compilation_options: Default::default(),
+                cache: None,
+            })
+        };
+        let resize = pipeline("resize", include_str!("../../shaders/resize.wgsl"));
+        let normalize = pipeline("normalize", include_str!("../../shaders/normalize.wgsl"));
+        Some(Bench { device, queue, resize, normalize })
+    }
+
+    fn buffer(&self, bytes: &[u8]) -> wgpu::Buffer {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_SRC;
+        self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: None,
+            contents: bytes,
+            usage,
+        })
+    }
+
+    fn junk(&self, words: usize) -> wgpu::Buffer {
+        self.buffer(bytemuck::cast_slice(&vec![JUNK; words + GUARD]))
+    }
+
+    /// The input `[h, w]` of four channels that the shaders write at picture `place` of a batch.
+    fn run(&self, preprocess: &Preprocess, pixels: &Pixels, place: usize) -> Vec<f32> {
+        let view = pixels.view().unwrap();
+        let mut passes = Passes::new(preprocess, &view).unwrap();
+        let [intermediate, crop, input] = passes.invocations();
+        passes.normalize.start = (place * input) as u32;
+        let (src, middle, last) = (self.buffer(view.bytes), self.junk(intermediate), self.junk(crop));
+        let dst = self.junk((place + 1) * input * 4);
+        let uniforms = [
+            self.buffer(bytemuck::bytes_of(&passes.first)),
+            self.buffer(bytemuck::bytes_of(&passes.second)),
+            self.buffer(bytemuck::bytes_of(&passes.normalize)),
+        ];
+        let steps = [
+            (&self.resize, &src, &middle, intermediate),
+            (&self.resize, &middle, &last, crop),
+            (&self.normalize, &last, &dst, input),
+        ];
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for (((pipeline, src, dst, _), uniform), [x, y, z]) in
+            steps.into_iter().zip(&uniforms).zip(passes.grids())
+        {
+            let entries = [src, dst, uniform].into_iter().enumerate();
+            let entries: Vec<_> = entries
+                .map(|(i, buffer)| wgpu::BindGroupEntry {
+                    binding: i as u32,
+                    resource: buffer.as_entire_binding(),
+                })
+                .collect();
+            let layout = &pipeline.get_bind_group_layout(0);
+            let group = wgpu::BindGroupDescriptor { label: None, layout, entries: &entries };
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, &self.device.create_bind_group(&group), &[]);
+            pass.dispatch_workgroups(x, y, z);
+        }
+        drop(pass);
+        self.queue.submit([encoder.finish()]);
+
+        for (buffer, words) in [(&middle, intermediate), (&last, crop)] {
+            let read = self.read(buffer);
+            assert!(read[words..].iter().all(|&word| word == JUNK), "written behind the end");
+        }
+        let read = self.read(&dst);
+        let (begin, end) = (place * input * 4, (place + 1) * input * 4);
+        assert!(
+            read[..begin].iter().chain(&read[end..]).all(|&word| word == JUNK),
+            "written outside the picture"
+        );
+        read[begin..end].iter().map(|&word| f32::from_bits(word)).collect()
+    }
+
+    fn read(&self, buffer: &wgpu::Buffer) -> Vec<u32> {
+        let mapped = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: buffer.size(),
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &mapped, 0, buffer.size());
+        self.queue.submit([encoder.finish()]);
+        mapped.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
+        self.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        bytemuck::pod_collect_to_vec(&mapped.get_mapped_range(..).unwrap())
+    }
+}
+
+/// Values, and those of them that are 1/255 off.
+#[derive(Default)]
+struct Tally {
+    values: usize,
+    off: usize,
+}
+
+impl Tally {
+    /// No value of the device's is further than 1/255 from the host's.
+    fn check(&mut self, bench: &Bench, what: &str, preprocess: &Preprocess, pixels: &Pixels, place: usize) {
+        let host = preprocess.run(pixels).unwrap();
+        let device = bench.run(preprocess, pixels, place);
+        for (i, (host, device)) in host.data().chunks(3).zip(device.chunks(4)).enumerate() {
+            assert_eq!(device[3], 0.0, "{what}: padding lane of pixel {i}");
+            for c in 0..3 {
+                let levels = (host[c] - device[c]).abs() * preprocess.std[c] * 255.0;
+                assert!(
+                    levels < 1.01,
+                    "{what}: pixel {i} channel {c}: {} on the host, {}",
+                    host[c],
+                    device[c]
+                );
+                self.values += 1;
+                self.off += usize::from(levels > 0.01);
+            }
+        }
+    }
+
+    /// Nearly all are equal: f32 weights decide a tie the other way now and then.
+    fn finish(self, what: &str) {
+        eprintln!("{what}: {} of {} values are 1/255 off", self.off, self.values);
+        assert!(self.values > 0 && self.off * 500 <= self.values, "{what}: {} of {}", self.off, self.values);
+    }
+}
+
+#[test]
+fn goldens() {
+    let Some(bench) = Bench::open() else { return };
+    let mut tally = Tally::default();
+    let bytes = super::goldens();
+    for (place, key) in safetensors::SafeTensors::deserialize(&bytes).unwrap().names().into_iter().enumerate()
+    {
+        let (size, preprocess) = parse(key);
+        tally.check(&bench, key, &preprocess, &whole(&picture(size.0, size.1), size), place % 3);
+    }
+    tally.finish("goldens");
+}
+
+#[test]
+fn crop_rotation_stride_and_order_of_bytes() {
+    let Some(bench) = Bench::open() else { return };
+    let mut tally = Tally::default();
+    for (case, odd) in odd_pictures().iter().enumerate() {
+        for (mode, filter) in [("center", "bilinear"), ("border", "bicubic")] {
+            let preprocess = preprocess(mode, filter, (20, 31), 0.9);
+            tally.check(&bench, &format!("{mode} picture {case}"), &preprocess, &odd.pixels(), 0);
+        }
+    }
+    tally.finish("odd pictures");
+}
+
+#[test]
+fn the_same_size_is_copied_exactly() {
+    let Some(bench) = Bench::open() else { return };
+    for (filter, size) in
+        [("bilinear", (65, 33)), ("bicubic", (65, 33)), ("bicubic", (224, 224)), ("bilinear", (1, 1))]
+    {
+        let bytes = picture(size.1, size.0);
+        let preprocess = preprocess("center", filter, size, 1.0);
+        let device = bench.run(&preprocess, &whole(&bytes, (size.1, size.0)), 0);
+        for (pixel, device) in bytes.chunks(4).zip(device.chunks(4)) {
+            let back = |c: usize| (device[c] * preprocess.std[c] + preprocess.mean[c]) * 255.0;
+            for c in 0..3 {
+                assert!(
+                    (back(c) - f32::from(pixel[c])).abs() < 0.01,
+                    "{filter} {size:?}: {} {}",
+                    back(c),
+                    pixel[c]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_pictures() {
+    let Some(bench) = Bench::open() else { return };
+    let mut tally = Tally::default();
+    for (w, h) in [(1, 65_535), (65_535, 1), (65_535, 3), (4001, 3003), (1, 1), (2, 40_000)] {
+        let bytes = picture(w, h);
+        for (mode, filter, pct) in
+            [("center", "bilinear", 0.875), ("squash", "bicubic", 1.0), ("center", "bicubic", 3.0)]
+        {
+            let what = format!("{w}x{h} {mode} {filter} {pct}");
+            tally.check(&bench, &what, &preprocess(mode, filter, (64, 48), pct), &whole(&bytes, (w, h)), 1);
+        }
+    }
+    tally.finish("extreme pictures");
+}
