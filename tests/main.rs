@@ -1,8 +1,6 @@
 //! One test binary: a module per room of the library and per kernel.
 
 mod checkpoint;
-#[cfg(feature = "cli")]
-mod cli;
 #[cfg(feature = "cpu")]
 mod cpu;
 #[cfg(feature = "gpu")]
@@ -11,6 +9,7 @@ mod gpu;
 mod hub;
 #[cfg(feature = "gpu")]
 mod kernels;
+mod labels;
 mod models;
 #[cfg(feature = "image")]
 mod picture;
