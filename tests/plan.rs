@@ -95,7 +95,7 @@ fn limits_cut_batches_and_fold_grids() {
 
     let tight = Limits { binding: largest - 1, ..fast };
     assert!(
-        matches!(plan(&model, (224, 224), tight), Err(Error::Option(reason)) if reason.contains("largest map"))
+        matches!(plan(&model, (448, 448), tight), Err(Error::Option(reason)) if reason.contains("largest map"))
     );
     let tighter = Limits { binding: 1000, ..fast };
     assert!(
