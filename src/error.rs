@@ -30,6 +30,14 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
+    /// What a checkpoint says of itself does not fit its tensors.
+    #[error("metadata \"{field}\": {reason}")]
+    Metadata {
+        /// The field.
+        field: String,
+        /// What was expected and what was found.
+        reason: String,
+    },
     /// The checkpoint holds a network that this program does not run.
     #[error("not a MobileOne: {0}")]
     Model(String),

@@ -81,12 +81,14 @@ pub enum Op {
         /// Applied last.
         activation: Activation,
     },
-    /// `y = x * scale + shift` per channel: batch normalization as it runs; both `[c]`.
+    /// `y = act(x * scale + shift)` per channel: batch normalization as it runs; both `[c]`.
     Affine {
         /// The factor's name.
         scale: String,
         /// The summand's name.
         shift: String,
+        /// Applied last; a position with one branch has its ReLU here.
+        activation: Activation,
     },
     /// `y = act(a + b)`, the two inputs of one shape.
     Add {
@@ -140,7 +142,7 @@ pub struct Graph {
 /// What one node costs for one picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Multiply-adds.
+    /// Multiply-adds; a multiplication or an addition alone does not count.
     pub macs: u64,
     /// Scalars of weights and biases.
     pub params: u64,
@@ -172,6 +174,18 @@ impl Graph {
         })
     }
 
+    /// The last node that reads each node; features and logits are kept to the end, `usize::MAX`.
+    pub fn last_uses(&self) -> Vec<NodeId> {
+        let mut last: Vec<NodeId> = (0..self.nodes.len()).collect();
+        for (id, node) in self.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|&input| last[input] = id);
+        }
+        for output in [Some(self.features), self.logits].into_iter().flatten() {
+            last[output] = usize::MAX;
+        }
+        last
+    }
+
     /// The shape that each node writes for an input of `input`.
     pub fn shapes(&self, input: Shape) -> Vec<Shape> {
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
@@ -196,7 +210,7 @@ impl Graph {
             let dst = shapes[id].len() as u64;
             let src: u64 = node.inputs.iter().map(|&i| shapes[i].len() as u64).sum();
             let (macs, params) = match &node.op {
-                Op::Input { .. } | Op::Pool | Op::Add { .. } => (0, 0),
+                Op::Input { .. } | Op::Pool | Op::Add { .. } | Op::Scale { .. } => (0, 0),
                 Op::Conv { conv, bias, .. } => {
                     let taps = (conv.src_c / conv.groups * conv.kernel * conv.kernel) as u64;
                     let bias = bias.as_ref().map_or(0, |_| conv.dst_c as u64);
@@ -204,7 +218,6 @@ impl Graph {
                 }
                 Op::Affine { .. } => (dst, 2 * shapes[id].c as u64),
                 Op::Linear { src_c, dst_c, .. } => ((src_c * dst_c) as u64, (src_c * dst_c + dst_c) as u64),
-                Op::Scale { .. } => (dst, 0),
             };
             Cost { macs, params, activations: if id == 0 { 0 } else { src + dst } }
         };

@@ -1,2 +1,7 @@
 //! The `mobileone` command.
-fn main() {}
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

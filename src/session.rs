@@ -1,67 +1,21 @@
 //! The one way to run a model, whatever the device.
 
-use crate::{
-    error::Result,
-    models::Model,
-    preprocess::{Pixels, Preprocess},
-    tensor::{DType, Tensor},
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
 };
 
-/// What a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceKind {
-    /// A GPU with memory of its own.
-    Discrete,
-    /// A GPU that shares the processor's memory.
-    Integrated,
-    /// A GPU inside a virtual machine.
-    Virtual,
-    /// Something else that calls itself a GPU.
-    Other,
-    /// A GPU emulated on the processor; far slower than [`DeviceKind::Cpu`].
-    Software,
-    /// This library's own executor.
-    Cpu,
-}
-
-/// What is known of a device before it is opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// The adapter's name.
-    pub name: String,
-    /// `vulkan`, `metal`, `dx12`, `gl` or `cpu`.
-    pub backend: &'static str,
-    /// What it is.
-    pub kind: DeviceKind,
-    /// Driver and version, as the driver says them.
-    pub driver: String,
-    /// Features that matter here, such as `f16`, `subgroups`, `timestamps`.
-    pub features: Vec<&'static str>,
-}
-
-/// An opened device; clones share it.
-#[derive(Clone)]
-pub struct Device;
-
-impl Device {
-    /// Opens the device that `wanted` describes: `auto`, `cpu`, `gpu`, a backend, `software`, or part of
-    /// an adapter's name or driver.
-    pub fn open(_wanted: &str) -> Result<Device> {
-        unreachable!()
-    }
-    /// Every device of this machine, best first, the CPU last of those that `auto` may take.
-    pub fn list() -> Vec<DeviceInfo> {
-        unreachable!()
-    }
-    /// What it is.
-    pub fn info(&self) -> &DeviceInfo {
-        unreachable!()
-    }
-    /// One line for people: what was chosen, and why.
-    pub fn why(&self) -> &str {
-        unreachable!()
-    }
-}
+use crate::{
+    device::{Device, Executor},
+    error::{Error, Result},
+    graph::Graph,
+    models::Model,
+    plan::Tiles,
+    preprocess::{Pixels, Preprocess},
+    tensor::{DType, Shape, Tensor},
+};
 
 /// The outputs that a session computes and brings back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +24,7 @@ pub struct Outputs {
     pub logits: bool,
     /// Softmax of the logits.
     pub probabilities: bool,
-    /// So many best classes.
+    /// So many best classes, all of them at most.
     pub top_k: usize,
     /// Pooled features before the classifier.
     pub features: bool,
@@ -79,18 +33,38 @@ pub struct Outputs {
 /// What a session is made for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Height and width of the input.
-    pub size: (usize, usize),
+    /// How pictures become inputs; its `size` is the size of every input.
+    pub preprocess: Preprocess,
     /// The largest batch that is expected; a larger one runs in chunks.
     pub batch: usize,
     /// Storage of weights and activations.
     pub dtype: DType,
     /// What to bring back.
     pub outputs: Outputs,
-    /// What to do with [`Input::Pixels`].
-    pub preprocess: Preprocess,
     /// Inferences that may be in flight at once.
     pub frames: usize,
+    /// Tile sizes of the shaders.
+    pub tiles: Tiles,
+}
+
+impl Options {
+    /// One picture at a time, in f32, prepared as `model` wants it; the five best classes come back, or the
+    /// features where there is no classifier.
+    pub fn of(model: &Model) -> Options {
+        let classifies = model.graph.logits.is_some();
+        Options {
+            preprocess: model.preprocess.clone(),
+            batch: 1,
+            dtype: DType::F32,
+            outputs: Outputs {
+                top_k: if classifies { 5 } else { 0 },
+                features: !classifies,
+                ..Outputs::default()
+            },
+            frames: 2,
+            tiles: Tiles::default(),
+        }
+    }
 }
 
 /// What is given to the network.
@@ -122,24 +96,246 @@ pub struct Answer {
     pub probabilities: Vec<f32>,
     /// `[batch, channels]`.
     pub features: Vec<f32>,
-    /// `[batch][k]`, best first.
+    /// `[batch][k]`, best first; of equal ones the lower class.
     pub top: Vec<Vec<Top>>,
 }
 
+impl Answer {
+    /// Appends the answers of further pictures.
+    fn extend(&mut self, other: Answer) {
+        self.batch += other.batch;
+        self.logits.extend(other.logits);
+        self.probabilities.extend(other.probabilities);
+        self.features.extend(other.features);
+        self.top.extend(other.top);
+    }
+}
+
 /// A model planned, compiled and loaded on a device.
-pub struct Session;
+pub struct Session {
+    engine: Engine,
+    input: Shape,
+    batch: usize,
+}
+
+enum Engine {
+    #[cfg(feature = "cpu")]
+    Cpu(Arc<crate::cpu::Engine>),
+    #[cfg(feature = "gpu")]
+    Gpu(Arc<crate::gpu::Engine>),
+}
 
 impl Session {
     /// Plans and loads `model` on `device`.
-    pub fn new(_device: &Device, _model: &Model, _options: &Options) -> Result<Session> {
-        unreachable!()
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a size, batch or storage that the device cannot do; [`Error::DeviceFailure`].
+    pub fn new(device: &Device, model: &Model, options: &Options) -> Result<Session> {
+        let (h, w) = options.preprocess.size;
+        let input = Shape::new(1, h, w, model.graph.input_channels());
+        check_size(&model.graph, input)?;
+        if options.batch == 0 || options.frames == 0 {
+            return Err(Error::Option("a session takes a batch and a number of frames of at least 1".into()));
+        }
+        let (engine, batch) = match &device.executor {
+            #[cfg(feature = "cpu")]
+            Executor::Cpu(threads) => {
+                if options.dtype != DType::F32 {
+                    return Err(Error::Option(
+                        "f16 runs on GPUs only; the CPU executor computes in f32 (use --dtype f32)".into(),
+                    ));
+                }
+                let engine = crate::cpu::Engine::new(threads.clone(), model, input, options)?;
+                let batch = engine.batch();
+                (Engine::Cpu(Arc::new(engine)), batch)
+            }
+            #[cfg(feature = "gpu")]
+            Executor::Gpu(gpu) => {
+                if !gpu.supports(options.dtype) {
+                    return Err(Error::Option(format!(
+                        "{} has no {} shaders (feature SHADER_F16); use --dtype f32",
+                        device.info(),
+                        options.dtype
+                    )));
+                }
+                let engine =
+                    crate::gpu::Engine::of(gpu.clone(), &model.graph, &model.weights, input, options)?;
+                let batch = engine.batch();
+                (Engine::Gpu(Arc::new(engine)), batch)
+            }
+        };
+        Ok(Session { engine, input, batch })
     }
-    /// Runs one input and waits for the answer; a batch of any size.
-    pub fn run(&self, _input: Input) -> Result<Answer> {
-        unreachable!()
+
+    /// Pictures that one [`Session::submit`] takes: the batch that was asked for, or less where the device's
+    /// bindings or about 200 ms of its work hold no more.
+    pub fn batch(&self) -> usize {
+        self.batch
     }
+
+    /// Runs one input and waits for the answer; a batch over [`Session::batch`] is run in chunks.
+    ///
+    /// # Errors
+    /// As [`Session::submit`]; it waits where that would be [`Error::Busy`].
+    pub fn run(&self, input: Input) -> Result<Answer> {
+        let tensor = match input {
+            Input::Tensor(tensor) if tensor.shape().n > self.batch => tensor,
+            other => return self.patiently(|| self.submit(other)?.wait()),
+        };
+        self.check(tensor.shape())?;
+        let mut answer = Answer::default();
+        for start in (0..tensor.shape().n).step_by(self.batch) {
+            let end = (start + self.batch).min(tensor.shape().n);
+            let chunk = tensor.pictures(start..end);
+            answer.extend(self.patiently(|| self.submit_tensor(chunk, end - start)?.wait())?);
+        }
+        Ok(answer)
+    }
+
+    /// Starts one input and never waits.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when all frames are in flight; [`Error::Input`] for an input that the session was not
+    /// made for; [`Error::DeviceFailure`].
+    pub fn submit(&self, input: Input) -> Result<Ticket> {
+        match input {
+            Input::Tensor(tensor) => {
+                let shape = tensor.shape();
+                self.check(shape)?;
+                if shape.n > self.batch {
+                    let batch = self.batch;
+                    return Err(Error::Input(format!("{} pictures, one submit takes {batch}", shape.n)));
+                }
+                self.submit_tensor(tensor.data(), shape.n)
+            }
+            Input::Pixels(pixels) => match &self.engine {
+                #[cfg(feature = "cpu")]
+                Engine::Cpu(engine) => Ok(Ticket(TicketOn::Cpu(engine.submit_pixels(&pixels)?))),
+                #[cfg(feature = "gpu")]
+                Engine::Gpu(engine) => Ok(Ticket(TicketOn::Gpu(engine.submit_pixels(&pixels)?))),
+            },
+        }
+    }
+
+    fn submit_tensor(&self, pictures: &[f32], batch: usize) -> Result<Ticket> {
+        match &self.engine {
+            #[cfg(feature = "cpu")]
+            Engine::Cpu(engine) => Ok(Ticket(TicketOn::Cpu(engine.submit(pictures, batch)?))),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => Ok(Ticket(TicketOn::Gpu(engine.submit(pictures, batch)?))),
+        }
+    }
+
+    /// Tries again while other threads hold all frames.
+    fn patiently(&self, mut run: impl FnMut() -> Result<Answer>) -> Result<Answer> {
+        loop {
+            match run() {
+                Err(Error::Busy) => std::thread::sleep(std::time::Duration::from_micros(100)),
+                done => return done,
+            }
+        }
+    }
+
+    fn check(&self, shape: Shape) -> Result<()> {
+        if shape.n == 0 || shape.with_batch(1) != self.input {
+            let Shape { h, w, c, .. } = self.input;
+            return Err(Error::Input(format!(
+                "expected [n, {h}, {w}, {c}] with n at least 1, found {shape}"
+            )));
+        }
+        Ok(())
+    }
+
     /// The plan as text, a line per dispatch (per node on the CPU).
-    pub fn describe(&self) -> Vec<String> {
-        unreachable!()
+    pub fn describe(&self) -> String {
+        match &self.engine {
+            #[cfg(feature = "cpu")]
+            Engine::Cpu(engine) => engine.describe(),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.plan().to_string(),
+        }
+    }
+
+    /// Compute pipelines made so far; 0 on the CPU.
+    pub fn pipelines(&self) -> usize {
+        match &self.engine {
+            #[cfg(feature = "cpu")]
+            Engine::Cpu(_) => 0,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.pipelines(),
+        }
+    }
+}
+
+/// Refuses inputs that are empty, that shrink to nothing on the way, or that no memory could hold.
+fn check_size(graph: &Graph, input: Shape) -> Result<()> {
+    const MOST_PIXELS: usize = 1 << 26;
+    let Shape { h, w, .. } = input;
+    if h == 0 || w == 0 || h.saturating_mul(w) > MOST_PIXELS {
+        return Err(Error::Option(format!(
+            "an input of {h}x{w} is not possible (1x1 to {MOST_PIXELS} pixels)"
+        )));
+    }
+    let fits = |node: &crate::graph::Node, src: Shape| match &node.op {
+        crate::graph::Op::Conv { conv, .. } => src.h.min(src.w) + 2 * conv.padding >= conv.kernel,
+        _ => true,
+    };
+    let shapes = graph.shapes(input);
+    let broken = graph.nodes.iter().find(|node| node.inputs.iter().any(|&src| !fits(node, shapes[src])));
+    match broken {
+        Some(node) => Err(Error::Option(format!("an input of {h}x{w} is too small for {}", node.name))),
+        None => Ok(()),
+    }
+}
+
+/// An inference in flight. Dropped, it gives its answer up.
+pub struct Ticket(TicketOn);
+
+enum TicketOn {
+    #[cfg(feature = "cpu")]
+    Cpu(crate::cpu::Ticket),
+    #[cfg(feature = "gpu")]
+    Gpu(crate::gpu::Ticket),
+}
+
+impl Ticket {
+    /// The answer if it has come, `None` if it has not; never waits. An answer is taken once.
+    ///
+    /// # Errors
+    /// [`Error::DeviceFailure`] when the device failed or its answer cannot be one; [`Error::Input`] when the
+    /// input held values that are not finite.
+    pub fn try_take(&mut self) -> Result<Option<Answer>> {
+        match &mut self.0 {
+            #[cfg(feature = "cpu")]
+            TicketOn::Cpu(ticket) => ticket.try_take(),
+            #[cfg(feature = "gpu")]
+            TicketOn::Gpu(ticket) => ticket.try_take(),
+        }
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Ticket::try_take`].
+    pub fn wait(self) -> Result<Answer> {
+        match self.0 {
+            #[cfg(feature = "cpu")]
+            TicketOn::Cpu(ticket) => ticket.wait(),
+            #[cfg(feature = "gpu")]
+            TicketOn::Gpu(ticket) => ticket.wait(),
+        }
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<Answer>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context) -> Poll<Result<Answer>> {
+        match &mut self.0 {
+            #[cfg(feature = "cpu")]
+            TicketOn::Cpu(ticket) => Pin::new(ticket).poll(context),
+            #[cfg(feature = "gpu")]
+            TicketOn::Gpu(ticket) => Pin::new(ticket).poll(context),
+        }
     }
 }

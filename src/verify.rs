@@ -1,6 +1,18 @@
-//! Judges a device: every dispatch of a plan against the reference.
+//! Judges a device: every dispatch of a plan against the reference, each fed the device's own previous output.
 
-use crate::{error::Result, models::Model, session::Device, tensor::DType};
+use half::f16;
+
+use crate::{
+    device::{Device, Executor},
+    error::Result,
+    graph::Graph,
+    kernels::answer::Layout,
+    models::Model,
+    reference,
+    session::{Input, Options, Outputs, Session},
+    tensor::{DType, Shape, Tensor},
+    weights::Weights,
+};
 
 /// How far one dispatch, or the logits, stand from the reference.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,14 +21,222 @@ pub struct Line {
     pub label: String,
     /// The largest `|a - b|`.
     pub absolute: f64,
-    /// The relative L2 error.
+    /// `|a - b| / |b|` over all values.
     pub relative: f64,
-    /// Whether it is within the bound.
-    pub pass: bool,
+    /// What is wrong; `None` is a pass.
+    pub fault: Option<String>,
 }
 
-/// Runs `model` at `size` (height, width) on `device` and judges every dispatch, each fed the device's own
-/// previous output; the last line is the logits of the whole net.
-pub fn verify(_device: &Device, _model: &Model, _dtype: DType, _size: (usize, usize)) -> Result<Vec<Line>> {
-    unreachable!()
+/// Runs `model` at `size` (height, width) on `device` and judges every dispatch; the last line judges the logits
+/// (the features, without a classifier) of an ordinary run against a reference that starts from the same input.
+///
+/// A layer passes within a relative error of 1e-5 (f16: 1e-3) and no value further off than 1e-4 (f16: 2e-3) of
+/// the largest. Logits pass within 5e-5; in f16 within 1.3 times the error that the reference makes when it
+/// rounds weights and activations to f16.
+///
+/// # Errors
+/// Those of [`Session::new`] and [`Session::run`].
+pub fn verify(device: &Device, model: &Model, dtype: DType, size: (usize, usize)) -> Result<Vec<Line>> {
+    let input = picture(Shape::new(1, size.0, size.1, model.graph.input_channels()));
+    let mut options = Options::of(model);
+    options.preprocess.size = size;
+    options.dtype = dtype;
+    options.outputs = Outputs { logits: true, probabilities: true, top_k: 5, features: true };
+    let mut lines = layers(device, &model.graph, &model.weights, &input, &options)?;
+    let answer = Session::new(device, model, &options)?.run(Input::Tensor(&input))?;
+    let last = model.graph.logits.unwrap_or(model.graph.features);
+    let found = if model.graph.logits.is_some() { &answer.logits } else { &answer.features };
+    let exact = &reference::run(&model.graph, &model.weights, &input)[last];
+    let bound = match dtype {
+        DType::F32 => 5e-5,
+        DType::F16 => {
+            let rounded = run_rounded(&model.graph, &model.weights, &input);
+            1.3 * compare("", rounded.data(), exact.data(), [f64::MAX; 2]).relative
+        }
+    };
+    let label = if model.graph.logits.is_some() { "logits" } else { "features" };
+    lines.push(compare(label, found, exact.data(), [bound, f64::MAX]));
+    Ok(lines)
+}
+
+/// Judges every dispatch of `graph` for `input` on `device`; [`verify`] without the last line.
+///
+/// # Errors
+/// Those of [`Session::new`] and [`Session::run`].
+pub fn layers(
+    device: &Device,
+    graph: &Graph,
+    weights: &Weights,
+    input: &Tensor,
+    options: &Options,
+) -> Result<Vec<Line>> {
+    let bounds = match options.dtype {
+        DType::F32 => [1e-5, 1e-4],
+        DType::F16 => [1e-3, 2e-3],
+    };
+    let mut lines = Vec::new();
+    let mut outputs: Vec<Option<Tensor>> = vec![None; graph.nodes.len()];
+    let rounded = round_weights(graph, weights, options.dtype);
+    let judge = |id: usize, label: &str, output: &Tensor, outputs: &[Option<Tensor>]| {
+        let read = |&input: &usize| outputs[input].as_ref().expect("a node reads earlier ones");
+        let inputs: Vec<&Tensor> = graph.nodes[id].inputs.iter().map(read).collect();
+        let expected = reference::node(graph, &rounded, id, &inputs);
+        compare(label, output.data(), expected.data(), bounds)
+    };
+    outputs[0] = Some(round(input, options.dtype));
+    match &device.executor {
+        #[cfg(feature = "cpu")]
+        Executor::Cpu(threads) => {
+            let traced = crate::cpu::trace(threads, graph, weights, input)?;
+            for (id, output) in traced.into_iter().enumerate().skip(1) {
+                lines.push(judge(id, &graph.nodes[id].name, &output, &outputs));
+                outputs[id] = Some(output);
+            }
+        }
+        #[cfg(feature = "gpu")]
+        Executor::Gpu(gpu) => {
+            let engine = crate::gpu::Engine::of(gpu.clone(), graph, weights, input.shape(), options)?;
+            for traced in std::sync::Arc::new(engine).trace(input)? {
+                let mut line = match traced.output {
+                    Some((id, output)) => {
+                        let line = judge(id, &traced.label, &output, &outputs);
+                        outputs[id] = Some(output);
+                        line
+                    }
+                    None => {
+                        let read = |id: usize| outputs[id].as_ref().expect("the answer comes last");
+                        let logits = graph.logits.map(read);
+                        let layout = Layout {
+                            classes: graph.classes().unwrap_or(0),
+                            probabilities: options.outputs.probabilities && logits.is_some(),
+                            top: options.outputs.top_k.min(graph.classes().unwrap_or(0)),
+                        };
+                        let expected = answer(read(graph.features), logits, layout);
+                        judge_answer(&traced.label, &traced.answer, &expected, layout)
+                    }
+                };
+                line.fault = traced.fault.or(line.fault);
+                lines.push(line);
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// The twin of the shader that ends a plan.
+fn answer(features: &Tensor, logits: Option<&Tensor>, layout: Layout) -> Vec<u32> {
+    let mut words = Vec::new();
+    for picture in 0..features.shape().n {
+        let features = features.pictures(picture..picture + 1);
+        let logits = logits.map_or(&[][..], |logits| logits.pictures(picture..picture + 1));
+        let broken = features.iter().chain(logits).filter(|value| !value.is_finite()).count();
+        words.push(broken as u32);
+        words.push(features.iter().fold(0.0f32, |largest, value| largest.max(value.abs())).to_bits());
+        let softmax = reference::softmax(logits);
+        if layout.probabilities {
+            words.extend(softmax.iter().map(|value| value.to_bits()));
+        }
+        for (index, _) in reference::top_k(logits, layout.top) {
+            words.extend([index as u32, softmax[index].to_bits()]);
+        }
+    }
+    words
+}
+
+/// Classes and counts must be equal, the rest near.
+fn judge_answer(label: &str, found: &[u32], expected: &[u32], layout: Layout) -> Line {
+    let whole = |at: usize| {
+        let at = at % layout.words();
+        at == 0 || (at >= layout.top_at() && (at - layout.top_at()).is_multiple_of(2))
+    };
+    let floats = |words: &[u32]| -> Vec<f32> {
+        let float = |(at, &word): (usize, &u32)| if whole(at) { word as f32 } else { f32::from_bits(word) };
+        words.iter().enumerate().map(float).collect()
+    };
+    let mut line = compare(label, &floats(found), &floats(expected), [1e-5, 1e-4]);
+    let differs = (0..expected.len()).find(|&at| whole(at) && found.get(at) != Some(&expected[at]));
+    if let Some(at) = differs {
+        line.fault = Some(format!("word {at} is {:?}, not {}", found.get(at), expected[at]));
+    }
+    line
+}
+
+/// Compares what was found with what was expected; `bounds` on the relative error and on the largest absolute
+/// one as a share of the largest expected value.
+fn compare(label: &str, found: &[f32], expected: &[f32], bounds: [f64; 2]) -> Line {
+    let mut line = Line { label: label.into(), absolute: 0.0, relative: 0.0, fault: None };
+    if found.len() != expected.len() {
+        line.fault = Some(format!("{} values, expected {}", found.len(), expected.len()));
+        return line;
+    }
+    let (mut off, mut norm, mut largest) = (0.0, 0.0, 0.0f64);
+    for (&a, &b) in found.iter().zip(expected) {
+        let (a, b) = (f64::from(a), f64::from(b));
+        if !a.is_finite() {
+            line.fault = Some(format!("a value is {a}"));
+        }
+        line.absolute = line.absolute.max((a - b).abs());
+        off += (a - b) * (a - b);
+        norm += b * b;
+        largest = largest.max(b.abs());
+    }
+    line.relative = if off == 0.0 { 0.0 } else { (off / norm).sqrt() };
+    let [relative, absolute] = bounds;
+    // Written so that NaN fails.
+    let within = line.relative <= relative && line.absolute <= absolute * largest;
+    if !within && line.fault.is_none() {
+        line.fault = Some(format!("over the bound of {relative:.1e} relative"));
+    }
+    line
+}
+
+/// A smooth picture of distinct values of order 1, the same each time.
+fn picture(shape: Shape) -> Tensor {
+    let mut tensor = Tensor::zeros(shape);
+    let (w, c) = (shape.w, shape.c);
+    for (at, value) in tensor.data_mut().iter_mut().enumerate() {
+        let (channel, x, y) = (at % c, at / c % w, at / c / w);
+        let (x, y, phase) = (x as f32 / 17.0, y as f32 / 23.0, channel as f32 * 1.7);
+        *value = (x + phase).sin() + (y * 1.3 - phase).cos() + 0.3 * (x * y).sin();
+    }
+    tensor
+}
+
+/// `tensor` as a device stores it in `dtype`.
+fn round(tensor: &Tensor, dtype: DType) -> Tensor {
+    let mut tensor = tensor.clone();
+    if dtype == DType::F16 {
+        tensor.data_mut().iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
+    }
+    tensor
+}
+
+/// The weights as a device stores them in `dtype`: matrices and kernels rounded, vectors not.
+fn round_weights(graph: &Graph, weights: &Weights, dtype: DType) -> Weights {
+    use crate::graph::Op;
+    let mut rounded = weights.clone();
+    if dtype == DType::F16 {
+        for node in &graph.nodes {
+            if let Op::Conv { weight, .. } | Op::Linear { weight, .. } = &node.op {
+                let array = weights.find(weight).expect("the graph's weights");
+                let data = array.data.iter().map(|&value| f16::from_f32(value).to_f32()).collect();
+                rounded.insert(weight.clone(), &array.shape, data);
+            }
+        }
+    }
+    rounded
+}
+
+/// The reference's last output when weights and every map are rounded to f16.
+fn run_rounded(graph: &Graph, weights: &Weights, input: &Tensor) -> Tensor {
+    let weights = round_weights(graph, weights, DType::F16);
+    let mut outputs = vec![round(input, DType::F16)];
+    for id in 1..graph.nodes.len() {
+        let inputs: Vec<&Tensor> = graph.nodes[id].inputs.iter().map(|&input| &outputs[input]).collect();
+        let output = reference::node(graph, &weights, id, &inputs);
+        let vector = output.shape().pixels() == 1
+            && matches!(graph.nodes[id].op, crate::graph::Op::Linear { .. } | crate::graph::Op::Pool);
+        outputs.push(if vector { output } else { round(&output, DType::F16) });
+    }
+    outputs.swap_remove(graph.logits.unwrap_or(graph.features))
 }

@@ -16,10 +16,19 @@ pub struct Array {
 /// Named parameters.
 ///
 /// The names are timm's, in train form (`stages.2.7.conv_kxk.0.conv.weight`) or fused
-/// (`stages.2.7.reparam_conv.weight`), whatever naming the file had.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// (`stages.2.7.reparam_conv.weight`), whatever naming the file had. The file's own names are remembered for
+/// errors; equality is of the canonical names and the arrays alone.
+#[derive(Clone, Debug, Default)]
 pub struct Weights {
     arrays: BTreeMap<String, Array>,
+    /// The file's names by canonical name, where they differ.
+    names_in_file: BTreeMap<String, String>,
+}
+
+impl PartialEq for Weights {
+    fn eq(&self, other: &Weights) -> bool {
+        self.arrays == other.arrays
+    }
 }
 
 impl Weights {
@@ -35,6 +44,19 @@ impl Weights {
     pub fn insert(&mut self, name: impl Into<String>, shape: &[usize], data: Vec<f32>) {
         assert_eq!(shape.iter().product::<usize>(), data.len());
         self.arrays.insert(name.into(), Array { shape: shape.to_vec(), data });
+    }
+
+    /// Remembers what the file called the parameter `name`.
+    pub fn set_name_in_file(&mut self, name: impl Into<String>, in_file: impl Into<String>) {
+        let (name, in_file) = (name.into(), in_file.into());
+        if name != in_file {
+            self.names_in_file.insert(name, in_file);
+        }
+    }
+
+    /// What the file called the parameter `name`, for errors; `name` itself when that is not known.
+    pub fn name_in_file<'a>(&'a self, name: &'a str) -> &'a str {
+        self.names_in_file.get(name).map_or(name, String::as_str)
     }
 
     /// The parameter called `name`, if there is one.
@@ -58,7 +80,7 @@ impl Weights {
         let array = self.get(name)?;
         if array.shape != shape {
             let reason = format!("expected {shape:?}, found {:?}", array.shape);
-            return Err(Error::Tensor { name: name.into(), reason });
+            return Err(Error::Tensor { name: self.name_in_file(name).into(), reason });
         }
         Ok(&array.data)
     }
@@ -66,5 +88,15 @@ impl Weights {
     /// Names and parameters, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Array)> {
         self.arrays.iter().map(|(name, array)| (name.as_str(), array))
+    }
+
+    /// How many parameters there are.
+    pub fn len(&self) -> usize {
+        self.arrays.len()
+    }
+
+    /// Whether there are no parameters.
+    pub fn is_empty(&self) -> bool {
+        self.arrays.is_empty()
     }
 }

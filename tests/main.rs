@@ -1,4 +1,21 @@
 //! One test binary: a module per room of the library and per kernel.
+
+mod checkpoint;
+#[cfg(feature = "cpu")]
+mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
+#[cfg(feature = "hub")]
+mod hub;
+#[cfg(feature = "gpu")]
+mod kernels;
+mod labels;
+mod models;
 #[cfg(feature = "image")]
 mod picture;
 mod preprocess;
+mod reference;
+mod reparam;
+mod session;
+#[cfg(feature = "gpu")]
+mod shaders;

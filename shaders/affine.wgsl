@@ -1,0 +1,29 @@
+// dst[p, c] = act(src[p, c] * factor[c] + summand[c]): batch normalization as it runs, for the train form.
+// One invocation computes four channels of one pixel; its neighbours take the next channels.
+
+alias Scalar = f32;              // storage of maps; factors and summands are f32
+const PIXELS: u32 = 49u;         // of one picture's map
+const C4: u32 = 3u;              // groups of four channels
+const RELU: bool = true;         // whether act is max(x, 0)
+const_assert PIXELS >= 1u && C4 >= 1u;
+
+@group(0) @binding(0) var<storage, read> src: array<vec4<Scalar>>;        // [batch, PIXELS, C4]
+@group(0) @binding(1) var<storage, read> factor: array<vec4<f32>>;        // [C4]
+@group(0) @binding(2) var<storage, read> summand: array<vec4<f32>>;       // [C4]
+@group(0) @binding(3) var<storage, read_write> dst: array<vec4<Scalar>>;  // [batch, PIXELS, C4]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let id = (group.y * groups.x + group.x) * 64u + lane;
+    if id >= PIXELS * C4 {
+        return;
+    }
+    let at = group.z * PIXELS * C4 + id;
+    let x = vec4<f32>(src[at]) * factor[id % C4] + summand[id % C4];
+    // NaN passes: it must reach the health word.
+    dst[at] = vec4<Scalar>(select(x, vec4<f32>(0.0), vec4<bool>(RELU) & (x < vec4<f32>(0.0))));
+}

@@ -1,0 +1,77 @@
+// dst[y, x, o] = act(bias[o] + sum over v, u, i of src[y*STRIDE + v - PADDING, x*STRIDE + u - PADDING, i] * weights[v, u, i, o]).
+// One invocation computes TILE consecutive outputs of a row, four channels each; the picture has three channels.
+
+alias Scalar = f32;              // storage; sums are f32
+const SRC_H: u32 = 5u;           // rows read
+const SRC_W: u32 = 7u;           // columns read
+const DST_H: u32 = 3u;           // rows written
+const DST_W: u32 = 4u;           // columns written
+const DST_C4: u32 = 2u;          // groups of four channels written
+const KERNEL: u32 = 3u;          // rows and columns of the kernel
+const STRIDE: u32 = 2u;          // step between outputs
+const PADDING: u32 = 1u;         // zeros around the picture
+const TILE: u32 = 2u;            // outputs per invocation
+const RELU: bool = true;         // whether act is max(x, 0)
+const_assert TILE >= 1u && TILE <= 16u && STRIDE >= 1u && PADDING < KERNEL;
+const_assert DST_H == (SRC_H + 2u * PADDING - KERNEL) / STRIDE + 1u;
+const_assert DST_W == (SRC_W + 2u * PADDING - KERNEL) / STRIDE + 1u;
+
+@group(0) @binding(0) var<storage, read> src: array<vec4<Scalar>>;        // [batch, SRC_H, SRC_W], w is padding
+@group(0) @binding(1) var<storage, read> weights: array<vec4<Scalar>>;    // [KERNEL, KERNEL, 3, DST_C4]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;          // [DST_C4]
+@group(0) @binding(3) var<storage, read_write> dst: array<vec4<Scalar>>;  // [batch, DST_H, DST_W, DST_C4]
+
+// Row and column count from the padded corner; what lies in the padding is zero.
+fn read_src(picture: u32, row: u32, column: u32) -> vec4<f32> {
+    let y = row - PADDING;
+    let x = column - PADDING;
+    if y >= SRC_H || x >= SRC_W {  // below zero wraps to above
+        return vec4<f32>(0.0);
+    }
+    return vec4<f32>(src[(picture * SRC_H + y) * SRC_W + x]);
+}
+
+fn read_weights(v: u32, u: u32, i: u32, o: u32) -> vec4<f32> {
+    return vec4<f32>(weights[((v * KERNEL + u) * 3u + i) * DST_C4 + o]);
+}
+
+// NaN passes: it must reach the health word.
+fn act(x: vec4<f32>) -> vec4<f32> {
+    return select(x, vec4<f32>(0.0), vec4<bool>(RELU) & (x < vec4<f32>(0.0)));
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    const STRIPS: u32 = (DST_W + TILE - 1u) / TILE;
+    let id = (group.y * groups.x + group.x) * 64u + lane;
+    let o = id % DST_C4;
+    let x = id / DST_C4 % STRIPS * TILE;
+    let y = id / DST_C4 / STRIPS;
+    if y >= DST_H {
+        return;
+    }
+    var sum: array<vec4<f32>, TILE>;
+    for (var t = 0u; t < TILE; t++) {
+        sum[t] = bias[o];
+    }
+    for (var v = 0u; v < KERNEL; v++) {
+        for (var u = 0u; u < KERNEL; u++) {
+            let w0 = read_weights(v, u, 0u, o);
+            let w1 = read_weights(v, u, 1u, o);
+            let w2 = read_weights(v, u, 2u, o);
+            for (var t = 0u; t < TILE; t++) {
+                let pixel = read_src(group.z, y * STRIDE + v, (x + t) * STRIDE + u);
+                sum[t] += pixel.x * w0 + pixel.y * w1 + pixel.z * w2;
+            }
+        }
+    }
+    for (var t = 0u; t < TILE; t++) {
+        if x + t < DST_W {
+            dst[((group.z * DST_H + y) * DST_W + x + t) * DST_C4 + o] = vec4<Scalar>(act(sum[t]));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Writing safetensors files, whole or not at all.
+
+use std::{
+    collections::HashMap,
+    fs::{self, OpenOptions},
+    io::Write,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::{Checkpoint, safetensors};
+use crate::{
+    error::{Error, Result},
+    tensor::DType,
+    weights::Array,
+};
+
+impl Checkpoint {
+    /// Writes a safetensors file with the parameters as `dtype` under timm's names, and the metadata. What
+    /// stood at `path` is replaced at the end in one step: a full disk or a kill leaves it as it was.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when a value does not fit an f16; [`Error::Io`] when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>, dtype: DType) -> Result<()> {
+        let metadata = HashMap::from([
+            // what other readers of safetensors look for
+            ("format".to_string(), "pt".to_string()),
+            ("mobileone".to_string(), self.metadata.to_json()),
+        ]);
+        replace(path.as_ref(), &safetensors::write(self.weights.iter(), metadata, dtype)?)
+    }
+}
+
+/// Writes tensors, such as outputs, under the names given, in f32, as [`Checkpoint::save`] writes a file.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written.
+///
+/// # Panics
+/// When an array's data does not fill its shape: a broken invariant of the caller.
+pub fn write_tensors<'a>(
+    path: impl AsRef<Path>,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Array)>,
+) -> Result<()> {
+    replace(path.as_ref(), &safetensors::write(tensors.into_iter(), HashMap::new(), DType::F32)?)
+}
+
+/// Tells apart the unfinished files of one process.
+static SERIAL: AtomicU32 = AtomicU32::new(0);
+
+/// Puts a file of `bytes` at `path`: written beside it under another name, then renamed.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    // a link stays, and its target is replaced
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let io = |source| Error::Io { path: path.clone(), source };
+    if fs::metadata(path).is_ok_and(|kind| !kind.is_file()) {
+        let reason = "is no regular file, and is not replaced: give another name".into();
+        return Err(Error::File { path: path.clone(), reason });
+    }
+    let Some(name) = path.file_name() else {
+        return Err(Error::File { path: path.clone(), reason: "is no name of a file".into() });
+    };
+    let (process, serial) = (std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
+    let beside = path.with_file_name(format!(".{}.{process}.{serial}.partial", name.display()));
+    let written = OpenOptions::new().write(true).create_new(true).open(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.and_then(|()| fs::rename(&beside, path)).map_err(|e| {
+        // the first error is the one to tell
+        let _ = fs::remove_file(&beside);
+        io(e)
+    })
+}

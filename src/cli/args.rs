@@ -1,0 +1,164 @@
+//! Arguments that several commands take.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use mobileone::{
+    Checkpoint, DType, Device, Form, Model, Options, Outputs, Preprocess, Session,
+    hub::{Hub, Place, locate},
+    labels::Labels,
+};
+
+use super::out::{Stop, note, plain};
+
+#[derive(clap::Args)]
+pub struct DeviceArgs {
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
+    #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
+    pub device: String,
+    /// Storage of weights and maps; auto is f32
+    #[arg(long, value_name = "T", value_enum, default_value = "auto")]
+    pub dtype: Precision,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Precision {
+    Auto,
+    F32,
+    F16,
+}
+
+impl DeviceArgs {
+    /// The device asked for, which is said with the reason.
+    pub fn open(&self) -> Result<Device, Stop> {
+        let device = Device::open(&self.device)?;
+        note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
+        Ok(device)
+    }
+
+    pub fn dtype(&self) -> DType {
+        match self.dtype {
+            Precision::Auto | Precision::F32 => DType::F32,
+            Precision::F16 => DType::F16,
+        }
+    }
+}
+
+#[derive(clap::Args)]
+pub struct PictureArgs {
+    /// A line per class, or JSON: ["cat", ...] or {"0": "cat", ...}
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Height and width of the input: 224, or 192x256
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    pub size: Option<(usize, usize)>,
+    /// The share of the resized picture that the crop keeps, such as 0.9
+    #[arg(long, value_name = "SHARE")]
+    pub crop_pct: Option<f64>,
+    /// Subtracted from red, green and blue (0 to 1): 0.485,0.456,0.406
+    #[arg(long, value_name = "R,G,B", value_parser = triple, allow_hyphen_values = true)]
+    pub mean: Option<[f32; 3]>,
+    /// Divides red, green and blue: 0.229,0.224,0.225
+    #[arg(long, value_name = "R,G,B", value_parser = triple)]
+    pub std: Option<[f32; 3]>,
+}
+
+impl PictureArgs {
+    /// What `model` wants, with what was typed in its place; says where it came from.
+    fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
+        let of = model.preprocess.clone();
+        let preprocess = Preprocess {
+            size: self.size.unwrap_or(of.size),
+            crop_pct: self.crop_pct.unwrap_or(of.crop_pct),
+            mean: self.mean.unwrap_or(of.mean),
+            std: self.std.unwrap_or(of.std),
+            ..of
+        };
+        preprocess.check()?;
+        let typed = [
+            ("--size", self.size.is_some()),
+            ("--crop-pct", self.crop_pct.is_some()),
+            ("--mean", self.mean.is_some()),
+            ("--std", self.std.is_some()),
+        ];
+        let typed: String =
+            typed.iter().filter(|(_, typed)| *typed).map(|(name, _)| format!("{name}, ")).collect();
+        let source = plain(&model.preprocess_source);
+        note(&format!("preprocessing: {} ({typed}{source})", describe(&preprocess)));
+        Ok(preprocess)
+    }
+
+    /// A session of `model` on `device` that brings back the `top` best classes of pictures.
+    pub fn session(&self, device: &Device, model: &Model, dtype: DType, top: usize) -> Result<Session, Stop> {
+        let outputs = Outputs { top_k: top.min(model.graph.classes().unwrap_or(0)), ..Outputs::default() };
+        let options = Options { preprocess: self.preprocess(model)?, dtype, outputs, ..Options::of(model) };
+        Ok(Session::new(device, model, &options)?)
+    }
+
+    /// The names of the classes of `model`, which must have a classifier; says where they came from.
+    pub fn labels(&self, model: &Model) -> Result<Labels, Stop> {
+        let Some(classes) = model.graph.classes() else {
+            return Err(Stop::Error(format!(
+                "{}: the model has no classifier, so there is nothing to name; `run` writes its features",
+                model.name
+            )));
+        };
+        let labels = Labels::choose(self.labels.as_deref(), model.labels.as_deref(), classes)?;
+        note(&format!("labels: {}", plain(labels.source())));
+        Ok(labels)
+    }
+}
+
+/// `224x224, crop 0.9, bilinear`.
+pub fn describe(preprocess: &Preprocess) -> String {
+    let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std } = preprocess;
+    let mode = format!("{crop_mode:?}").to_lowercase();
+    let filter = format!("{interpolation:?}").to_lowercase();
+    format!("{h}x{w}, {mode} crop {crop_pct}, {filter}, mean {mean:?}, std {std:?}")
+}
+
+/// The network that `spec` names, from a file or the hub.
+pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
+    Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
+}
+
+/// The checkpoint that `spec` names, from a file or the hub.
+pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
+    let path = match locate(spec)? {
+        Place::File(path) => path,
+        Place::Hub(id) => fetch(&id)?,
+    };
+    Checkpoint::open(&path).map_err(|error| Stop::about(&path.display().to_string(), error))
+}
+
+fn fetch(id: &str) -> Result<PathBuf, Stop> {
+    let hub = Hub::from_env()?;
+    let bar = ProgressBar::no_length();
+    let style = "{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
+    let mut told = false;
+    let path = hub.fetch(id, &mut |come, all| {
+        if !std::mem::replace(&mut told, true) {
+            note(&format!("fetching {id} from {} into {}", hub.endpoint, hub.cache.display()));
+        }
+        bar.set_length(all);
+        bar.set_position(come);
+    });
+    bar.finish_and_clear();
+    Ok(path?)
+}
+
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let (h, w) = text.split_once(['x', '×']).unwrap_or((text, text));
+    match (h.trim().parse(), w.trim().parse()) {
+        (Ok(h), Ok(w)) => Ok((h, w)),
+        _ => Err("expected a height and a width, such as 224 or 192x256".into()),
+    }
+}
+
+fn triple(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Result<Vec<f32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    let wrong = "expected three numbers such as 0.485,0.456,0.406";
+    numbers.ok().and_then(|numbers| numbers.try_into().ok()).ok_or(wrong.into())
+}

@@ -1,0 +1,164 @@
+use std::path::PathBuf;
+
+use mobileone::{Form, Top, labels::Labels};
+use serde::Serialize;
+
+use super::{
+    Verdict,
+    args::{DeviceArgs, PictureArgs, load},
+    feed::{Bar, Seen, feed, pictures_in},
+    out::{self, Stop, note, plain, say},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  mobileone classify cat.jpg dog.png
+  mobileone classify --model s0 --device cpu --top-k 1 holidays/
+  mobileone classify --model flowers.safetensors --labels flowers.txt --jsonl photos/ | jq .top[0].label";
+
+/// Name what pictures show
+///
+/// Of a folder, the pictures in it are taken, sorted by name; not those of folders in it. A picture that cannot
+/// be read is reported, the others go on, and the exit status is 1.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A file, a folder, a hub id, or s0 to s4
+    #[arg(long, value_name = "M", default_value = "s1")]
+    model: PathBuf,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// So many of the best classes
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    top_k: u16,
+    #[command(flatten)]
+    picture: PictureArgs,
+    /// One JSON object for all pictures, at the end
+    #[arg(long, conflicts_with = "jsonl")]
+    json: bool,
+    /// One JSON object per picture, as each is done
+    #[arg(long)]
+    jsonl: bool,
+    /// Pictures, and folders of them
+    #[arg(required = true, value_name = "IMAGE|DIR")]
+    images: Vec<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    device: String,
+    dtype: String,
+    results: Vec<Row>,
+}
+
+/// One picture's result.
+#[derive(Serialize)]
+struct Row {
+    image: String,
+    #[serde(flatten)]
+    found: Found,
+    decode_ms: f64,
+    engine_ms: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Found {
+    Top(Vec<Class>),
+    Error(String),
+}
+
+#[derive(Serialize)]
+struct Class {
+    index: usize,
+    label: String,
+    probability: f32,
+}
+
+pub fn run(args: &Args) -> Result<Verdict, Stop> {
+    let paths = expand(&args.images)?;
+    let model = load(&args.model, Form::Fused)?;
+    let labels = args.picture.labels(&model)?;
+    let device = args.device.open()?;
+    let dtype = args.device.dtype();
+    let session = args.picture.session(&device, &model, dtype, usize::from(args.top_k))?;
+    let bar = Bar::new(paths.len());
+    let mut rows = Vec::new();
+    let mut failed = 0;
+    feed(&session, &paths, &bar, |seen| {
+        let row = Row::new(seen, &labels);
+        failed += usize::from(matches!(row.found, Found::Error(_)));
+        bar.aside(|| row.print(args))?;
+        if args.json {
+            rows.push(row);
+        }
+        Ok(())
+    })?;
+    if args.json {
+        let (model, device, dtype) = (model.name, device.info().to_string(), dtype.to_string());
+        out::json(&Report { model, device, dtype, results: rows }, true)?;
+    }
+    if paths.len() > 1 {
+        let (count, seconds) = (paths.len(), bar.seconds());
+        let failures = if failed > 0 { format!(", {failed} of them unreadable") } else { String::new() };
+        note(&format!(
+            "{count} pictures{failures} in {seconds:.1} s, {:.1} pictures/s",
+            count as f64 / seconds
+        ));
+    }
+    Ok(if failed > 0 { Verdict::Bad } else { Verdict::Good })
+}
+
+impl Row {
+    fn new(seen: Seen, labels: &Labels) -> Row {
+        let class = |top: &Top| Class {
+            index: top.index,
+            label: labels.name(top.index).into(),
+            probability: top.probability,
+        };
+        let (found, engine_ms) = match seen.found {
+            Ok((top, engine_ms)) => (Found::Top(top.iter().map(class).collect()), Some(engine_ms)),
+            Err(error) => (Found::Error(error), None),
+        };
+        Row { image: seen.path.display().to_string(), found, decode_ms: seen.decode_ms, engine_ms }
+    }
+
+    fn print(&self, args: &Args) -> Result<(), Stop> {
+        if let Found::Error(error) = &self.found {
+            note(&format!("error: {}", plain(error)));
+        }
+        match &self.found {
+            _ if args.jsonl => out::json(self, false),
+            Found::Top(top) if !args.json => {
+                let percent = |class: &Class| f64::from(class.probability) * 100.0;
+                for (at, class) in top.iter().enumerate() {
+                    let label = plain(&class.label);
+                    match at {
+                        0 => say(&format!("{}: {label} ({:.1}%)", plain(&self.image), percent(class)))?,
+                        _ => say(&format!("    {:5.1}%  {label}", percent(class)))?,
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The pictures that are meant by files and folders.
+fn expand(images: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
+    let mut paths = Vec::new();
+    for image in images {
+        if image.is_dir() {
+            let pictures = pictures_in(image)?;
+            if pictures.is_empty() {
+                return Err(Stop::Error(format!("{}: no pictures in this folder", image.display())));
+            }
+            paths.extend(pictures);
+        } else {
+            paths.push(image.clone());
+        }
+    }
+    Ok(paths)
+}

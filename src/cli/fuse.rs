@@ -1,0 +1,90 @@
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use mobileone::{DType, Error, Form};
+use serde::Serialize;
+
+use super::{
+    Verdict,
+    args::load,
+    out::{self, Stop, commas, say},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  mobileone fuse mobileone_s0_unfused.pth.tar s0.safetensors
+  mobileone fuse timm/mobileone_s1.apple_in1k s1.safetensors --dtype f16";
+
+/// Write the fused form of a model
+///
+/// Branches and normalizations are folded in f64 and rounded once. The file has timm's names, and in its
+/// metadata the variant, strides, labels and preprocessing; every command takes it.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A file, a folder, a hub id, or s0 to s4
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The safetensors file to write
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// Storage of the weights
+    #[arg(long, value_name = "T", value_enum, default_value = "f32")]
+    dtype: Stored,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Stored {
+    F32,
+    F16,
+}
+
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    output: String,
+    dtype: String,
+    tensors: usize,
+    parameters: usize,
+    bytes: u64,
+}
+
+pub fn run(args: &Args) -> Result<Verdict, Stop> {
+    let dtype = match args.dtype {
+        Stored::F32 => DType::F32,
+        Stored::F16 => DType::F16,
+    };
+    let same = |a: &PathBuf, b: &PathBuf| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
+    if same(&args.input, &args.output) == Some(true) {
+        return Err(Stop::Error(format!(
+            "{}: is read and cannot be written: give OUT another name",
+            args.output.display()
+        )));
+    }
+    let model = load(&args.input, Form::Fused)?;
+    let checkpoint = model.to_checkpoint();
+    checkpoint.save(&args.output, dtype)?;
+    let io = |source| Stop::from(Error::Io { path: args.output.clone(), source });
+    let report = Report {
+        model: model.name,
+        output: args.output.display().to_string(),
+        dtype: dtype.to_string(),
+        tensors: checkpoint.weights.len(),
+        parameters: checkpoint.weights.iter().map(|(_, array)| array.data.len()).sum(),
+        bytes: std::fs::metadata(&args.output).map_err(io)?.len(),
+    };
+    if args.json {
+        out::json(&report, true)?;
+    } else {
+        let Report { model, output, tensors, parameters, bytes, .. } = &report;
+        say(&format!(
+            "{output}: {model}, {tensors} tensors, {} parameters in {dtype}, {} bytes",
+            commas(*parameters as u64),
+            commas(*bytes)
+        ))?;
+    }
+    Ok(Verdict::Good)
+}

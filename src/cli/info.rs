@@ -1,0 +1,202 @@
+use std::path::PathBuf;
+
+use mobileone::{
+    Form, Model, Options, Session, Shape,
+    labels::Labels,
+    models::mobileone::{VARIANTS, synthetic},
+};
+use serde::Serialize;
+
+use super::{
+    Verdict,
+    args::{DeviceArgs, describe, open},
+    out::{self, Stop, commas, plain, say},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  mobileone info                              the paper's variants
+  mobileone info s1
+  mobileone info my.safetensors --layers --device cpu";
+
+/// Say what a model is: widths, classes, cost, input
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A file, a folder, a hub id, or s0 to s4; without it, the paper's variants
+    #[arg(value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// A line per dispatch of the plan on the device
+    #[arg(long, requires = "model")]
+    layers: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What there is to say of a model.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    stem: usize,
+    widths: Vec<usize>,
+    blocks: Vec<usize>,
+    /// Branches of training, if the file has them.
+    branches: Option<usize>,
+    /// Squeeze-excites in each stage.
+    squeezed: Vec<usize>,
+    strides: Vec<usize>,
+    classes: Option<usize>,
+    labels: Option<String>,
+    /// Of the fused form.
+    parameters: u64,
+    /// Of the file, running statistics left out.
+    parameters_in_file: u64,
+    /// Of the fused form, for one picture of the input's size.
+    macs: u64,
+    /// Of the fused weights in f32.
+    weight_bytes: u64,
+    /// Of the maps read and written for one picture, in f32.
+    map_bytes: u64,
+    input: [usize; 4],
+    preprocess: String,
+    preprocess_source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct Variants {
+    variants: Vec<Report>,
+}
+
+pub fn run(args: &Args) -> Result<Verdict, Stop> {
+    let Some(spec) = &args.model else { return variants(args.json) };
+    let checkpoint = open(spec)?;
+    let statistic = |name: &str| name.ends_with(".running_mean") || name.ends_with(".running_var");
+    let arrays = checkpoint.weights.iter().filter(|(name, _)| !statistic(name));
+    let in_file = arrays.map(|(_, array)| array.data.len() as u64).sum();
+    let about = |error| Stop::about(&spec.display().to_string(), error);
+    let model = Model::new(checkpoint, Form::Fused).map_err(about)?;
+    let mut report = report(&model, in_file)?;
+    if args.layers {
+        let device = args.device.open()?;
+        let options = Options { dtype: args.device.dtype(), ..Options::of(&model) };
+        let plan = Session::new(&device, &model, &options)?.describe();
+        report.layers = Some(plan.lines().map(String::from).collect());
+    }
+    match args.json {
+        true => out::json(&report, true)?,
+        false => print(&report)?,
+    }
+    Ok(Verdict::Good)
+}
+
+fn report(model: &Model, in_file: u64) -> Result<Report, Stop> {
+    let (h, w) = model.preprocess.size;
+    let costs = model.graph.costs(Shape::new(1, h, w, model.graph.input_channels()));
+    let parameters = costs.iter().map(|cost| cost.params).sum();
+    let classes = model.graph.classes();
+    let labels = match classes {
+        Some(classes) => Some(Labels::choose(None, model.labels.as_deref(), classes)?.source().to_string()),
+        None => None,
+    };
+    let architecture = &model.architecture;
+    let strides = &architecture.strides;
+    Ok(Report {
+        model: model.name.clone(),
+        stem: architecture.stem,
+        widths: architecture.widths.clone(),
+        blocks: architecture.blocks.clone(),
+        branches: architecture.branches,
+        squeezed: architecture.squeezed.iter().map(Vec::len).collect(),
+        strides: std::iter::once(strides.stem).chain(strides.stages.iter().copied()).collect(),
+        classes,
+        labels,
+        parameters,
+        parameters_in_file: in_file,
+        macs: costs.iter().map(|cost| cost.macs).sum(),
+        weight_bytes: 4 * parameters,
+        map_bytes: 4 * costs.iter().map(|cost| cost.activations).sum::<u64>(),
+        input: [1, 3, h, w],
+        preprocess: describe(&model.preprocess),
+        preprocess_source: model.preprocess_source.clone(),
+        layers: None,
+    })
+}
+
+fn print(report: &Report) -> Result<(), Stop> {
+    let form = match report.branches {
+        Some(1) => "train form, 1 convolution branch".into(),
+        Some(count) => format!("train form, {count} convolution branches"),
+        None => "fused".into(),
+    };
+    let classes = match (report.classes, &report.labels) {
+        (Some(classes), Some(labels)) => format!("{classes} (labels: {})", plain(labels)),
+        _ => "none: the model ends in features".into(),
+    };
+    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    let [_, _, h, w] = report.input;
+    let row = |name: &str, text: String| [name.to_string(), text];
+    let rows = [
+        row("model", report.model.clone()),
+        row("form", form),
+        row("stem", format!("{} channels", report.stem)),
+        row("stages", format!("{:?} channels, {:?} blocks", report.widths, report.blocks)),
+        row("squeeze-excites", format!("{:?}", report.squeezed)),
+        row("strides", format!("{:?}", report.strides)),
+        row("classes", classes),
+        row(
+            "parameters",
+            format!("{} fused, {} in the file", commas(report.parameters), commas(report.parameters_in_file)),
+        ),
+        row("MACs", format!("{:.1} million at {h}x{w}", report.macs as f64 / 1e6)),
+        row(
+            "weights",
+            format!(
+                "{} in f32, {} in f16",
+                megabytes(report.weight_bytes),
+                megabytes(report.weight_bytes / 2)
+            ),
+        ),
+        row("maps", format!("{} read and written per picture, in f32", megabytes(report.map_bytes))),
+        row("input", format!("{} ({})", report.preprocess, plain(&report.preprocess_source))),
+    ];
+    out::table(&rows).iter().try_for_each(|line| say(line))?;
+    report.layers.iter().flatten().try_for_each(|line| say(line))
+}
+
+/// The paper's variants, with 1000 classes.
+fn variants(json: bool) -> Result<Verdict, Stop> {
+    let mut reports = Vec::new();
+    for variant in &VARIANTS {
+        let checkpoint = synthetic(variant, 1000, 0);
+        let in_file = checkpoint.weights.iter().map(|(_, array)| array.data.len() as u64).sum();
+        reports.push(report(&Model::new(checkpoint, Form::Fused)?, in_file)?);
+    }
+    if json {
+        out::json(&Variants { variants: reports }, true)?;
+        return Ok(Verdict::Good);
+    }
+    let head = ["short", "model", "stem", "stages", "parameters", "million MACs"].map(String::from);
+    let row = |(at, report): (usize, &Report)| {
+        let macs = format!("{:.1}", report.macs as f64 / 1e6);
+        let widths: Vec<String> = report.widths.iter().map(usize::to_string).collect();
+        [
+            format!("s{at}"),
+            report.model.clone(),
+            report.stem.to_string(),
+            widths.join(" "),
+            commas(report.parameters),
+            macs,
+        ]
+    };
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(reports.iter().enumerate().map(row)).collect();
+    out::table(&rows).iter().try_for_each(|line| say(line))?;
+    say(
+        "The paper's variants, fused, at 224x224 with 1000 classes. `mobileone info s1` looks at real weights.",
+    )?;
+    Ok(Verdict::Good)
+}

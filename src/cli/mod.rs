@@ -1,0 +1,87 @@
+//! What is typed, and what it means: one file per command.
+//!
+//! Answers go to standard output, everything else to standard error. A command ends in a [`Verdict`] or stops
+//! with one line that says what is wrong and what to do.
+
+mod args;
+mod classify;
+mod devices;
+mod eval;
+mod feed;
+mod fuse;
+mod hello;
+mod info;
+mod out;
+mod run;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use out::{Stop, note, plain};
+
+const EXAMPLES: &str = "\
+Examples:
+  mobileone                                         the built-in check against PyTorch
+  mobileone classify cat.jpg                        with MobileOne-S1 from the hub
+  mobileone classify --model my.safetensors --labels my.txt --json photos/
+  mobileone eval --model s0 validation/             a folder per class
+  mobileone fuse mobileone_s0_unfused.pth.tar s0.safetensors --dtype f16
+  mobileone verify --device vulkan                  judge a driver, layer by layer
+  MOBILEONE_DEVICE=cpu mobileone run --model s0 --input x.safetensors --output y.safetensors
+
+A model is a file (safetensors, or PyTorch's .pth, .pth.tar, .bin), a folder with model.safetensors and
+config.json, a hub id such as timm/mobileone_s1.apple_in1k, or s0 to s4 for timm's.
+A device is auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver.
+
+Exit status: 0 done; 1 some pictures could not be read, or verify failed; 2 nothing could be done.";
+
+/// Classifies pictures with MobileOne, on any GPU and on the CPU.
+#[derive(Parser)]
+#[command(name = "mobileone", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Classify(classify::Args),
+    Eval(eval::Args),
+    Run(run::Args),
+    Verify(verify::Args),
+    Fuse(fuse::Args),
+    Info(info::Args),
+    Devices(devices::Args),
+}
+
+/// How a command that came to its end has ended.
+enum Verdict {
+    /// As it should.
+    Good,
+    /// Some pictures could not be read, or the device failed its examination.
+    Bad,
+}
+
+/// Runs the command that was typed.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        None => hello::run(),
+        Some(Command::Classify(args)) => classify::run(&args),
+        Some(Command::Eval(args)) => eval::run(&args),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Fuse(args)) => fuse::run(&args),
+        Some(Command::Info(args)) => info::run(&args),
+        Some(Command::Devices(args)) => devices::run(&args),
+    };
+    match result {
+        Ok(Verdict::Good) | Err(Stop::Closed) => ExitCode::SUCCESS,
+        Ok(Verdict::Bad) => ExitCode::from(1),
+        Err(Stop::Error(line)) => {
+            note(&format!("error: {}", plain(&line)));
+            ExitCode::from(2)
+        }
+    }
+}

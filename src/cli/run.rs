@@ -1,0 +1,117 @@
+use std::{path::PathBuf, time::Instant};
+
+use mobileone::{
+    Array, Form, Input, Options, Outputs, Session, Shape, Tensor,
+    checkpoint::{read_tensor, write_tensors},
+};
+use serde::Serialize;
+
+use super::{
+    Verdict,
+    args::{DeviceArgs, load},
+    out::{self, Stop, ms, say},
+};
+
+/// The least height and width: below it, the last maps shrink to nothing.
+const LEAST: usize = 32;
+
+const EXAMPLES: &str = "\
+Examples:
+  mobileone run --model s0 --input x.safetensors --output y.safetensors
+  python -c 'from safetensors.torch import load_file; print(load_file(\"y.safetensors\")[\"logits\"])'";
+
+/// Run a tensor through the network
+///
+/// The input file holds `x`, [N, 3, H, W], f32, already normalized; N is free, and H and W from 32. The output
+/// file holds `logits`, [N, classes], f32; of a model without a classifier, the pooled `features`.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A file, a folder, a hub id, or s0 to s4
+    #[arg(long, value_name = "M")]
+    model: PathBuf,
+    /// A safetensors file with `x`
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// The safetensors file to write
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Keep the branches of training; the model must have them
+    #[arg(long)]
+    train_form: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    device: String,
+    dtype: String,
+    form: &'static str,
+    input: Vec<usize>,
+    output: &'static str,
+    shape: [usize; 2],
+    engine_ms: f64,
+}
+
+pub fn run(args: &Args) -> Result<Verdict, Stop> {
+    let x = read_tensor(&args.input, "x")?;
+    let input = check(&x).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
+    let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
+    let model = load(&args.model, form)?;
+    let device = args.device.open()?;
+    let mut options = Options::of(&model);
+    options.preprocess.size = (input.h, input.w);
+    options.batch = input.n;
+    options.dtype = args.device.dtype();
+    let classes = model.graph.classes();
+    options.outputs =
+        Outputs { logits: classes.is_some(), features: classes.is_none(), ..Outputs::default() };
+    let session = Session::new(&device, &model, &options)?;
+    let tensor = Tensor::from_nchw(input, &x.data)?;
+    drop(x.data);
+    let begun = Instant::now();
+    let answer = session.run(Input::Tensor(&tensor))?;
+    let engine_ms = ms(begun);
+    let (name, data) = match classes {
+        Some(_) => ("logits", answer.logits),
+        None => ("features", answer.features),
+    };
+    let shape = [input.n, data.len() / input.n];
+    write_tensors(&args.output, [(name, &Array { shape: shape.to_vec(), data })])?;
+    if args.json {
+        let report = Report {
+            model: model.name,
+            device: device.info().to_string(),
+            dtype: options.dtype.to_string(),
+            form: form_name,
+            input: x.shape,
+            output: name,
+            shape,
+            engine_ms,
+        };
+        out::json(&report, true)?;
+    } else {
+        say(&format!("{}: {name} {shape:?}, {engine_ms:.1} ms", args.output.display()))?;
+    }
+    Ok(Verdict::Good)
+}
+
+/// The shape of `x`, as the library calls it, when it is an input.
+fn check(x: &Array) -> Result<Shape, String> {
+    let &[n, 3, h, w] = &x.shape[..] else {
+        return Err(format!("\"x\": expected [N, 3, H, W], found {:?}", x.shape));
+    };
+    if n == 0 || h < LEAST || w < LEAST {
+        return Err(format!("\"x\": expected N from 1, H and W from {LEAST}, found {:?}", x.shape));
+    }
+    if let Some(at) = x.data.iter().position(|value| !value.is_finite()) {
+        let place = [at / (3 * h * w), at / (h * w) % 3, at / w % h, at % w];
+        return Err(format!("\"x\": the value at {place:?} is {}; inputs must be finite", x.data[at]));
+    }
+    Ok(Shape::new(n, h, w, 3))
+}

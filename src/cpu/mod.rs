@@ -1,0 +1,178 @@
+//! The fast CPU executor of a graph: weights packed once, buffers laid out once, work cut into blocks whose
+//! sizes depend on the shapes alone, so that any number of threads gives the same bits.
+
+mod depthwise;
+mod elementwise;
+mod engine;
+mod matmul;
+mod step;
+
+use std::{mem, sync::Arc};
+
+pub use engine::{Engine, Threads, Ticket, trace};
+
+use crate::{
+    Error, Result,
+    graph::{Graph, NodeId},
+    tensor::{Shape, Tensor},
+    weights::Weights,
+};
+use step::Kernel;
+
+/// The most bytes of activations that an executor takes.
+const MAX_BYTES: usize = 4 << 30;
+/// The most pixels of an input.
+const MAX_PIXELS: usize = 1 << 26;
+
+/// A graph ready to run on the processor, for one input size and batches up to a largest.
+pub struct Executor {
+    pool: Arc<rayon::ThreadPool>,
+    /// The step of node i + 1.
+    steps: Vec<Step>,
+    /// Activations, shared by nodes whose lifetimes do not overlap.
+    slots: Vec<Vec<f32>>,
+    /// What each node writes for one picture.
+    shapes: Vec<Shape>,
+    features: NodeId,
+    logits: Option<NodeId>,
+    max_batch: usize,
+    /// Pictures of the last run.
+    batch: usize,
+}
+
+/// One node as it runs.
+struct Step {
+    kernel: Kernel,
+    inputs: Vec<NodeId>,
+    slot: usize,
+}
+
+impl Executor {
+    /// Packs `weights` and lays out the buffers of `graph` for inputs of `size` (height, width) and batches
+    /// of at most `max_batch`, to run on the threads of `pool`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for an empty input or batch and for one that would take more than 4 GiB;
+    /// [`Error::Tensor`] when `weights` are not those of `graph`.
+    pub fn new(
+        graph: &Graph,
+        weights: &Weights,
+        size: (usize, usize),
+        max_batch: usize,
+        pool: Arc<rayon::ThreadPool>,
+    ) -> Result<Executor> {
+        let (h, w) = size;
+        if h == 0 || w == 0 || max_batch == 0 || h.checked_mul(w).is_none_or(|pixels| pixels > MAX_PIXELS) {
+            return Err(Error::Input(format!("{max_batch} x {h}x{w} pixels is nothing, or too large")));
+        }
+        let shapes = graph.shapes(Shape::new(1, h, w, graph.input_channels()));
+        let (slots, sizes) = layout(graph, &shapes);
+        let scalars = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
+        let bytes = scalars.saturating_mul(max_batch).saturating_mul(size_of::<f32>());
+        if bytes > MAX_BYTES {
+            let reason = format!("{max_batch} x {h}x{w} pixels need {} MiB of activations", bytes >> 20);
+            return Err(Error::Input(format!(
+                "{reason}, more than 4096: make the batch or the size smaller"
+            )));
+        }
+        let mut steps = Vec::new();
+        for (id, node) in graph.nodes.iter().enumerate().skip(1) {
+            let kernel = Kernel::new(&node.op, weights, shapes[node.inputs[0]])?;
+            steps.push(Step { kernel, inputs: node.inputs.clone(), slot: slots[id] });
+        }
+        let slots = sizes.into_iter().map(|size| vec![0.0; size * max_batch]).collect();
+        let (features, logits) = (graph.features, graph.logits);
+        Ok(Executor { pool, steps, slots, shapes, features, logits, max_batch, batch: 0 })
+    }
+
+    /// Runs `batch` pictures, `[batch, h, w, c]`; the results are in [`Executor::features`] and
+    /// [`Executor::logits`] afterwards.
+    ///
+    /// # Panics
+    /// When `batch` is 0 or larger than planned for, or `input` does not hold exactly so many pictures.
+    pub fn run(&mut self, input: &[f32], batch: usize) {
+        self.each(input, batch, |_, _| {});
+    }
+
+    /// Pooled features of the last run, `[batch, channels]`.
+    pub fn features(&self) -> &[f32] {
+        self.output(self.features)
+    }
+
+    /// Logits of the last run, `[batch, classes]`, if the network has a classifier.
+    pub fn logits(&self) -> Option<&[f32]> {
+        self.logits.map(|id| self.output(id))
+    }
+
+    /// Runs `input` and keeps every node's output, in the order of the nodes; the first is `input` itself.
+    ///
+    /// # Panics
+    /// As [`Executor::run`].
+    pub fn trace(&mut self, input: &Tensor) -> Vec<Tensor> {
+        let batch = input.shape().n;
+        let shapes: Vec<Shape> = self.shapes.iter().map(|shape| shape.with_batch(batch)).collect();
+        assert_eq!(input.shape(), shapes[0]);
+        let mut outputs = vec![input.clone()];
+        self.each(input.data(), batch, |id, output| {
+            outputs.push(Tensor::new(shapes[id], output.to_vec()).expect("a node fills its shape"));
+        });
+        outputs
+    }
+
+    /// Runs the steps in order and shows each node's output.
+    fn each(&mut self, input: &[f32], batch: usize, mut visit: impl FnMut(NodeId, &[f32]) + Send) {
+        assert!((1..=self.max_batch).contains(&batch), "a batch of {batch}, planned for {}", self.max_batch);
+        assert_eq!(input.len(), self.shapes[0].len() * batch, "{} x {batch}", self.shapes[0]);
+        self.batch = batch;
+        let Executor { pool, steps, slots, shapes, .. } = self;
+        let places: Vec<usize> = steps.iter().map(|step| step.slot).collect();
+        pool.install(|| {
+            for (index, step) in steps.iter_mut().enumerate() {
+                let id = index + 1;
+                let mut buffer = mem::take(&mut slots[step.slot]);
+                let dst = &mut buffer[..shapes[id].len() * batch];
+                let src = |at: usize| match step.inputs[at] {
+                    0 => input,
+                    id => &slots[places[id - 1]][..shapes[id].len() * batch],
+                };
+                let second = if step.inputs.len() > 1 { src(1) } else { &[] };
+                step.kernel.run(src(0), second, dst, batch);
+                visit(id, dst);
+                slots[step.slot] = buffer;
+            }
+        });
+    }
+
+    fn output(&self, id: NodeId) -> &[f32] {
+        &self.slots[self.steps[id - 1].slot][..self.shapes[id].len() * self.batch]
+    }
+}
+
+/// A slot for each node but the input, such that no two nodes alive together share one, and the scalars
+/// that each slot holds for one picture.
+fn layout(graph: &Graph, shapes: &[Shape]) -> (Vec<usize>, Vec<usize>) {
+    let last_uses = graph.last_uses();
+    let mut slots = vec![usize::MAX; graph.nodes.len()];
+    let mut sizes: Vec<usize> = Vec::new();
+    let mut free: Vec<usize> = Vec::new();
+    for id in 1..graph.nodes.len() {
+        let wanted = shapes[id].len();
+        // the smallest free slot that is large enough, else the largest one grows
+        let fit = free.iter().copied().filter(|&slot| sizes[slot] >= wanted).min_by_key(|&slot| sizes[slot]);
+        let best = fit.or_else(|| free.iter().copied().max_by_key(|&slot| sizes[slot]));
+        let slot = best.unwrap_or_else(|| {
+            sizes.push(0);
+            sizes.len() - 1
+        });
+        free.retain(|&other| other != slot);
+        sizes[slot] = sizes[slot].max(wanted);
+        slots[id] = slot;
+        // a node's inputs are free once it has been written; so is a node that nothing reads
+        let mut done: Vec<NodeId> = graph.nodes[id].inputs.iter().copied().chain([id]).collect();
+        done.dedup();
+        free.extend(
+            done.into_iter().filter(|&done| done > 0 && last_uses[done] == id).map(|done| slots[done]),
+        );
+    }
+    (slots, sizes)
+}

@@ -1,0 +1,199 @@
+//! Devices: what there is, and which to take.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// What a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// A GPU with memory of its own.
+    Discrete,
+    /// A GPU that shares the processor's memory.
+    Integrated,
+    /// A GPU inside a virtual machine.
+    Virtual,
+    /// Something else that calls itself a GPU.
+    Other,
+    /// A GPU emulated on the processor; far slower than [`DeviceKind::Cpu`].
+    Software,
+    /// This library's own executor.
+    Cpu,
+}
+
+impl std::fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            DeviceKind::Discrete => "discrete GPU",
+            DeviceKind::Integrated => "integrated GPU",
+            DeviceKind::Virtual => "virtual GPU",
+            DeviceKind::Other => "GPU",
+            DeviceKind::Software => "software GPU",
+            DeviceKind::Cpu => "CPU",
+        })
+    }
+}
+
+/// What is known of a device before it is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// The adapter's name.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`, `gl` or `cpu`.
+    pub backend: &'static str,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Driver and version, as the driver says them.
+    pub driver: String,
+    /// Features that matter here, such as `f16`, `subgroups`, `timestamps`.
+    pub features: Vec<&'static str>,
+}
+
+impl DeviceInfo {
+    /// Whether `wanted`, in lower case, describes this device.
+    fn answers(&self, wanted: &str) -> bool {
+        match wanted {
+            "gpu" => !matches!(self.kind, DeviceKind::Software | DeviceKind::Cpu),
+            "software" => self.kind == DeviceKind::Software,
+            "metal" | "vulkan" | "dx12" | "gl" => self.backend == wanted,
+            part => [&self.name, &self.driver].iter().any(|text| text.to_lowercase().contains(part)),
+        }
+    }
+}
+
+impl std::fmt::Display for DeviceInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self.kind {
+            DeviceKind::Cpu => write!(f, "{}", self.name),
+            kind => write!(f, "{} ({}, {kind})", self.name, self.backend),
+        }
+    }
+}
+
+/// An opened device; clones share it.
+#[derive(Clone)]
+pub struct Device {
+    pub(crate) executor: Executor,
+    info: DeviceInfo,
+    why: String,
+}
+
+#[derive(Clone)]
+pub(crate) enum Executor {
+    #[cfg(feature = "cpu")]
+    Cpu(Arc<crate::cpu::Threads>),
+    #[cfg(feature = "gpu")]
+    Gpu(Arc<crate::gpu::Gpu>),
+}
+
+impl Device {
+    /// Opens the device that `wanted` describes, in any case:
+    ///
+    /// - `auto`: the best GPU (discrete, integrated, virtual, other), else the CPU; never a software GPU;
+    /// - `cpu`; `gpu` (never software); `software`;
+    /// - a backend (`vulkan`, `metal`, `dx12`, `gl`): its best adapter, software included;
+    /// - a part of an adapter's name or driver.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when there is none, or when its driver refuses.
+    pub fn open(wanted: &str) -> Result<Device> {
+        let wanted = wanted.trim().to_lowercase();
+        match wanted.as_str() {
+            "cpu" => Device::cpu("asked for"),
+            "" => Err(absent("", "empty; use auto, cpu, gpu, a backend, or part of an adapter's name", &[])),
+            _ => Device::search(&wanted),
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn search(wanted: &str) -> Result<Device> {
+        let found = crate::gpu::find();
+        let auto = wanted == "auto";
+        let pick = found.iter().find(|found| found.info.answers(if auto { "gpu" } else { wanted }));
+        let infos: Vec<&DeviceInfo> = found.iter().map(|found| &found.info).collect();
+        match pick {
+            Some(pick) => {
+                let why = if auto { "the best GPU of this machine" } else { "asked for" };
+                Ok(Device {
+                    executor: Executor::Gpu(Arc::new(crate::gpu::Gpu::open(pick)?)),
+                    info: pick.info.clone(),
+                    why: why.into(),
+                })
+            }
+            None if auto && infos.is_empty() => {
+                Device::cpu("this machine has no GPU driver that can be used")
+            }
+            None if auto => {
+                Device::cpu("this machine has no GPU; its software GPU is slower than the CPU itself")
+            }
+            None if wanted == "gpu" && !infos.is_empty() => {
+                Err(absent(wanted, "only software GPUs here (use software to take one)", &infos))
+            }
+            None => Err(absent(wanted, "no such device", &infos)),
+        }
+    }
+
+    #[cfg(not(feature = "gpu"))]
+    fn search(wanted: &str) -> Result<Device> {
+        match wanted {
+            "auto" => Device::cpu("this program was built without GPU support"),
+            _ => Err(absent(wanted, "this program was built without GPU support (feature gpu)", &[])),
+        }
+    }
+
+    #[cfg(feature = "cpu")]
+    fn cpu(why: &str) -> Result<Device> {
+        let threads = Arc::new(crate::cpu::Threads::new()?);
+        let info = cpu_info(threads.count());
+        Ok(Device { executor: Executor::Cpu(threads), info, why: why.into() })
+    }
+
+    #[cfg(not(feature = "cpu"))]
+    fn cpu(_why: &str) -> Result<Device> {
+        Err(absent("cpu", "this program was built without the CPU executor (feature cpu)", &[]))
+    }
+
+    /// Every device of this machine, best first, software GPUs and then the CPU last.
+    pub fn list() -> Vec<DeviceInfo> {
+        #[allow(unused_mut, reason = "each executor is a feature")]
+        let mut list = Vec::new();
+        #[cfg(feature = "gpu")]
+        list.extend(crate::gpu::find().into_iter().map(|found| found.info));
+        #[cfg(feature = "cpu")]
+        list.push(cpu_info(crate::cpu::Threads::default_count()));
+        list
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    /// Why it was chosen, for people.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+}
+
+#[cfg(feature = "cpu")]
+fn cpu_info(threads: usize) -> DeviceInfo {
+    DeviceInfo {
+        name: match threads {
+            1 => "CPU, 1 thread".into(),
+            count => format!("CPU, {count} threads"),
+        },
+        backend: "cpu",
+        kind: DeviceKind::Cpu,
+        driver: std::env::consts::ARCH.into(),
+        features: Vec::new(),
+    }
+}
+
+fn absent(wanted: &str, reason: &str, there: &[&DeviceInfo]) -> Error {
+    let mut reason = reason.to_string();
+    if !there.is_empty() {
+        let names: Vec<String> = there.iter().map(|info| info.to_string()).collect();
+        reason += &format!("; there is: {}, and cpu", names.join(", "));
+    }
+    Error::Device { wanted: wanted.into(), reason }
+}

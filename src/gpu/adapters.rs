@@ -1,0 +1,82 @@
+//! Finding GPUs: every adapter of every backend, best first.
+
+use crate::device::{DeviceInfo, DeviceKind};
+
+/// An adapter that can run compute shaders.
+pub struct Found {
+    /// What it is.
+    pub info: DeviceInfo,
+    pub(super) adapter: wgpu::Adapter,
+}
+
+/// Every adapter that can run compute shaders, best first: discrete, integrated, virtual, other, software;
+/// of one kind Metal, Vulkan, DX12, GL.
+pub fn find() -> Vec<Found> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends =
+        wgpu::Backends::METAL | wgpu::Backends::VULKAN | wgpu::Backends::DX12 | wgpu::Backends::GL;
+    descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
+    let instance = wgpu::Instance::new(descriptor);
+    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let mut found: Vec<Found> = adapters.into_iter().filter_map(look).collect();
+    found.sort_by_key(|found| (rank_kind(found.info.kind), rank_backend(found.info.backend)));
+    found
+}
+
+fn look(adapter: wgpu::Adapter) -> Option<Found> {
+    let flags = adapter.get_downlevel_capabilities().flags;
+    if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+        return None;
+    }
+    let given = adapter.get_info();
+    let backend = match given.backend {
+        wgpu::Backend::Metal => "metal",
+        wgpu::Backend::Vulkan => "vulkan",
+        wgpu::Backend::Dx12 => "dx12",
+        wgpu::Backend::Gl => "gl",
+        _ => return None,
+    };
+    // Some drivers of the GL backend do not say that they are software.
+    let name = given.name.to_lowercase();
+    let software = ["llvmpipe", "softpipe", "swiftshader", "basic render driver"];
+    let kind = match given.device_type {
+        _ if software.iter().any(|known| name.contains(known)) => DeviceKind::Software,
+        wgpu::DeviceType::Cpu => DeviceKind::Software,
+        wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
+        wgpu::DeviceType::VirtualGpu => DeviceKind::Virtual,
+        wgpu::DeviceType::Other => DeviceKind::Other,
+    };
+    let known = [
+        (wgpu::Features::SHADER_F16, "f16"),
+        (wgpu::Features::SUBGROUP, "subgroups"),
+        (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+        (wgpu::Features::PIPELINE_CACHE, "pipeline cache"),
+        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrices"),
+    ];
+    let features = adapter.features();
+    let info = DeviceInfo {
+        name: given.name,
+        backend,
+        kind,
+        driver: [given.driver, given.driver_info].join(" ").trim().to_string(),
+        features: known.iter().filter(|(bit, _)| features.contains(*bit)).map(|(_, name)| *name).collect(),
+    };
+    Some(Found { info, adapter })
+}
+
+fn rank_kind(kind: DeviceKind) -> u32 {
+    match kind {
+        DeviceKind::Discrete => 0,
+        DeviceKind::Integrated => 1,
+        DeviceKind::Virtual => 2,
+        DeviceKind::Other => 3,
+        DeviceKind::Software => 4,
+        DeviceKind::Cpu => 5,
+    }
+}
+
+fn rank_backend(backend: &str) -> usize {
+    let best_first = ["metal", "vulkan", "dx12", "gl"];
+    best_first.iter().position(|known| *known == backend).unwrap_or(best_first.len())
+}

@@ -1,0 +1,266 @@
+//! A plan made real on one GPU: buffers, pipelines, bind groups, and the commands of a frame.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use super::{Gpu, frame::Frame, front::Front};
+use crate::{
+    error::Result,
+    graph::Graph,
+    plan::{Binding, Buffer, DST, Plan},
+    preprocess::Preprocess,
+    session::{Options, Outputs},
+    tensor::Shape,
+    weights::Weights,
+};
+
+/// Bytes behind each slot that no kernel may touch; bound with the slot so that a stray write lands there.
+pub(super) const GUARD: u64 = 256;
+
+/// A plan on a device. All that is static is made here, once; a frame only records and submits.
+pub struct Engine {
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) plan: Plan,
+    pub(super) outputs: Outputs,
+    pub(super) batch: usize,
+    pub(super) slots: Vec<wgpu::Buffer>,
+    pub(super) preprocess: Preprocess,
+    pub(super) front: Mutex<Front>,
+    pub(super) frames: Mutex<Vec<Frame>>,
+    steps: Vec<Step>,
+    pipelines: usize,
+}
+
+/// A dispatch ready to be recorded.
+struct Step {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+}
+
+impl Engine {
+    /// Makes everything that running `plan` needs, for at most the options' batch of pictures a submit (fewer
+    /// where the plan says so).
+    ///
+    /// # Errors
+    /// [`Error::DeviceFailure`](crate::Error::DeviceFailure) when the device refuses a buffer or a shader.
+    pub fn new(gpu: Arc<Gpu>, plan: Plan, weights: &Weights, options: &Options) -> Result<Engine> {
+        let batch = options.batch.clamp(1, plan.max_batch);
+        let device = &gpu.device;
+        let slots = gpu.scoped("activation buffers", || {
+            let slot = |(at, &bytes): (usize, &usize)| {
+                device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(&format!("slot {at}")),
+                    size: (bytes * batch) as u64 + GUARD,
+                    usage: wgpu::BufferUsages::STORAGE
+                        | wgpu::BufferUsages::COPY_DST
+                        | wgpu::BufferUsages::COPY_SRC,
+                    mapped_at_creation: false,
+                })
+            };
+            plan.slots.iter().enumerate().map(slot).collect::<Vec<_>>()
+        })?;
+        let (params, offsets) = upload(&gpu, &plan, weights)?;
+        let (steps, pipelines) = build(&gpu, &plan, &slots, &params, &offsets)?;
+        let input = plan.places[0];
+        let front = Front::new(&gpu, slots[input.slot].clone(), input.dtype)?;
+        let mut engine = Engine {
+            gpu,
+            plan,
+            outputs: options.outputs,
+            preprocess: options.preprocess.clone(),
+            batch,
+            slots,
+            front: Mutex::new(front),
+            frames: Mutex::default(),
+            steps,
+            pipelines: pipelines + Front::PIPELINES,
+        };
+        let frames = (0..options.frames).map(|_| Frame::new(&engine)).collect::<Result<Vec<_>>>()?;
+        engine.frames = Mutex::new(frames);
+        Ok(engine)
+    }
+
+    /// Plans `graph` for one input of `input` and makes the engine of that plan.
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`] and [`Engine::new`].
+    pub fn of(
+        gpu: Arc<Gpu>,
+        graph: &Graph,
+        weights: &Weights,
+        input: Shape,
+        options: &Options,
+    ) -> Result<Engine> {
+        let plan =
+            Plan::new(graph, weights, input, options.dtype, options.outputs, gpu.limits, options.tiles)?;
+        Engine::new(gpu, plan, weights, options)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Pictures that one submit may hold.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Compute pipelines that were made.
+    pub fn pipelines(&self) -> usize {
+        self.pipelines
+    }
+
+    /// Records every dispatch of the plan, for a batch.
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass, batch: usize) {
+        for at in 0..self.steps.len() {
+            self.record_one(pass, at, batch);
+        }
+    }
+
+    /// Records the dispatch `at`.
+    pub(super) fn record_one(&self, pass: &mut wgpu::ComputePass, at: usize, batch: usize) {
+        let step = &self.steps[at];
+        let [x, y, z] = Plan::grid(&self.plan.dispatches[at], batch, self.gpu.limits);
+        pass.set_pipeline(&step.pipeline);
+        pass.set_bind_group(0, &step.bindings, &[]);
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+/// Packs the parameters into one buffer; gives it and where each begins.
+fn upload(gpu: &Gpu, plan: &Plan, weights: &Weights) -> Result<(wgpu::Buffer, Vec<u64>)> {
+    let alignment = u64::from(gpu.device.limits().min_storage_buffer_offset_alignment);
+    let mut offsets = Vec::with_capacity(plan.params.len());
+    let mut size = 0;
+    for param in &plan.params {
+        offsets.push(size);
+        size += ((param.len * param.dtype.size()) as u64).next_multiple_of(alignment);
+    }
+    if size > gpu.limits.buffer {
+        return Err(gpu.failure(format!(
+            "the weights ({size} bytes) do not fit its largest buffer ({} bytes); use --device cpu",
+            gpu.limits.buffer
+        )));
+    }
+    let buffer = gpu.scoped("weights", || {
+        gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("weights"),
+            size: size.max(alignment),
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: true,
+        })
+    })?;
+    {
+        let mapped = buffer.get_mapped_range_mut(..);
+        let mut mapped = mapped.map_err(|error| gpu.failure(format!("weights: {error}")))?;
+        for (param, &offset) in plan.params.iter().zip(&offsets) {
+            let packed = match &param.name {
+                Some(name) => {
+                    let array = weights.get(name)?;
+                    param.packing.pack(&array.shape, &array.data)
+                }
+                None => vec![0.0; param.len],
+            };
+            assert_eq!(packed.len(), param.len, "packing makes what it promised");
+            let bytes = super::frame::scalars(&packed, param.dtype);
+            let offset = offset as usize;
+            mapped.slice(offset..offset + bytes.len()).copy_from_slice(&bytes);
+        }
+    }
+    buffer.unmap();
+    Ok((buffer, offsets))
+}
+
+/// Makes the pipelines, one per text, and the bind groups, one per dispatch.
+fn build(
+    gpu: &Gpu,
+    plan: &Plan,
+    slots: &[wgpu::Buffer],
+    params: &wgpu::Buffer,
+    offsets: &[u64],
+) -> Result<(Vec<Step>, usize)> {
+    let mut pipelines: HashMap<String, wgpu::ComputePipeline> = HashMap::new();
+    let mut steps = Vec::with_capacity(plan.dispatches.len());
+    for dispatch in &plan.dispatches {
+        let text = dispatch.kernel.text();
+        let pipeline = match pipelines.get(&text) {
+            Some(pipeline) => pipeline.clone(),
+            None => {
+                let kind = |binding: &Binding| {
+                    let read_only = binding.index != DST;
+                    (binding.index, wgpu::BufferBindingType::Storage { read_only })
+                };
+                let kinds: Vec<_> = dispatch.bindings.iter().map(kind).collect();
+                let made = gpu.scoped(&dispatch.label, || compile(gpu, &dispatch.label, &text, &kinds))?;
+                pipelines.insert(text, made.clone());
+                made
+            }
+        };
+        let bindings = gpu.scoped(&dispatch.label, || {
+            let entry = |binding: &Binding| wgpu::BindGroupEntry {
+                binding: binding.index,
+                resource: match binding.buffer {
+                    Buffer::Slot(slot) => slots[slot].as_entire_binding(),
+                    Buffer::Param(at) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: params,
+                        offset: offsets[at],
+                        size: wgpu::BufferSize::new(
+                            (plan.params[at].len * plan.params[at].dtype.size()) as u64,
+                        ),
+                    }),
+                },
+            };
+            gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&dispatch.label),
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &dispatch.bindings.iter().map(entry).collect::<Vec<_>>(),
+            })
+        })?;
+        steps.push(Step { pipeline, bindings });
+    }
+    Ok((steps, pipelines.len()))
+}
+
+/// Compiles a text whose bindings are of these kinds, by number.
+pub(super) fn compile(
+    gpu: &Gpu,
+    label: &str,
+    text: &str,
+    bindings: &[(u32, wgpu::BufferBindingType)],
+) -> wgpu::ComputePipeline {
+    let label = Some(label);
+    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label,
+        source: wgpu::ShaderSource::Wgsl(text.into()),
+    });
+    let entry = |&(binding, ty): &(u32, wgpu::BufferBindingType)| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    };
+    let layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label,
+        entries: &bindings.iter().map(entry).collect::<Vec<_>>(),
+    });
+    let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label,
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label,
+        layout: Some(&layout),
+        module: &module,
+        entry_point: Some("main"),
+        // Every kernel writes what it reads of workgroup memory.
+        compilation_options: wgpu::PipelineCompilationOptions {
+            zero_initialize_workgroup_memory: false,
+            ..Default::default()
+        },
+        cache: None,
+    })
+}

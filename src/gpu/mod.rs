@@ -1,0 +1,138 @@
+//! The only room that names wgpu: a device, and the engine that runs a plan on it.
+
+mod adapters;
+mod engine;
+mod frame;
+mod front;
+mod trace;
+
+use std::sync::{Arc, Mutex};
+
+pub use adapters::{Found, find};
+pub use engine::Engine;
+pub use frame::Ticket;
+pub use trace::Traced;
+
+use crate::{
+    device::{DeviceInfo, DeviceKind},
+    error::{Error, Result},
+    plan::Limits,
+    tensor::DType,
+};
+
+/// An opened GPU. Faults that wgpu reports outside any call are kept and told at the next one.
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: DeviceInfo,
+    limits: Limits,
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+impl Gpu {
+    /// Opens an adapter with all its limits and those of its features that are of use here.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the driver refuses.
+    pub fn open(found: &Found) -> Result<Gpu> {
+        let adapter = &found.adapter;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("mobileone"),
+            required_features: adapter.features() & wanted_features(),
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        let (device, queue) = opened.map_err(|error| Error::Device {
+            wanted: found.info.name.clone(),
+            reason: format!("the driver refuses to open it: {error}"),
+        })?;
+        Ok(Gpu::new(device, queue, found.info.clone()))
+    }
+
+    /// Takes an opened device.
+    fn new(device: wgpu::Device, queue: wgpu::Queue, info: DeviceInfo) -> Gpu {
+        let fault = Arc::new(Mutex::new(None));
+        let keep = |fault: &Arc<Mutex<Option<String>>>| {
+            let fault = fault.clone();
+            move |reason: String| {
+                fault.lock().expect("no panic while a fault is kept").get_or_insert(reason);
+            }
+        };
+        let on_error = keep(&fault);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
+        let on_loss = keep(&fault);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                on_loss(format!("the device is lost: {message}"));
+            }
+        });
+        let given = device.limits();
+        let limits = Limits {
+            binding: given.max_storage_buffer_binding_size,
+            buffer: given.max_buffer_size,
+            workgroups: given.max_compute_workgroups_per_dimension,
+            macs_per_second: macs_per_second(info.kind),
+        };
+        Gpu { device, queue, info, limits, fault }
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    /// What a plan may rely on.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether maps and weights may be stored as `dtype`.
+    pub fn supports(&self, dtype: DType) -> bool {
+        dtype == DType::F32 || self.device.features().contains(wgpu::Features::SHADER_F16)
+    }
+
+    /// The error of a device that failed.
+    fn failure(&self, reason: impl Into<String>) -> Error {
+        Error::DeviceFailure { device: self.info.name.clone(), reason: reason.into() }
+    }
+
+    /// What went wrong outside any call, if anything did. A lost device stays lost.
+    fn check(&self) -> Result<()> {
+        let fault = self.fault.lock().expect("no panic while a fault is kept");
+        match &*fault {
+            Some(reason) => Err(self.failure(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs `make`, and gives its validation or memory error instead of losing it.
+    fn scoped<T>(&self, what: &str, make: impl FnOnce() -> T) -> Result<T> {
+        let filters =
+            [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
+        let scopes = filters.map(|filter| self.device.push_error_scope(filter));
+        let made = make();
+        let mut errors = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop()));
+        let first = errors.next();
+        // Every scope has to be popped, whatever the first one says.
+        errors.for_each(drop);
+        match first {
+            Some(error) => Err(self.failure(format!("{what}: {error}"))),
+            None => Ok(made),
+        }
+    }
+}
+
+/// The features that the engine uses where they are there.
+fn wanted_features() -> wgpu::Features {
+    wgpu::Features::SHADER_F16
+}
+
+/// A cautious guess of a device's speed, which only bounds how much one submit holds.
+fn macs_per_second(kind: DeviceKind) -> u64 {
+    match kind {
+        DeviceKind::Discrete => 1_000_000_000_000,
+        DeviceKind::Integrated | DeviceKind::Virtual | DeviceKind::Other => 100_000_000_000,
+        DeviceKind::Software | DeviceKind::Cpu => 5_000_000_000,
+    }
+}

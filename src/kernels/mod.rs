@@ -1,0 +1,185 @@
+//! Kernels: one file per shader, each of which turns shapes into a specialised text and packs its weights.
+//!
+//! Nothing here knows of a GPU library. A shader is plain WGSL, valid as it lies on disk; specialising it
+//! rewrites `const` and `alias` lines at its head, by name, and nothing else.
+
+use crate::tensor::DType;
+
+pub mod add;
+pub mod affine;
+pub mod answer;
+pub mod depthwise;
+pub mod linear;
+pub mod normalize;
+pub mod pointwise;
+pub mod pool;
+pub mod resize;
+pub mod scale;
+pub mod stem;
+
+/// Invocations in the workgroups of the map kernels.
+const WORKGROUP: usize = 64;
+
+/// A WGSL file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shader {
+    /// The file's name without `.wgsl`.
+    pub stem: &'static str,
+    /// The file's text.
+    pub text: &'static str,
+}
+
+/// Names a file under `shaders/` and takes its text in.
+macro_rules! shader {
+    ($stem:literal) => {
+        $crate::kernels::Shader { stem: $stem, text: include_str!(concat!("../../shaders/", $stem, ".wgsl")) }
+    };
+}
+use shader;
+
+/// Every shader of the library.
+pub const SHADERS: &[&Shader] = &[
+    &add::SHADER,
+    &affine::SHADER,
+    &answer::SHADER,
+    &depthwise::SHADER,
+    &linear::SHADER,
+    &normalize::SHADER,
+    &pointwise::SHADER,
+    &pool::SHADER,
+    &resize::SHADER,
+    &scale::SHADER,
+    &stem::SHADER,
+];
+
+/// The value of a line at a shader's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Literal {
+    /// A `u32` constant.
+    U32(u32),
+    /// A `bool` constant.
+    Bool(bool),
+    /// The type behind an alias.
+    Scalar(DType),
+}
+
+impl From<usize> for Literal {
+    fn from(value: usize) -> Literal {
+        Literal::U32(u32::try_from(value).expect("a dimension below 2^32"))
+    }
+}
+
+impl From<u32> for Literal {
+    fn from(value: u32) -> Literal {
+        Literal::U32(value)
+    }
+}
+
+impl From<bool> for Literal {
+    fn from(value: bool) -> Literal {
+        Literal::Bool(value)
+    }
+}
+
+impl From<DType> for Literal {
+    fn from(value: DType) -> Literal {
+        Literal::Scalar(value)
+    }
+}
+
+impl std::fmt::Display for Literal {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Literal::U32(value) => write!(f, "{value}u"),
+            Literal::Bool(value) => write!(f, "{value}"),
+            Literal::Scalar(dtype) => write!(f, "{dtype}"),
+        }
+    }
+}
+
+/// A shader with its head filled in: what one pipeline is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// The file.
+    pub shader: &'static Shader,
+    /// Names and values of the head's lines.
+    pub head: Vec<(&'static str, Literal)>,
+    /// Workgroups for one picture.
+    pub workgroups: usize,
+}
+
+impl Kernel {
+    /// The specialised text: the pipeline's key.
+    ///
+    /// # Panics
+    /// When the head names a line that the shader does not have: a broken invariant of the kernel's file.
+    pub fn text(&self) -> String {
+        let mut pending: Vec<_> = self.head.clone();
+        let mut text = String::with_capacity(self.shader.text.len() + 64);
+        if self.head.iter().any(|(_, value)| *value == Literal::Scalar(DType::F16)) {
+            text.push_str("enable f16;\n");
+        }
+        for line in self.shader.text.lines() {
+            let name = head_name(line);
+            match pending.iter().position(|(wanted, _)| Some(*wanted) == name) {
+                Some(at) => {
+                    let (_, value) = pending.swap_remove(at);
+                    let (left, _) = line.split_once('=').expect("a head line has a value");
+                    text.push_str(&format!("{left}= {value};\n"));
+                }
+                None => {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
+        }
+        assert!(pending.is_empty(), "{}.wgsl has no head line for {pending:?}", self.shader.stem);
+        text
+    }
+}
+
+/// The name that a head line defines.
+fn head_name(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("const ").or_else(|| line.strip_prefix("alias "))?;
+    rest.split([':', ' ', '=']).next()
+}
+
+/// How a parameter lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Packing {
+    /// One value per channel, padded to a multiple of 4.
+    Vector,
+    /// `[SRC_C4, 4, DST_C4]` vec4s: pointwise and linear.
+    Matrix,
+    /// `[KERNEL, KERNEL, C4]` vec4s.
+    Depthwise,
+    /// `[KERNEL, KERNEL, 3, DST_C4]` vec4s.
+    Stem,
+}
+
+impl Packing {
+    /// The parameter's values in this order, padding zero.
+    pub fn pack(self, shape: &[usize], data: &[f32]) -> Vec<f32> {
+        match self {
+            Packing::Vector => {
+                let mut packed = data.to_vec();
+                packed.resize(data.len().next_multiple_of(4), 0.0);
+                packed
+            }
+            Packing::Matrix => pointwise::pack(shape[0], shape[1], data),
+            Packing::Depthwise => depthwise::pack(shape[0], shape[2], data),
+            Packing::Stem => stem::pack(shape, data),
+        }
+    }
+
+    /// Scalars that [`Packing::pack`] makes of a parameter of `shape`.
+    pub fn len(self, shape: &[usize]) -> usize {
+        let c4 = |c: usize| c.next_multiple_of(4);
+        match self {
+            Packing::Vector => c4(shape[0]),
+            Packing::Matrix => c4(shape[0]) * c4(shape[1]),
+            Packing::Depthwise => c4(shape[0]) * shape[2] * shape[3],
+            Packing::Stem => c4(shape[0]) * 3 * shape[2] * shape[3],
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A read network as a graph, fused or with its branches kept.
+
+use super::{Body, Network, Position};
+use crate::{
+    Error, Result,
+    graph::{Activation, Conv, Graph, NodeId, Op},
+    models::Form,
+    reparam::{Branch, Norm, affine, merge},
+    weights::Weights,
+};
+
+/// The graph of `network` in `form`, and the parameters that it names, from the checkpoint's `weights`.
+///
+/// # Errors
+/// [`Error::Tensor`] when branches overflow as they are merged, or are wanted where only their sum is left.
+pub fn build(network: &Network, weights: &Weights, form: Form) -> Result<(Graph, Weights)> {
+    let mut builder = Builder { graph: Graph::default(), from: weights, to: Weights::new() };
+    let channels = network.positions[0].conv.src_c;
+    let mut src = builder.graph.push("input", Op::Input { channels }, &[]);
+    for position in &network.positions {
+        src = match form {
+            Form::Fused => builder.fused(position, src)?,
+            Form::Train => builder.branches(position, src)?,
+        };
+    }
+    builder.graph.features = builder.graph.push("pool", Op::Pool, &[src]);
+    builder.graph.logits = network.classes.map(|classes| {
+        let features = builder.graph.features;
+        builder.linear("head", "head.fc", [network.features, classes], Activation::None, features)
+    });
+    Ok((builder.graph, builder.to))
+}
+
+/// The parameters of a fused graph in the shapes that PyTorch gives them.
+pub fn fused_weights(weights: &Weights) -> Weights {
+    let mut timm = Weights::new();
+    for (name, array) in weights.iter() {
+        let mut shape = array.shape.clone();
+        if name.contains(".attn.") && shape.len() == 2 {
+            shape.extend([1, 1]);
+        }
+        timm.insert(name, &shape, array.data.clone());
+    }
+    timm
+}
+
+/// The graph as it grows, and where its parameters come from and go to.
+struct Builder<'a> {
+    graph: Graph,
+    from: &'a Weights,
+    to: Weights,
+}
+
+impl<'a> Builder<'a> {
+    /// The values of an array that reading has found.
+    fn array(&self, name: &str) -> &'a [f32] {
+        &self.from.find(name).unwrap_or_else(|| panic!("{name} has been read")).data
+    }
+
+    fn norm(&self, name: &str) -> Norm<'a> {
+        let [weight, bias, mean, variance] = ["weight", "bias", "running_mean", "running_var"]
+            .map(|field| self.array(&format!("{name}.{field}")));
+        Norm { weight, bias, mean, variance }
+    }
+
+    /// One convolution with bias.
+    fn fused(&mut self, position: &Position, src: NodeId) -> Result<NodeId> {
+        let Position { name, conv, .. } = position;
+        let (weight, bias) = match position.body {
+            Body::Fused => {
+                let array = |field| self.array(&format!("{name}.reparam_conv.{field}")).to_vec();
+                (array("weight"), array("bias"))
+            }
+            Body::Branches { convs, scale, identity } => {
+                let mut branches = Vec::new();
+                for branch in (0..convs).map(|index| format!("{name}.conv_kxk.{index}")) {
+                    let kernel = self.array(&format!("{branch}.conv.weight"));
+                    branches.push(Branch::Conv(kernel, self.norm(&format!("{branch}.bn"))));
+                }
+                if scale {
+                    let kernel = self.array(&format!("{name}.conv_scale.conv.weight"));
+                    branches.push(Branch::Scale(kernel, self.norm(&format!("{name}.conv_scale.bn"))));
+                }
+                if identity {
+                    branches.push(Branch::Identity(self.norm(&format!("{name}.identity"))));
+                }
+                merge(conv, &branches)
+            }
+        };
+        let names = ["weight", "bias"].map(|field| format!("{name}.reparam_conv.{field}"));
+        self.insert_finite(&names[0], &shape(conv), weight, position)?;
+        self.insert_finite(&names[1], &[conv.dst_c], bias, position)?;
+        let [weight, bias] = names;
+        let activation = activation(position);
+        let op = Op::Conv { conv: conv.clone(), weight, bias: Some(bias), activation };
+        let sum = self.graph.push(name, op, &[src]);
+        Ok(self.squeezed(position, sum))
+    }
+
+    /// Each branch by itself, and the additions; the last of them bears the position's name.
+    fn branches(&mut self, position: &Position, src: NodeId) -> Result<NodeId> {
+        let Position { name, conv, .. } = position;
+        let Body::Branches { convs, scale, identity } = position.body else {
+            let name = format!("{name}.reparam_conv.weight");
+            let reason =
+                "is fused already, its branches are gone: the train form needs a checkpoint in train form";
+            return Err(Error::Tensor { name: self.from.name_in_file(&name).into(), reason: reason.into() });
+        };
+        let point = Conv { kernel: 1, padding: 0, ..conv.clone() };
+        let convs = (0..convs).map(|index| (format!("conv_kxk.{index}"), conv));
+        let branches = convs.chain(scale.then(|| ("conv_scale".into(), &point)));
+        let mut terms = Vec::new();
+        for (branch, conv) in branches.map(|(branch, conv)| (format!("{name}.{branch}"), conv)) {
+            let weight = format!("{branch}.conv.weight");
+            self.to.insert(&weight, &shape(conv), self.array(&weight).to_vec());
+            let op = Op::Conv { conv: conv.clone(), weight, bias: None, activation: Activation::None };
+            let product = self.graph.push(format!("{branch}.conv"), op, &[src]);
+            terms.push(self.affine(format!("{branch}.bn"), position, product)?);
+        }
+        if identity {
+            terms.push(self.affine(format!("{name}.identity"), position, src)?);
+        }
+        let mut sum = terms[0];
+        for (index, &term) in terms.iter().enumerate().skip(1) {
+            let op = Op::Add { activation: Activation::None };
+            sum = self.graph.push(format!("{name}.add.{index}"), op, &[sum, term]);
+        }
+        let last = &mut self.graph.nodes[sum];
+        last.name = name.clone();
+        match &mut last.op {
+            Op::Affine { activation, .. } | Op::Add { activation } => {
+                *activation = self::activation(position)
+            }
+            op => unreachable!("branches end with {op:?}"),
+        }
+        Ok(self.squeezed(position, sum))
+    }
+
+    /// The normalization `name` of `src`.
+    fn affine(&mut self, name: String, position: &Position, src: NodeId) -> Result<NodeId> {
+        let [scale, shift] = ["scale", "shift"].map(|field| format!("{name}.{field}"));
+        let (factors, summands) = affine(&self.norm(&name));
+        self.insert_finite(&scale, &[factors.len()], factors, position)?;
+        self.insert_finite(&shift, &[summands.len()], summands, position)?;
+        let op = Op::Affine { scale, shift, activation: Activation::None };
+        Ok(self.graph.push(name, op, &[src]))
+    }
+
+    /// Squeeze-excite over `src`, then the ReLU; `src` itself where the position has none.
+    fn squeezed(&mut self, position: &Position, src: NodeId) -> NodeId {
+        let Some(inner) = position.squeeze else { return src };
+        let (name, channels) = (format!("{}.attn", position.name), position.conv.dst_c);
+        let pool = self.graph.push(format!("{name}.pool"), Op::Pool, &[src]);
+        let [fc1, fc2] = ["fc1", "fc2"].map(|layer| format!("{name}.{layer}"));
+        let reduced = self.linear(&fc1, &fc1, [channels, inner], Activation::Relu, pool);
+        let gate = self.linear(&fc2, &fc2, [inner, channels], Activation::Sigmoid, reduced);
+        let activation = Activation::Relu;
+        self.graph.push(format!("{name}.scale"), Op::Scale { activation }, &[src, gate])
+    }
+
+    /// A matrix over channels, stored as `{array}.weight` and `{array}.bias`.
+    fn linear(
+        &mut self,
+        name: &str,
+        array: &str,
+        [src_c, dst_c]: [usize; 2],
+        activation: Activation,
+        src: NodeId,
+    ) -> NodeId {
+        let [weight, bias] = ["weight", "bias"].map(|field| format!("{array}.{field}"));
+        self.to.insert(&weight, &[dst_c, src_c], self.array(&weight).to_vec());
+        self.to.insert(&bias, &[dst_c], self.array(&bias).to_vec());
+        self.graph.push(name, Op::Linear { src_c, dst_c, weight, bias, activation }, &[src])
+    }
+
+    /// Adds what re-parameterization has computed for `position`.
+    fn insert_finite(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        data: Vec<f32>,
+        position: &Position,
+    ) -> Result<()> {
+        if data.iter().any(|value| !value.is_finite()) {
+            let reason = format!("{} overflows f32 when its normalization is folded", position.name);
+            return Err(Error::Tensor { name: name.into(), reason });
+        }
+        self.to.insert(name, shape, data);
+        Ok(())
+    }
+}
+
+/// The ReLU, unless a squeeze-excite stands before it.
+fn activation(position: &Position) -> Activation {
+    if position.squeeze.is_some() { Activation::None } else { Activation::Relu }
+}
+
+fn shape(conv: &Conv) -> [usize; 4] {
+    [conv.dst_c, conv.src_c / conv.groups, conv.kernel, conv.kernel]
+}

@@ -1,0 +1,184 @@
+//! The CPU executor against the reference, on edge shapes and whole networks, with any number of threads.
+
+use crate::reference::{GOLDENS, data, model, named_outputs, relative_l2, tensor};
+use mobileone::{
+    Error, Graph, Model, Shape, Tensor, Weights,
+    cpu::Executor,
+    graph::{Activation, Conv, Op},
+    models::{
+        Form,
+        mobileone::{VARIANTS, synthetic},
+    },
+    reference,
+};
+
+/// Distinct values in [-1, 1), some of each sign.
+fn distinct(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i as f64 * 0.618_033_988_749_895 + 0.3).fract() * 2.0 - 1.0) as f32).collect()
+}
+
+fn pool(threads: usize) -> std::sync::Arc<rayon::ThreadPool> {
+    std::sync::Arc::new(rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap())
+}
+
+/// Runs one operation, with `inputs` inputs of `shape`, on 1 and 3 threads and in the reference.
+fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usize])]) {
+    let mut weights = Weights::new();
+    for (name, shape) in arrays {
+        let data = distinct(shape.iter().product());
+        weights.insert(*name, shape, data.iter().map(|value| value * 0.7).collect());
+    }
+    let mut graph = Graph::default();
+    let channels = shape.c;
+    graph.push("input", Op::Input { channels }, &[]);
+    // a second input that differs from the first: its negative, or its mean as a gate
+    let other = match op {
+        Op::Scale { .. } => graph.push("gate", Op::Pool, &[0]),
+        _ => {
+            weights.insert("minus", &[channels], vec![-0.6; channels]);
+            weights.insert("plus", &[channels], distinct(channels));
+            let (scale, shift, activation) = ("minus".into(), "plus".into(), Activation::None);
+            graph.push("other", Op::Affine { scale, shift, activation }, &[0])
+        }
+    };
+    let id = graph.push("op", op, &[0, other][..inputs]);
+    graph.features = id;
+
+    let input = Tensor::new(shape, distinct(shape.len())).unwrap();
+    let expected = reference::run(&graph, &weights, &input);
+    let mut first: Option<Vec<Tensor>> = None;
+    for threads in [1, 3] {
+        let size = (shape.h, shape.w);
+        let mut executor = Executor::new(&graph, &weights, size, shape.n, pool(threads)).unwrap();
+        // whatever a buffer held before must not matter
+        executor.run(&vec![f32::NAN; shape.len()], shape.n);
+        let found = executor.trace(&input);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.shape(), expected.shape(), "{name}");
+            for (at, (&a, &b)) in found.data().iter().zip(expected.data()).enumerate() {
+                assert!((a - b).abs() <= 1e-5 + 2e-6 * b.abs(), "{name} {shape} at {at}: {a}, expected {b}");
+            }
+        }
+        assert_eq!(executor.features(), found[id].data(), "{name}");
+        assert!(first.get_or_insert_with(|| found.clone()) == &found, "{name} {shape}: threads matter");
+    }
+}
+
+#[test]
+fn convolutions() {
+    let maps = [(1, 1), (1, 7), (5, 3), (8, 9), (17, 16)];
+    let kernels = [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1), (5, 2)];
+    for ((h, w), (kernel, stride)) in maps.iter().flat_map(|&map| kernels.map(|kernel| (map, kernel))) {
+        for (c, activation) in [
+            (1, Activation::Relu),
+            (3, Activation::None),
+            (5, Activation::Sigmoid),
+            (17, Activation::Relu),
+            (40, Activation::None),
+        ] {
+            for (depthwise, dst_c) in [(true, c), (false, 1), (false, 7), (false, 48)] {
+                let groups = if depthwise { c } else { 1 };
+                let conv = Conv { src_c: c, dst_c, kernel, stride, padding: kernel / 2, groups };
+                let bias = (h + w) % 3 > 0;
+                let op = Op::Conv { conv, weight: "w".into(), bias: bias.then(|| "b".into()), activation };
+                let name = format!("{kernel}x{kernel}/{stride} {c}->{dst_c} groups {groups} {activation:?}");
+                let batch = if h == 5 { 3 } else { 1 };
+                let arrays: [(&str, &[usize]); 2] =
+                    [("w", &[dst_c, c / groups, kernel, kernel]), ("b", &[dst_c])];
+                check(&name, op, 1, Shape::new(batch, h, w, c), &arrays);
+            }
+        }
+    }
+}
+
+#[test]
+fn everything_else() {
+    for (n, h, w) in [(1, 1, 1), (3, 5, 3), (2, 33, 16), (1, 64, 64)] {
+        for (c, activation) in [
+            (1, Activation::None),
+            (3, Activation::Relu),
+            (5, Activation::Sigmoid),
+            (17, Activation::Relu),
+            (144, Activation::None),
+        ] {
+            let shape = Shape::new(n, h, w, c);
+            let affine = Op::Affine { scale: "scale".into(), shift: "shift".into(), activation };
+            check("affine", affine, 1, shape, &[("scale", &[c]), ("shift", &[c])]);
+            check("add", Op::Add { activation }, 2, shape, &[]);
+            check("pool", Op::Pool, 1, shape, &[]);
+            check("scale", Op::Scale { activation }, 2, shape, &[]);
+            for dst_c in [1, 5, 300] {
+                let (weight, bias) = ("w".into(), "b".into());
+                let op = Op::Linear { src_c: c, dst_c, weight, bias, activation };
+                check("linear", op, 1, Shape::new(n, 1, 1, c), &[("w", &[dst_c, c]), ("b", &[dst_c])]);
+            }
+        }
+    }
+}
+
+#[test]
+fn agrees_with_pytorch() {
+    for (golden, file, form) in GOLDENS {
+        let Model { graph, weights, .. } = model(file, form);
+        let golden = data(&format!("{golden}.golden"));
+        let x = tensor(&golden, "x");
+        let Shape { n, h, w, .. } = x.shape();
+        let mut executor = Executor::new(&graph, &weights, (h, w), 4, pool(2)).unwrap();
+        let outputs = executor.trace(&x);
+        for (name, id) in named_outputs(&graph) {
+            let expected = tensor(&golden, &name);
+            let error = relative_l2(outputs[id].pictures(0..expected.shape().n), expected.data());
+            assert!(error <= 5e-6, "{file} {form:?} {name}: {error:e}");
+        }
+        // a run leaves what a trace shows, and a picture does not depend on its batch
+        executor.run(x.data(), n);
+        let logits = executor.logits().unwrap().to_vec();
+        assert_eq!(logits, outputs[graph.logits.unwrap()].data());
+        assert_eq!(executor.features(), outputs[graph.features].data());
+        executor.run(x.pictures(1..2), 1);
+        let classes = graph.classes().unwrap();
+        assert!(
+            relative_l2(executor.logits().unwrap(), &logits[classes..2 * classes]) <= 1e-6,
+            "{file} {form:?}"
+        );
+    }
+}
+
+#[test]
+fn whole_networks_with_any_threads() {
+    for (variant, batch) in [(&VARIANTS[0], 2), (&VARIANTS[4], 1)] {
+        let Model { graph, weights, .. } = Model::new(synthetic(variant, 10, 7), Form::Fused).unwrap();
+        let shape = Shape::new(batch, 64, 96, 3);
+        let x = Tensor::new(shape, distinct(shape.len())).unwrap();
+        let run = |threads| {
+            let mut executor = Executor::new(&graph, &weights, (64, 96), batch, pool(threads)).unwrap();
+            executor.run(x.data(), batch);
+            executor.logits().unwrap().to_vec()
+        };
+        let logits = run(1);
+        assert_eq!(logits, run(2), "{}", variant.name);
+        assert_eq!(logits, run(5), "{}", variant.name);
+        let expected = &reference::run(&graph, &weights, &x)[graph.logits.unwrap()];
+        let error = relative_l2(&logits, expected.data());
+        assert!(error <= 1e-5, "{}: {error:e}", variant.name);
+    }
+}
+
+#[test]
+fn refuses_what_does_not_fit() {
+    let Model { graph, weights, .. } = model("odd.timm.fused", Form::Fused);
+    let new = |size, batch| Executor::new(&graph, &weights, size, batch, pool(1));
+    for (size, batch) in [
+        ((0, 32), 1),
+        ((32, 0), 1),
+        ((32, 32), 0),
+        ((8192, 8192), 64),
+        ((usize::MAX, 2), 1),
+        ((1, 1), usize::MAX),
+    ] {
+        assert!(matches!(new(size, batch), Err(Error::Input(_))), "{size:?} {batch}");
+    }
+    assert!(new((32, 32), 1).is_ok());
+    let other = Executor::new(&graph, &Weights::new(), (32, 32), 1, pool(1));
+    assert!(matches!(other, Err(Error::Tensor { name, .. }) if name.starts_with("stem.reparam_conv.")));
+}

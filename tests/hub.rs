@@ -1,0 +1,289 @@
+//! Models from the hub: a server on loopback that answers as the hub does, and as a hub should not.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use mobileone::hub::{Hub, Place, locate};
+
+const ID: &str = "someone/mobileone_tiny";
+const CONFIG: &[u8] = b"{\"architecture\": \"mobileone_tiny\"}";
+
+/// How the server answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mood {
+    /// As the hub does.
+    Good,
+    /// No `config.json`.
+    NoConfig,
+    /// No file at all.
+    Empty,
+    /// As for a private model.
+    Private,
+    /// The connection ends in the middle of the weights.
+    Truncated,
+    /// The whole file, whatever range was asked for.
+    Rangeless,
+    /// Less than it says, in a well-formed answer.
+    Lying,
+    /// It accepts, and says nothing.
+    Silent,
+    /// Half of the weights, then nothing more.
+    Stalling,
+    /// A web page, as behind a hotel's login.
+    Page,
+    /// Not even HTTP.
+    Noise,
+    /// It fails.
+    Broken,
+}
+
+/// A server on loopback; it ends with the test.
+pub struct Server {
+    /// Its address.
+    pub endpoint: String,
+    requests: Arc<AtomicUsize>,
+}
+
+/// Starts a server that gives out `weights` in this `mood`.
+pub fn serve(mood: Mood, weights: Vec<u8>) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let (counter, weights) = (requests.clone(), Arc::new(weights));
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let weights = weights.clone();
+            thread::spawn(move || answer(stream, mood, &weights));
+        }
+    });
+    Server { endpoint, requests }
+}
+
+fn answer(mut stream: TcpStream, mood: Mood, weights: &[u8]) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+    let path = lines.next()?.ok()?.split(' ').nth(1)?.to_string();
+    let mut range = None;
+    for line in lines.map_while(Result::ok).take_while(|line| !line.is_empty()) {
+        if let Some(value) = line.to_lowercase().strip_prefix("range: bytes=") {
+            let (start, end) = value.split_once('-')?;
+            range = Some((start.parse::<usize>().ok()?, end.parse::<usize>().ok()));
+        }
+    }
+    let file = path.rsplit('/').next()?;
+    let body = if file == "config.json" { CONFIG } else { weights };
+    let is_weights = file != "config.json";
+    let status = |stream: &mut TcpStream, line: &str| {
+        write!(stream, "HTTP/1.1 {line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()
+    };
+    match mood {
+        Mood::Empty => return status(&mut stream, "404 Not Found"),
+        Mood::NoConfig if !is_weights => return status(&mut stream, "404 Not Found"),
+        Mood::Private => return status(&mut stream, "401 Unauthorized"),
+        Mood::Broken => return status(&mut stream, "503 Service Unavailable"),
+        Mood::Noise => return stream.write_all(b"\x00\xff no web server\r\n\r\n").ok(),
+        Mood::Page => {
+            return write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlogin")
+                .ok();
+        }
+        Mood::Silent => {
+            thread::sleep(Duration::from_secs(20));
+            return None;
+        }
+        _ => {}
+    }
+    assert!(path.starts_with(&format!("/{ID}/resolve/main/")), "{path}");
+    let (start, end) = range
+        .filter(|_| mood != Mood::Rangeless || range == Some((0, Some(0))))
+        .map_or((0, body.len()), |(start, end)| (start, end.map_or(body.len(), |end| end + 1)));
+    if start >= body.len() {
+        return status(&mut stream, "416 Range Not Satisfiable");
+    }
+    let mut part = &body[start..end];
+    if mood == Mood::Lying && is_weights && part.len() > 1 {
+        part = &part[..part.len() / 2];
+    }
+    write!(
+        stream,
+        "HTTP/1.1 206 Partial Content\r\nETag: \"{file}-etag\"\r\nX-Repo-Commit: 0123abcd\r\n\
+         Content-Range: bytes {start}-{}/{}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        end - 1,
+        body.len(),
+        part.len()
+    )
+    .ok()?;
+    let half = &part[..part.len() / 2];
+    match mood {
+        Mood::Truncated if is_weights && part.len() > 1 => stream.write_all(half).ok(),
+        Mood::Stalling if is_weights && part.len() > 1 => {
+            stream.write_all(half).ok()?;
+            thread::sleep(Duration::from_secs(20));
+            None
+        }
+        _ => stream.write_all(part).ok(),
+    }
+}
+
+fn weights() -> Vec<u8> {
+    (0..100_000u32).map(|i| (i * 7 % 251) as u8).collect()
+}
+
+/// An empty folder of this name.
+pub fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::remove_dir_all(&path).ok();
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn hub(server: &Server, name: &str) -> Hub {
+    Hub {
+        endpoint: server.endpoint.clone(),
+        cache: folder(name),
+        token: None,
+        offline: false,
+        patience: Duration::from_secs(2),
+    }
+}
+
+fn fetch(hub: &Hub) -> Result<PathBuf, String> {
+    hub.fetch(ID, &mut |_, _| {}).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_model_is_fetched_once() {
+    for mood in [Mood::Good, Mood::NoConfig] {
+        let server = serve(mood, weights());
+        let hub = hub(&server, &format!("hub-{mood:?}"));
+        let (mut last, mut steps) = ((0, 0), 0);
+        let path = hub.fetch(ID, &mut |come, all| (last, steps) = ((come, all), steps + 1)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), weights());
+        assert_eq!(last, (100_000, 100_000));
+        assert!(steps > 1);
+        let config = std::fs::read(path.with_file_name("config.json")).ok();
+        assert_eq!(config.as_deref(), (mood == Mood::Good).then_some(CONFIG), "it lies beside the weights");
+        if mood == Mood::Good {
+            let before = server.requests.load(Ordering::SeqCst);
+            assert_eq!(fetch(&hub), Ok(path.clone()));
+            assert_eq!(server.requests.load(Ordering::SeqCst), before, "the cache is enough");
+        }
+        let offline = Hub { offline: true, endpoint: "http://127.0.0.1:1".into(), ..hub.clone() };
+        assert_eq!(fetch(&offline), Ok(path.clone()));
+        let unreachable = Hub { endpoint: "http://127.0.0.1:1".into(), ..hub };
+        assert_eq!(fetch(&unreachable), Ok(path), "what is cached needs no network");
+    }
+}
+
+#[test]
+fn what_goes_wrong_is_said() {
+    let rows = [
+        (Mood::Empty, "/someone/mobileone_tiny/resolve/main/model.safetensors: the hub has no such file"),
+        (Mood::Private, "no such model, or a private one: check \"someone/mobileone_tiny\", or set HF_TOKEN"),
+        (
+            Mood::Broken,
+            "/resolve/main/config.json: http status: 503; download model.safetensors and config.json",
+        ),
+        (Mood::Silent, "/resolve/main/config.json: no answer for 2 s; download"),
+        (Mood::Stalling, "/resolve/main/model.safetensors: no answer for 2 s; download"),
+        (Mood::Truncated, "/resolve/main/model.safetensors: Peer disconnected; download"),
+        (Mood::Lying, "/resolve/main/model.safetensors: 50000 bytes came instead of 100000; download"),
+        (Mood::Page, "an answer without etag: not a hub; download"),
+        (Mood::Noise, "; download"),
+    ];
+    for (mood, expected) in rows {
+        let server = serve(mood, weights());
+        let begun = Instant::now();
+        let error = fetch(&hub(&server, &format!("hub-{mood:?}"))).unwrap_err();
+        assert!(error.contains(expected), "{mood:?}: {error}");
+        assert!(error.contains(&server.endpoint) && !error.contains('\n'), "{mood:?}: {error}");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{mood:?} took {:?}", begun.elapsed());
+    }
+    let nobody = Hub {
+        endpoint: "http://127.0.0.1:1".into(),
+        cache: folder("hub-nobody"),
+        token: None,
+        offline: false,
+        patience: Duration::from_secs(2),
+    };
+    let error = fetch(&nobody).unwrap_err();
+    assert!(error.contains("http://127.0.0.1:1/someone/mobileone_tiny/resolve/main/config.json"), "{error}");
+    assert!(error.contains("refused") && error.contains("give the folder's path as the model"), "{error}");
+    let error = fetch(&Hub { offline: true, ..nobody }).unwrap_err();
+    assert!(error.starts_with("someone/mobileone_tiny: not in the cache"), "{error}");
+    assert!(error.contains("HF_HUB_OFFLINE"), "{error}");
+}
+
+#[test]
+fn a_broken_download_leaves_nothing_wrong_behind() {
+    for mood in [Mood::Truncated, Mood::Lying, Mood::Stalling] {
+        let cut = serve(mood, weights());
+        let hub = hub(&cut, &format!("hub-again-{mood:?}"));
+        fetch(&hub).unwrap_err();
+        let offline = Hub { offline: true, ..hub.clone() };
+        assert!(fetch(&offline).is_err(), "{mood:?}: half a file must not pass for a whole one");
+        if mood == Mood::Stalling {
+            continue;
+        }
+        for again in [Mood::Good, Mood::Rangeless] {
+            let server = serve(again, weights());
+            let hub = Hub { endpoint: server.endpoint.clone(), ..hub.clone() };
+            // A server that ignores ranges spoils the continued part: it is found out, and the next try is clean.
+            let path = fetch(&hub).or_else(|_| fetch(&hub)).unwrap();
+            assert_eq!(std::fs::read(path).unwrap(), weights(), "{mood:?}, then {again:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named() {
+    let server = serve(Mood::Good, weights());
+    let file = folder("hub-file").join("cache");
+    std::fs::write(&file, "a file where the folder should be").unwrap();
+    let hub = Hub { cache: file.clone(), ..hub(&server, "hub-unwritable") };
+    let error = fetch(&hub).unwrap_err();
+    assert!(error.contains(&format!("the cache is {}", file.display())), "{error}");
+}
+
+#[test]
+fn a_name_is_a_file_a_folder_or_an_id() {
+    let folder = folder("hub-places");
+    let file = folder.join("model.safetensors");
+    let empty = folder.join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    std::fs::write(&file, "").unwrap();
+    let rows = [
+        (file.clone(), Ok(Place::File(file.clone()))),
+        (folder.clone(), Ok(Place::File(file))),
+        (empty, Err("a folder without model.safetensors")),
+        ("s3".into(), Ok(Place::Hub("timm/mobileone_s3.apple_in1k".into()))),
+        ("timm/mobileone_s1.apple_in1k".into(), Ok(Place::Hub("timm/mobileone_s1.apple_in1k".into()))),
+        ("smp-hub/mobileone_s0.imagenet".into(), Ok(Place::Hub("smp-hub/mobileone_s0.imagenet".into()))),
+        ("s5".into(), Err("s5: no such file; a model is")),
+        ("nothing.safetensors".into(), Err("nothing.safetensors: no such file; a model is")),
+        ("weights/s1.pth.tar".into(), Err("no such file")),
+        ("../someone/model".into(), Err("no such file")),
+        ("/someone/model".into(), Err("no such file")),
+        ("a/b/c".into(), Err("no such file")),
+        ("some one/model".into(), Err("no such file")),
+        ("someone/..".into(), Err("no such file")),
+        ("".into(), Err("no such file")),
+    ];
+    for (model, expected) in rows {
+        match (locate(&model), expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+            (Err(error), Err(expected)) => {
+                assert!(error.to_string().contains(expected), "{error}");
+            }
+            (found, expected) => panic!("{}: {found:?}, expected {expected:?}", model.display()),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Every kernel at every tile and storage against the reference, on shapes that no tile divides.
+
+use mobileone::{
+    DType, Graph, Options, Outputs, Preprocess, Shape, Tensor, Weights,
+    graph::{Activation, Conv, NodeId, Op},
+    plan::Tiles,
+    preprocess::{CropMode, Interpolation},
+    verify,
+};
+
+use crate::gpu::device;
+
+/// Distinct values of both signs, of order 1.
+fn values(len: usize, seed: usize) -> Vec<f32> {
+    let value = |at: usize| {
+        let x = (at * 2 + seed * 7919 + 1) as f64 * 0.754_877_666;
+        ((x.fract() * 2.0 - 1.0) * 1.7) as f32
+    };
+    (0..len).map(value).collect()
+}
+
+/// A network under construction whose parameters are made up as they are named.
+struct Net {
+    graph: Graph,
+    weights: Weights,
+}
+
+impl Net {
+    fn new(channels: usize) -> Net {
+        let mut graph = Graph::default();
+        graph.push("input", Op::Input { channels }, &[]);
+        Net { graph, weights: Weights::new() }
+    }
+
+    fn param(&mut self, name: &str, shape: &[usize]) -> String {
+        let len: usize = shape.iter().product();
+        let fan = (len / shape[0]).max(1) as f32;
+        let data = values(len, name.len() + len).into_iter().map(|value| value / fan.sqrt()).collect();
+        self.weights.insert(name, shape, data);
+        name.to_string()
+    }
+
+    fn conv(&mut self, name: &str, conv: Conv, bias: bool, activation: Activation, src: NodeId) -> NodeId {
+        let shape = [conv.dst_c, conv.src_c / conv.groups, conv.kernel, conv.kernel];
+        let weight = self.param(&format!("{name}.weight"), &shape);
+        let bias = bias.then(|| self.param(&format!("{name}.bias"), &[conv.dst_c]));
+        self.graph.push(name, Op::Conv { conv, weight, bias, activation }, &[src])
+    }
+
+    fn linear(
+        &mut self,
+        name: &str,
+        src_c: usize,
+        dst_c: usize,
+        activation: Activation,
+        src: NodeId,
+    ) -> NodeId {
+        let weight = self.param(&format!("{name}.weight"), &[dst_c, src_c]);
+        let bias = self.param(&format!("{name}.bias"), &[dst_c]);
+        self.graph.push(name, Op::Linear { src_c, dst_c, weight, bias, activation }, &[src])
+    }
+
+    /// Ends with pool, and a classifier if there are classes.
+    fn end(mut self, channels: usize, classes: usize) -> Net {
+        let last = self.graph.nodes.len() - 1;
+        self.graph.features = self.graph.push("pool", Op::Pool, &[last]);
+        if classes > 0 {
+            let features = self.graph.features;
+            self.graph.logits = Some(self.linear("head", channels, classes, Activation::None, features));
+        }
+        self
+    }
+
+    /// Runs every dispatch of `batch` pictures of `h` x `w` against the reference.
+    fn check(&self, (batch, h, w): (usize, usize, usize), tiles: Tiles, outputs: Outputs) {
+        let Some(device) = device() else { return };
+        let shape = Shape::new(batch, h, w, self.graph.input_channels());
+        let input = Tensor::new(shape, values(shape.len(), 3)).unwrap();
+        let preprocess = Preprocess {
+            size: (h, w),
+            crop_pct: 1.0,
+            crop_mode: CropMode::Center,
+            interpolation: Interpolation::Bilinear,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+        };
+        for dtype in [DType::F32, DType::F16] {
+            let options = Options { preprocess: preprocess.clone(), batch, dtype, outputs, frames: 1, tiles };
+            let lines = verify::layers(&device, &self.graph, &self.weights, &input, &options).unwrap();
+            assert!(lines.len() > 1);
+            for line in lines {
+                assert_eq!(line.fault, None, "{shape} {dtype} {tiles:?}: {line:?}");
+            }
+        }
+    }
+}
+
+const BOTH: [Activation; 2] = [Activation::None, Activation::Relu];
+const TOP3: Outputs = Outputs { logits: true, probabilities: true, top_k: 3, features: true };
+
+/// Batch, rows and columns: one pixel, odd sizes, several pictures.
+const MAPS: [(usize, usize, usize); 5] = [(1, 1, 1), (1, 5, 7), (2, 4, 9), (3, 14, 13), (1, 2, 31)];
+
+#[test]
+fn pointwise() {
+    for &tile in mobileone::kernels::pointwise::TILES {
+        for (at, (src_c, dst_c)) in [(1, 1), (3, 5), (5, 17), (16, 4), (67, 130)].into_iter().enumerate() {
+            let mut net = Net::new(src_c);
+            let conv = Conv { src_c, dst_c, kernel: 1, stride: 1, padding: 0, groups: 1 };
+            net.conv("stages.0.1", conv, at % 2 == 0, BOTH[at / 2 % 2], 0);
+            let net = net.end(dst_c, 7);
+            net.check(MAPS[at], Tiles { pointwise: tile, ..Tiles::default() }, TOP3);
+        }
+    }
+}
+
+#[test]
+fn depthwise() {
+    let windows = [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (5, 2, 2)];
+    for &tile in mobileone::kernels::depthwise::TILES {
+        for (at, (kernel, stride, padding)) in windows.into_iter().enumerate() {
+            for (map, c) in [(MAPS[at], 6), (MAPS[(at + 2) % 5], 13)] {
+                let mut net = Net::new(c);
+                let conv = Conv { src_c: c, dst_c: c, kernel, stride, padding, groups: c };
+                net.conv("stages.0.0", conv, c == 6, BOTH[c % 2], 0);
+                net.end(c, 7).check(map, Tiles { depthwise: tile, ..Tiles::default() }, TOP3);
+            }
+        }
+    }
+}
+
+#[test]
+fn stem() {
+    for &tile in mobileone::kernels::stem::TILES {
+        for (at, (kernel, padding)) in [(3, 1), (1, 0), (3, 1), (3, 1), (5, 2)].into_iter().enumerate() {
+            let (dst_c, activation) = ([6, 16, 5, 48, 7][at], BOTH[at % 2]);
+            let mut net = Net::new(3);
+            let conv = Conv { src_c: 3, dst_c, kernel, stride: 2, padding, groups: 1 };
+            net.conv("stem", conv, at != 1, activation, 0);
+            net.end(dst_c, 7).check(MAPS[at], Tiles { stem: tile, ..Tiles::default() }, TOP3);
+        }
+    }
+}
+
+#[test]
+fn squeeze_excite() {
+    for (at, (c, rd)) in [(5, 1), (16, 3), (66, 4)].into_iter().enumerate() {
+        for activation in BOTH {
+            let mut net = Net::new(c);
+            let pooled = net.graph.push("stages.3.0.attn.pool", Op::Pool, &[0]);
+            let reduced = net.linear("stages.3.0.attn.fc1", c, rd, Activation::Relu, pooled);
+            let gate = net.linear("stages.3.0.attn.fc2", rd, c, Activation::Sigmoid, reduced);
+            net.graph.push("stages.3.0.attn.scale", Op::Scale { activation }, &[0, gate]);
+            net.end(c, 7).check(MAPS[at + 1], Tiles::default(), TOP3);
+        }
+    }
+}
+
+#[test]
+fn affine_and_add() {
+    for (at, c) in [3, 8, 17].into_iter().enumerate() {
+        for activation in BOTH {
+            let mut net = Net::new(c);
+            let scale = net.param("bn.scale", &[c]);
+            let shift = net.param("bn.shift", &[c]);
+            let branch = net.graph.push("stages.0.0.identity", Op::Affine { scale, shift, activation }, &[0]);
+            net.graph.push("stages.0.0", Op::Add { activation }, &[branch, 0]);
+            net.end(c, 7).check(MAPS[at + 1], Tiles::default(), TOP3);
+        }
+    }
+}
+
+#[test]
+fn answer() {
+    let rows = [
+        (1, Outputs { top_k: 1, ..Outputs::default() }),
+        (2, Outputs { probabilities: true, ..Outputs::default() }),
+        (300, Outputs { probabilities: true, top_k: 300, ..Outputs::default() }),
+        (1001, Outputs { top_k: 5, ..Outputs::default() }),
+        (5, Outputs::default()),
+        (0, Outputs { features: true, ..Outputs::default() }),
+    ];
+    for (classes, outputs) in rows {
+        for (c, map) in [(3, MAPS[1]), (259, MAPS[2])] {
+            Net::new(c).end(c, classes).check(map, Tiles::default(), outputs);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Whole networks on every device against PyTorch, and the manners of a session.
+
+use mobileone::{
+    Answer, DType, Device, Error, Form, Input, Model, Options, Outputs, Session, Shape, Tensor,
+    checkpoint::{Checkpoint, read_tensor},
+};
+
+const ALL: Outputs = Outputs { logits: true, probabilities: true, top_k: 3, features: true };
+
+fn data(name: &str) -> String {
+    format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The CPU, and the Vulkan device where there is one.
+fn devices() -> Vec<Device> {
+    let mut devices = Vec::new();
+    if cfg!(feature = "cpu") {
+        devices.push(Device::open("cpu").unwrap());
+    }
+    #[cfg(feature = "gpu")]
+    devices.extend(crate::gpu::device());
+    devices
+}
+
+fn golden(net: &str, name: &str) -> Vec<f32> {
+    read_tensor(data(&format!("{net}.golden.safetensors")), name).unwrap().data
+}
+
+/// `x` of a golden as NHWC.
+fn golden_input(net: &str) -> Tensor {
+    let x = read_tensor(data(&format!("{net}.golden.safetensors")), "x").unwrap();
+    let [n, c, h, w] = x.shape[..] else { panic!("x is a batch of pictures") };
+    Tensor::from_nchw(Shape::new(n, h, w, c), &x.data).unwrap()
+}
+
+fn model(file: &str, form: Form) -> Model {
+    Model::new(Checkpoint::open(data(file)).unwrap(), form).unwrap()
+}
+
+fn options(model: &Model, input: &Tensor, dtype: DType, batch: usize) -> Options {
+    let mut options = Options::of(model);
+    options.preprocess.size = (input.shape().h, input.shape().w);
+    options.dtype = dtype;
+    options.outputs = ALL;
+    options.batch = batch;
+    options
+}
+
+fn relative(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let mut off = found.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b));
+    square(&mut off) / square(&mut expected.iter().map(|&b| f64::from(b)))
+}
+
+#[test]
+fn logits_are_those_of_pytorch() {
+    let rows = [
+        ("odd", "odd.timm.train.safetensors", Form::Fused),
+        ("odd", "odd.timm.train.safetensors", Form::Train),
+        ("odd", "odd.apple.fused.safetensors", Form::Fused),
+        ("se", "se.cvnets.train.safetensors", Form::Fused),
+        ("se", "se.cvnets.train.safetensors", Form::Train),
+        ("se", "se.mmpretrain.fused.safetensors", Form::Fused),
+    ];
+    for (net, file, form) in rows {
+        let (model, input) = (model(file, form), golden_input(net));
+        let rounding = relative(&golden(net, "logits_f16"), &golden(net, "logits"));
+        for device in devices() {
+            for (dtype, batch, bound) in
+                [(DType::F32, 3, 5e-5), (DType::F32, 2, 5e-5), (DType::F16, 3, 1.3 * rounding)]
+            {
+                let session = match Session::new(&device, &model, &options(&model, &input, dtype, batch)) {
+                    Err(Error::Option(_)) if dtype == DType::F16 && device.info().backend == "cpu" => {
+                        continue;
+                    }
+                    session => session.unwrap(),
+                };
+                let answer = session.run(Input::Tensor(&input)).unwrap();
+                let name = format!("{file} {form:?} {dtype} on {}", device.info());
+                let error = relative(&answer.logits, &golden(net, "logits"));
+                assert!(error <= bound, "{name}: logits {error:.1e}, bound {bound:.1e}");
+                let error = relative(&answer.features, &golden(net, "features"));
+                assert!(error <= 2.0 * bound, "{name}: features {error:.1e}");
+                check_top(&answer, model.graph.classes().unwrap());
+                assert_eq!(answer, session.run(Input::Tensor(&input)).unwrap(), "{name}: the same twice");
+            }
+        }
+    }
+}
+
+/// Probabilities sum to 1 and the best classes are the best of them.
+fn check_top(answer: &Answer, classes: usize) {
+    for (row, top) in answer.probabilities.chunks(classes).zip(&answer.top) {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        let mut order: Vec<usize> = (0..classes).collect();
+        order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
+        let found: Vec<usize> = top.iter().map(|top| top.index).collect();
+        assert_eq!(found, order[..top.len()]);
+        for top in top {
+            assert!((top.probability - row[top.index]).abs() < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn tickets_are_taken_once_and_frames_run_out() {
+    let (model, input) = (model("odd.timm.fused.safetensors", Form::Fused), golden_input("odd"));
+    for device in devices() {
+        let session = Session::new(&device, &model, &options(&model, &input, DType::F32, 3)).unwrap();
+        let expected = session.run(Input::Tensor(&input)).unwrap();
+        let submit = || session.submit(Input::Tensor(&input));
+        let (first, second) = (submit().unwrap(), submit().unwrap());
+        assert!(matches!(submit(), Err(Error::Busy)), "two frames are two frames");
+        assert_eq!(second.wait().unwrap(), expected);
+        drop(first);
+        for _ in 0..20 {
+            // Dropped tickets give their frames back once the device is done with them.
+            drop(session.run(Input::Tensor(&input)).unwrap());
+        }
+        let mut ticket = submit().unwrap();
+        let answer = loop {
+            if let Some(answer) = ticket.try_take().unwrap() {
+                break answer;
+            }
+        };
+        assert_eq!(answer, expected);
+        assert!(matches!(ticket.try_take(), Err(Error::Input(_))), "an answer is taken once");
+        #[cfg(feature = "gpu")]
+        assert_eq!(pollster::block_on(submit().unwrap()).unwrap(), expected);
+    }
+}
+
+#[test]
+fn threads_share_a_session() {
+    let (model, input) = (model("odd.timm.fused.safetensors", Form::Fused), golden_input("odd"));
+    for device in devices() {
+        let session = Session::new(&device, &model, &options(&model, &input, DType::F32, 3)).unwrap();
+        let expected = session.run(Input::Tensor(&input)).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5 {
+                        assert_eq!(session.run(Input::Tensor(&input)).unwrap(), expected);
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_refused() {
+    let (model, input) = (model("odd.timm.fused.safetensors", Form::Fused), golden_input("odd"));
+    for device in devices() {
+        let session = Session::new(&device, &model, &options(&model, &input, DType::F32, 3)).unwrap();
+        let refused = |tensor: &Tensor| match session.run(Input::Tensor(tensor)) {
+            Err(Error::Input(reason)) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert!(refused(&Tensor::zeros(Shape::new(1, 64, 64, 3))).contains("expected [n, 64, 80, 3]"));
+        assert!(refused(&Tensor::zeros(Shape::new(0, 64, 80, 3))).contains("n at least 1"));
+        for value in [f32::NAN, f32::INFINITY] {
+            let mut broken = input.clone();
+            broken.data_mut()[64 * 80 * 3 + 5] = value;
+            assert!(refused(&broken).contains("picture 1 has values that are not finite"));
+        }
+        session.run(Input::Tensor(&input)).unwrap();
+        for (h, w) in [(0, 5), (5, 0), (1 << 20, 1 << 20)] {
+            let mut options = options(&model, &input, DType::F32, 1);
+            options.preprocess.size = (h, w);
+            assert!(matches!(Session::new(&device, &model, &options), Err(Error::Option(_))));
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_one_is_the_devices_failure() {
+    let mut checkpoint = Checkpoint::open(data("odd.timm.fused.safetensors")).unwrap();
+    let name = "stages.3.1.reparam_conv.bias";
+    let bias = checkpoint.weights.get(name).unwrap().clone();
+    for (value, what) in [(-1e30, "all features are zero"), (f32::MAX, "not finite")] {
+        checkpoint.weights.insert(name, &bias.shape, vec![value; bias.data.len()]);
+        let model = Model::new(checkpoint.clone(), Form::Fused).unwrap();
+        let input = golden_input("odd");
+        for device in devices() {
+            let session = Session::new(&device, &model, &options(&model, &input, DType::F32, 3)).unwrap();
+            match session.run(Input::Tensor(&input)) {
+                Err(Error::DeviceFailure { reason, .. }) => assert!(reason.contains(what), "{reason}"),
+                other => panic!("{}: {other:?}", device.info()),
+            }
+        }
+    }
+}
