@@ -93,7 +93,7 @@ fn limits_cut_batches_and_fold_grids() {
     assert_eq!(slow.max_batch, 3, "200 ms at 5 GMAC/s hold 3 times 275 MMACs");
     assert_eq!(plan(&model, (1024, 1024), DEFAULT).unwrap().max_batch, 1, "one is the least");
 
-    let tight = Limits { binding: largest - 1, ..fast };
+    let tight = Limits { binding: 4 * largest - 1, ..fast };
     assert!(
         matches!(plan(&model, (448, 448), tight), Err(Error::Option(reason)) if reason.contains("largest map"))
     );
