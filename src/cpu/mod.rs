@@ -66,7 +66,9 @@ impl Executor {
             return Err(Error::Input(format!("{max_batch} x {h}x{w} pixels is nothing, or too large")));
         }
         let shapes = graph.shapes(Shape::new(1, h, w, graph.input_channels()));
-        let (slots, sizes) = layout(graph, &shapes);
+        let mut sizes: Vec<usize> = shapes.iter().map(|shape| shape.len()).collect();
+        sizes[0] = 0; // the input is the caller's
+        let (slots, sizes) = graph.slots(&sizes);
         let scalars = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let bytes = scalars.saturating_mul(max_batch).saturating_mul(size_of::<f32>());
         if bytes > MAX_BYTES {
@@ -146,33 +148,4 @@ impl Executor {
     fn output(&self, id: NodeId) -> &[f32] {
         &self.slots[self.steps[id - 1].slot][..self.shapes[id].len() * self.batch]
     }
-}
-
-/// A slot for each node but the input, such that no two nodes alive together share one, and the scalars
-/// that each slot holds for one picture.
-fn layout(graph: &Graph, shapes: &[Shape]) -> (Vec<usize>, Vec<usize>) {
-    let last_uses = graph.last_uses();
-    let mut slots = vec![usize::MAX; graph.nodes.len()];
-    let mut sizes: Vec<usize> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
-    for id in 1..graph.nodes.len() {
-        let wanted = shapes[id].len();
-        // the smallest free slot that is large enough, else the largest one grows
-        let fit = free.iter().copied().filter(|&slot| sizes[slot] >= wanted).min_by_key(|&slot| sizes[slot]);
-        let best = fit.or_else(|| free.iter().copied().max_by_key(|&slot| sizes[slot]));
-        let slot = best.unwrap_or_else(|| {
-            sizes.push(0);
-            sizes.len() - 1
-        });
-        free.retain(|&other| other != slot);
-        sizes[slot] = sizes[slot].max(wanted);
-        slots[id] = slot;
-        // a node's inputs are free once it has been written; so is a node that nothing reads
-        let mut done: Vec<NodeId> = graph.nodes[id].inputs.iter().copied().chain([id]).collect();
-        done.dedup();
-        free.extend(
-            done.into_iter().filter(|&done| done > 0 && last_uses[done] == id).map(|done| slots[done]),
-        );
-    }
-    (slots, sizes)
 }
