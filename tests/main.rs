@@ -4,4 +4,5 @@
 mod cpu;
 mod models;
 mod reference;
+mod refused;
 mod reparam;
