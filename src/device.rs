@@ -107,9 +107,13 @@ impl Device {
 
     #[cfg(feature = "gpu")]
     fn search(wanted: &str) -> Result<Device> {
-        let found = crate::gpu::find();
         let auto = wanted == "auto";
-        let pick = found.iter().find(|found| found.info.answers(if auto { "gpu" } else { wanted }));
+        let answers = |found: &crate::gpu::Found| found.info.answers(if auto { "gpu" } else { wanted });
+        let mut found = crate::gpu::find(false);
+        if !found.iter().any(answers) {
+            found = crate::gpu::find(true);
+        }
+        let pick = found.iter().find(|found| answers(found));
         let infos: Vec<&DeviceInfo> = found.iter().map(|found| &found.info).collect();
         match pick {
             Some(pick) => {
@@ -131,6 +135,15 @@ impl Device {
             }
             None => Err(absent(wanted, "no such device", &infos)),
         }
+    }
+
+    /// Takes a device of the caller's own wgpu: sessions submit to its queue, within the limits and features
+    /// that it was opened with. Errors and the loss of the device go to the caller's handlers.
+    #[cfg(feature = "gpu")]
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Device {
+        let gpu = crate::gpu::Gpu::from_wgpu(device, queue);
+        let info = gpu.info().clone();
+        Device { executor: Executor::Gpu(Arc::new(gpu)), info, why: "the caller's own".into() }
     }
 
     #[cfg(not(feature = "gpu"))]
@@ -158,7 +171,7 @@ impl Device {
         #[allow(unused_mut, reason = "each executor is a feature")]
         let mut list = Vec::new();
         #[cfg(feature = "gpu")]
-        list.extend(crate::gpu::find().into_iter().map(|found| found.info));
+        list.extend(crate::gpu::find(true).into_iter().map(|found| found.info));
         #[cfg(feature = "cpu")]
         list.push(cpu_info(crate::cpu::Threads::default_count()));
         list

@@ -77,8 +77,15 @@ pub fn open(path: impl AsRef<Path>) -> Result<Picture> {
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(refused("a folder, not a picture".into()));
     }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    // The beginning first: what is no picture is not read to its end.
+    const BEGINNING: u64 = 4096;
+    let (mut bytes, mut file) = (Vec::new(), file.take(BEGINNING));
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    if !bytes.is_empty() {
+        format(&bytes).map_err(refused)?;
+    }
+    file.set_limit(MAX_BYTES + 1 - BEGINNING);
+    file.read_to_end(&mut bytes).map_err(failed)?;
     read(&bytes).map_err(refused)
 }
 

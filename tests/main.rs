@@ -15,6 +15,9 @@ mod labels;
 mod models;
 #[cfg(feature = "image")]
 mod picture;
+#[cfg(all(feature = "cpu", feature = "gpu"))]
+mod pixels;
+mod plan;
 mod preprocess;
 mod reference;
 mod reparam;

@@ -184,10 +184,19 @@ fn errors_name_the_file() {
     std::fs::create_dir_all(&folder).unwrap();
     let empty = folder.join("empty.jpg");
     std::fs::write(&empty, b"").unwrap();
+    // Holes, which take no room on the disk.
+    let huge = |name: &str, begin: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, begin).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 34).unwrap();
+        path
+    };
     let rows = [
         (folder.join("none.png"), "none.png"),
         (folder.clone(), "a folder"),
         (empty, "empty.jpg: the file is empty"),
+        (huge("zeros.png", b""), "zeros.png: not a picture"),
+        (huge("huge.bmp", b"BM"), "huge.bmp: too large: a picture's file may have 256 MiB"),
     ];
     for (path, named) in rows {
         let error = picture::open(&path).expect_err(named).to_string();

@@ -192,3 +192,65 @@ fn an_answer_that_cannot_be_one_is_the_devices_failure() {
         }
     }
 }
+
+/// S0 to S4 as `make_goldens.py full DIR` makes them; `MOBILEONE_GOLDENS=DIR` says where they are.
+#[test]
+#[ignore = "hundreds of megabytes, made on demand: see tests/data/README.md"]
+fn full_sizes_are_those_of_pytorch() {
+    let folder = std::path::PathBuf::from(std::env::var("MOBILEONE_GOLDENS").expect("MOBILEONE_GOLDENS=DIR"));
+    let load = |file: &str| Checkpoint::open(folder.join(file)).unwrap();
+    for net in ["s0", "s1", "s2", "s3", "s4", "s0c5"] {
+        let timm = load(&format!("{net}.timm.fused.safetensors"));
+        let model = Model::new(timm.clone(), Form::Fused).unwrap();
+        if net != "s0c5" {
+            let train = load(&format!("{net}.timm.train.safetensors"));
+            for naming in ["apple", "mmpretrain", "cvnets"] {
+                let same = |form: &str| load(&format!("{net}.{naming}.{form}.safetensors")).weights;
+                assert!(same("fused") == timm.weights, "{net} {naming} fused");
+                assert!(same("train") == train.weights, "{net} {naming} train");
+            }
+            let folded = Model::new(train, Form::Fused).unwrap();
+            for (name, array) in model.weights.iter() {
+                let error = relative(&folded.weights.get(name).unwrap().data, &array.data);
+                assert!(error < 1e-6, "{net} {name}: folding is off by {error:.1e}");
+            }
+        }
+        let golden = folder.join(format!("{net}.golden.safetensors"));
+        let read = |name: String| read_tensor(&golden, &name).ok();
+        for key in ["224", "192x256", "96", "64"] {
+            let (Some(x), Some(exact)) = (read(format!("x.{key}")), read(format!("logits.{key}"))) else {
+                assert_ne!((net, key), ("s0", "64"), "the batch of 64 is S0's");
+                continue;
+            };
+            let [n, c, h, w] = x.shape[..] else { panic!("x is a batch of pictures") };
+            let input = Tensor::from_nchw(Shape::new(n, h, w, c), &x.data).unwrap();
+            for device in devices() {
+                for dtype in [DType::F32, DType::F16] {
+                    let bound = match (dtype, read(format!("logits_f16.{key}"))) {
+                        (DType::F32, _) => 5e-5,
+                        (DType::F16, Some(rounded)) => 1.3 * relative(&rounded.data, &exact.data),
+                        (DType::F16, None) => continue,
+                    };
+                    if dtype == DType::F16 && device.info().backend == "cpu" {
+                        continue;
+                    }
+                    let session = Session::new(&device, &model, &options(&model, &input, dtype, n)).unwrap();
+                    let started = std::time::Instant::now();
+                    let answer = session.run(Input::Tensor(&input)).unwrap();
+                    let (error, ms) = (relative(&answer.logits, &exact.data), started.elapsed().as_millis());
+                    let name = format!("{net} x.{key} {dtype} on {}", device.info());
+                    println!("{name}: {error:.2e} (bound {bound:.2e}), {ms} ms");
+                    assert!(error <= bound, "{name}: {error:.2e}, bound {bound:.2e}");
+                    let classes = model.graph.classes().unwrap();
+                    for (found, exact) in answer.top.iter().zip(exact.data.chunks(classes)) {
+                        let best = (0..classes).max_by(|&a, &b| exact[a].total_cmp(&exact[b])).unwrap();
+                        assert!(dtype == DType::F16 || found[0].index == best, "{name}: another top-1");
+                    }
+                    let plain = model.architecture.squeezed.iter().all(Vec::is_empty);
+                    let limit = if plain { 20 } else { 40 };
+                    assert!(session.pipelines() <= limit, "{name}: {} pipelines", session.pipelines());
+                }
+            }
+        }
+    }
+}

@@ -1,19 +1,133 @@
-//! Every shader as it lies on disk is a valid program.
+//! Every shader as it lies on disk, and every text that is made of it, in every language of a device.
 
-use mobileone::kernels::SHADERS;
+use std::{collections::BTreeMap, io::Write, process::Command};
+
+use mobileone::{
+    Checkpoint, DType, Form, Model, Outputs, Shape,
+    kernels::{SHADERS, depthwise, normalize, pointwise, resize, stem},
+    models::mobileone::{VARIANTS, synthetic},
+    plan::{Limits, Plan, Tiles},
+};
+use naga::{
+    back::{glsl, hlsl, msl, spv},
+    valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
+};
+
+fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(text)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16);
+    let info =
+        validator.validate(&module).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
+    (module, info)
+}
 
 #[test]
-fn files_are_valid_programs() {
+fn files_are_valid_programs_and_short() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), SHADERS.len(), "each file has its kernel");
     for shader in SHADERS {
-        let module = naga::front::wgsl::parse_str(shader.text)
-            .unwrap_or_else(|error| panic!("{}.wgsl: {}", shader.stem, error.emit_to_string(shader.text)));
-        let mut validator = naga::valid::Validator::new(
-            naga::valid::ValidationFlags::all(),
-            naga::valid::Capabilities::default(),
+        validate(shader.stem, shader.text);
+        assert!(
+            shader.text.lines().count() <= 160,
+            "{}.wgsl is too long to read in one sitting",
+            shader.stem
         );
-        validator
-            .validate(&module)
-            .unwrap_or_else(|error| panic!("{}.wgsl: {}", shader.stem, error.emit_to_string(shader.text)));
-        assert!(shader.text.lines().count() <= 160, "{}.wgsl is too long to read at a glance", shader.stem);
     }
+}
+
+/// Every text of S0 to S4, of a train form, of each tile and storage, and of the preprocessing.
+fn texts() -> BTreeMap<String, (String, DType)> {
+    let limits = Limits { binding: 1 << 30, buffer: 1 << 30, workgroups: 65_535, macs_per_second: 1 << 30 };
+    let outputs = Outputs { probabilities: true, top_k: 5, ..Outputs::default() };
+    let train = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/se.timm.train.safetensors");
+    let mut models = vec![Model::new(Checkpoint::open(train).unwrap(), Form::Train).unwrap()];
+    models
+        .extend(VARIANTS.iter().map(|variant| Model::new(synthetic(variant, 1000, 0), Form::Fused).unwrap()));
+    let largest = [pointwise::TILES.len(), depthwise::TILES.len(), stem::TILES.len()].into_iter().max();
+    let mut texts = BTreeMap::new();
+    for dtype in [DType::F32, DType::F16] {
+        for at in 0..largest.unwrap() {
+            let tile = |tiles: &[usize]| tiles[at.min(tiles.len() - 1)];
+            let tiles = Tiles {
+                pointwise: tile(pointwise::TILES),
+                depthwise: tile(depthwise::TILES),
+                stem: tile(stem::TILES),
+            };
+            for model in &models {
+                let input = Shape::new(1, 224, 224, 3);
+                let plan =
+                    Plan::new(&model.graph, &model.weights, input, dtype, outputs, limits, tiles).unwrap();
+                for dispatch in &plan.dispatches {
+                    texts.insert(dispatch.kernel.text(), (dispatch.label.clone(), dtype));
+                }
+            }
+        }
+        texts.insert(normalize::kernel(dtype).text(), ("normalize".into(), dtype));
+    }
+    texts.insert(resize::kernel().text(), ("resize".into(), DType::F32));
+    texts
+}
+
+#[test]
+fn every_text_is_sound_in_every_language() {
+    let spirv_val = Command::new("spirv-val").arg("--version").output().is_ok();
+    if !spirv_val {
+        let required = std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
+        assert!(!required, "REQUIRE_GPU=1, but there is no spirv-val; install spirv-tools");
+        eprintln!("SKIPPED: spirv-val is missing; install spirv-tools");
+    }
+    let texts = texts();
+    assert!(texts.len() > 300, "{} texts", texts.len());
+    for (text, (label, dtype)) in texts {
+        let name = format!("{label} {dtype}");
+        let (module, info) = validate(&name, &text);
+        let words = spv::write_vec(&module, &info, &spv::Options::default(), None)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        if spirv_val {
+            check_spirv(&name, &words);
+        }
+        let pipeline = msl::PipelineOptions::default();
+        let options =
+            msl::Options { fake_missing_bindings: true, lang_version: (2, 4), ..msl::Options::default() };
+        msl::write_string(&module, &info, &options, &pipeline)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+
+        let options = hlsl::Options {
+            fake_missing_bindings: true,
+            shader_model: hlsl::ShaderModel::V6_2,
+            ..hlsl::Options::default()
+        };
+        let mut out = String::new();
+        hlsl::Writer::new(&mut out, &options, &hlsl::PipelineOptions::default())
+            .write(&module, &info, None)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+
+        // GL devices have no f16.
+        if dtype == DType::F32 {
+            let options = glsl::Options { version: glsl::Version::Desktop(430), ..glsl::Options::default() };
+            let pipeline = glsl::PipelineOptions {
+                shader_stage: naga::ShaderStage::Compute,
+                entry_point: "main".into(),
+                multiview: None,
+            };
+            let mut out = String::new();
+            glsl::Writer::new(&mut out, &module, &info, &options, &pipeline, Default::default())
+                .and_then(|mut writer| writer.write())
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+}
+
+fn check_spirv(name: &str, words: &[u32]) {
+    let mut child = Command::new("spirv-val")
+        .args(["--target-env", "vulkan1.1", "-"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(bytemuck::cast_slice(words)).unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr));
 }

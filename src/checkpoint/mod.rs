@@ -54,7 +54,7 @@ pub struct Checkpoint {
 }
 
 /// The longest `config.json` read, in bytes.
-const MAX_CONFIG: u64 = 16 << 20;
+const MAX_CONFIG: u64 = 8 << 20;
 
 impl Checkpoint {
     /// Reads a safetensors file or a PyTorch checkpoint, and the `config.json` in the same folder if there is

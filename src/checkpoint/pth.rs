@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 /// The longest pickle read, in bytes. A MobileOne's, optimizer included, is under 1 MB.
 const MAX_PICKLE: usize = 32 << 20;
 
+/// The most members of an archive. A MobileOne, optimizer included, has some 3,000 storages.
+const MAX_MEMBERS: usize = 1 << 16;
+
 /// Under which keys training scripts keep the state dict, best first: averaged copies only when there is
 /// nothing else.
 const WRAPPERS: [&str; 13] = [
@@ -181,6 +184,13 @@ impl<'a> Archive<'a> {
             source
                 .fault(format!("has a damaged or cut off zip directory ({e}): fetch or copy the file again"))
         };
+        // the directory in memory is several times as large as in the file
+        let entries = source.bytes.windows(4).filter(|bytes| bytes == b"PK\x01\x02");
+        if entries.take(MAX_MEMBERS + 1).count() > MAX_MEMBERS {
+            return Err(
+                source.fault(format!("is a zip archive of more than {MAX_MEMBERS} members: no MobileOne's"))
+            );
+        }
         let zip = ZipArchive::new(Cursor::new(source.bytes)).map_err(damaged)?;
         if zip.has_duplicate_names() {
             return Err(source.fault("is a zip archive with two members of one name"));

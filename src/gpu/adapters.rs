@@ -10,11 +10,14 @@ pub struct Found {
 }
 
 /// Every adapter that can run compute shaders, best first: discrete, integrated, virtual, other, software;
-/// of one kind Metal, Vulkan, DX12, GL.
-pub fn find() -> Vec<Found> {
+/// of one kind Metal, Vulkan, DX12, GL. `gl` says whether to look at GL, which takes time and is of use only
+/// where the others have nothing.
+pub fn find(gl: bool) -> Vec<Found> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends =
-        wgpu::Backends::METAL | wgpu::Backends::VULKAN | wgpu::Backends::DX12 | wgpu::Backends::GL;
+    descriptor.backends = wgpu::Backends::METAL | wgpu::Backends::VULKAN | wgpu::Backends::DX12;
+    if gl {
+        descriptor.backends |= wgpu::Backends::GL;
+    }
     descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
     let instance = wgpu::Instance::new(descriptor);
     let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
@@ -25,16 +28,19 @@ pub fn find() -> Vec<Found> {
 
 fn look(adapter: wgpu::Adapter) -> Option<Found> {
     let flags = adapter.get_downlevel_capabilities().flags;
-    if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
-        return None;
-    }
-    let given = adapter.get_info();
+    let info = info(adapter.get_info(), adapter.features());
+    let computes = flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
+    (computes && rank_backend(info.backend) < BACKENDS.len()).then_some(Found { info, adapter })
+}
+
+/// What wgpu says of an adapter, in our words.
+pub(super) fn info(given: wgpu::AdapterInfo, features: wgpu::Features) -> DeviceInfo {
     let backend = match given.backend {
         wgpu::Backend::Metal => "metal",
         wgpu::Backend::Vulkan => "vulkan",
         wgpu::Backend::Dx12 => "dx12",
         wgpu::Backend::Gl => "gl",
-        _ => return None,
+        _ => "other",
     };
     // Some drivers of the GL backend do not say that they are software.
     let name = given.name.to_lowercase();
@@ -54,15 +60,13 @@ fn look(adapter: wgpu::Adapter) -> Option<Found> {
         (wgpu::Features::PIPELINE_CACHE, "pipeline cache"),
         (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrices"),
     ];
-    let features = adapter.features();
-    let info = DeviceInfo {
+    DeviceInfo {
         name: given.name,
         backend,
         kind,
         driver: [given.driver, given.driver_info].join(" ").trim().to_string(),
         features: known.iter().filter(|(bit, _)| features.contains(*bit)).map(|(_, name)| *name).collect(),
-    };
-    Some(Found { info, adapter })
+    }
 }
 
 fn rank_kind(kind: DeviceKind) -> u32 {
@@ -76,7 +80,9 @@ fn rank_kind(kind: DeviceKind) -> u32 {
     }
 }
 
+/// Of one GPU seen through several backends, the earlier is taken.
+const BACKENDS: [&str; 4] = ["metal", "vulkan", "dx12", "gl"];
+
 fn rank_backend(backend: &str) -> usize {
-    let best_first = ["metal", "vulkan", "dx12", "gl"];
-    best_first.iter().position(|known| *known == backend).unwrap_or(best_first.len())
+    BACKENDS.iter().position(|known| *known == backend).unwrap_or(BACKENDS.len())
 }

@@ -47,26 +47,37 @@ impl Gpu {
             wanted: found.info.name.clone(),
             reason: format!("the driver refuses to open it: {error}"),
         })?;
-        Ok(Gpu::new(device, queue, found.info.clone()))
+        let gpu = Gpu::new(device, queue, found.info.clone());
+        gpu.keep_faults();
+        Ok(gpu)
     }
 
-    /// Takes an opened device.
-    fn new(device: wgpu::Device, queue: wgpu::Queue, info: DeviceInfo) -> Gpu {
-        let fault = Arc::new(Mutex::new(None));
+    /// Takes a device that somebody else opened, with the limits and features that it was given. Its handlers
+    /// of errors and of its loss stay the caller's.
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Gpu {
+        let info = adapters::info(device.adapter_info(), device.features());
+        Gpu::new(device, queue, info)
+    }
+
+    /// Keeps what wgpu reports outside any call; without this it would end the program.
+    fn keep_faults(&self) {
         let keep = |fault: &Arc<Mutex<Option<String>>>| {
             let fault = fault.clone();
             move |reason: String| {
                 fault.lock().expect("no panic while a fault is kept").get_or_insert(reason);
             }
         };
-        let on_error = keep(&fault);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
-        let on_loss = keep(&fault);
-        device.set_device_lost_callback(move |reason, message| {
+        let on_error = keep(&self.fault);
+        self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
+        let on_loss = keep(&self.fault);
+        self.device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
                 on_loss(format!("the device is lost: {message}"));
             }
         });
+    }
+
+    fn new(device: wgpu::Device, queue: wgpu::Queue, info: DeviceInfo) -> Gpu {
         let given = device.limits();
         let limits = Limits {
             binding: given.max_storage_buffer_binding_size,
@@ -74,7 +85,7 @@ impl Gpu {
             workgroups: given.max_compute_workgroups_per_dimension,
             macs_per_second: macs_per_second(info.kind),
         };
-        Gpu { device, queue, info, limits, fault }
+        Gpu { device, queue, info, limits, fault: Arc::default() }
     }
 
     /// What it is.

@@ -310,7 +310,8 @@ fn archives_that_are_something_else() {
     assert!(Checkpoint::from_bytes(&archive(&[pickle, ten], stored)).is_ok());
     // without a folder, as some tools repack it
     assert!(Checkpoint::from_bytes(&archive(&[("data.pkl", &fine), ("data/0", &[0; 40])], stored)).is_ok());
-    let rows: &[(&[(&str, &[u8])], &str)] = &[
+    type Members<'a> = &'a [(&'a str, &'a [u8])];
+    let rows: &[(Members, &str)] = &[
         (&[("word/document.xml", b"<a>")], "zip archive without a data.pkl"),
         (&[("m/xdata.pkl", &fine), ten], "without a data.pkl"),
         (&[pickle, ten, ("m/byteorder", b"big")], "byte order \"big\""),
@@ -321,6 +322,9 @@ fn archives_that_are_something_else() {
     for (members, expected) in rows {
         assert_refused(Checkpoint::from_bytes(&archive(members, stored)), expected, expected);
     }
+
+    let crowded = [archive(&[pickle, ten], stored), b"PK\x01\x02".repeat(70_000)].concat();
+    assert_refused(Checkpoint::from_bytes(&crowded), "more than 65536 members", "crowded");
 
     let bytes = archive(&[pickle, ten], stored);
     let find = |what: &[u8]| bytes.windows(what.len()).rposition(|w| w == what).unwrap();

@@ -199,14 +199,9 @@ fn the_same_size_is_copied_exactly() {
         let preprocess = preprocess("center", filter, size, 1.0);
         let device = bench.run(&preprocess, &whole(&bytes, (size.1, size.0)), 0);
         for (pixel, device) in bytes.chunks(4).zip(device.chunks(4)) {
-            let back = |c: usize| (device[c] * preprocess.std[c] + preprocess.mean[c]) * 255.0;
-            for c in 0..3 {
-                assert!(
-                    (back(c) - f32::from(pixel[c])).abs() < 0.01,
-                    "{filter} {size:?}: {} {}",
-                    back(c),
-                    pixel[c]
-                );
+            for (c, &value) in pixel[..3].iter().enumerate() {
+                let back = (device[c] * preprocess.std[c] + preprocess.mean[c]) * 255.0;
+                assert!((back - f32::from(value)).abs() < 0.01, "{filter} {size:?}: {back}, not {value}");
             }
         }
     }
@@ -226,4 +221,32 @@ fn extreme_pictures() {
         }
     }
     tally.finish("extreme pictures");
+}
+
+#[test]
+fn random_pictures() {
+    let Some(bench) = Bench::open() else { return };
+    let mut tally = Tally::default();
+    let mut state = 7u64;
+    let mut random = |least: usize, most: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        least + (state >> 33) as usize % (most - least + 1)
+    };
+    for case in 0..60 {
+        let most = [9, 90, 900][case % 3];
+        let (w, h) = (random(1, most), random(1, most));
+        let mode = ["center", "squash", "border"][random(0, 2)];
+        let filter = ["bilinear", "bicubic"][random(0, 1)];
+        let preprocess =
+            preprocess(mode, filter, (random(1, 70), random(1, 70)), random(40, 130) as f64 / 100.0);
+        let bytes = picture(w, h);
+        let pixels = whole(&bytes, (w, h));
+        match preprocess.run(&pixels) {
+            Ok(_) => tally.check(&bench, &format!("{w}x{h} {preprocess:?}"), &preprocess, &pixels, case % 2),
+            Err(error) => {
+                assert!(error.to_string().contains("too narrow") || preprocess.check().is_err(), "{error}")
+            }
+        }
+    }
+    tally.finish("random pictures");
 }

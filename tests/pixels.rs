@@ -1,0 +1,144 @@
+//! Pictures through a session: prepared on the device as on the host, and nothing made anew for another one.
+
+use mobileone::{
+    Answer, Device, Error, Form, Input, Model, Options, Outputs, Pixels, Session, Shape, Tensor,
+    checkpoint::Checkpoint,
+    preprocess::{PixelFormat, Rotation},
+};
+
+const OUTPUTS: Outputs = Outputs { logits: true, probabilities: false, top_k: 2, features: false };
+
+fn model() -> Model {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/odd.timm.fused.safetensors");
+    Model::new(Checkpoint::open(path).unwrap(), Form::Fused).unwrap()
+}
+
+fn options(model: &Model) -> Options {
+    let mut options = Options::of(model);
+    options.preprocess.size = (64, 80);
+    options.outputs = OUTPUTS;
+    options.batch = 3;
+    options
+}
+
+/// A picture whose rows end in bytes of no meaning.
+struct Picture {
+    bytes: Vec<u8>,
+    size: (usize, usize),
+}
+
+impl Picture {
+    fn new(w: usize, h: usize) -> Picture {
+        let byte = |at: usize| ((at * 7 + at / (4 * w + 12) * 13) % 251) as u8;
+        Picture { bytes: (0..(4 * w + 12) * h).map(byte).collect(), size: (w, h) }
+    }
+
+    fn pixels(&self) -> Pixels<'_> {
+        Pixels {
+            bytes: &self.bytes,
+            size: self.size,
+            stride: 4 * self.size.0 + 12,
+            format: PixelFormat::Rgba8,
+            crop: None,
+            rotation: Rotation::None,
+        }
+    }
+}
+
+fn near(found: &Answer, expected: &Answer, what: &str) {
+    for (a, b) in found.logits.iter().zip(&expected.logits) {
+        // A byte that rounds the other way is 1/255/0.22 of an input.
+        assert!((a - b).abs() < 2e-2, "{what}: {a}, not {b}");
+    }
+    assert_eq!(found.logits.len(), expected.logits.len());
+}
+
+#[test]
+fn devices_prepare_pictures_as_the_host_does() {
+    let model = model();
+    let options = options(&model);
+    let mut devices = vec![Device::open("cpu").unwrap()];
+    #[cfg(feature = "gpu")]
+    devices.extend(crate::gpu::device());
+    for device in devices {
+        let session = Session::new(&device, &model, &options).unwrap();
+        for (at, (w, h)) in
+            [(33, 20), (640, 480), (80, 64), (5, 3), (900, 61), (200, 300)].into_iter().enumerate()
+        {
+            let picture = Picture::new(w, h);
+            let rotations =
+                [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters, Rotation::None];
+            let pixels = Pixels {
+                rotation: rotations[at % 5],
+                crop: (at % 2 == 1).then_some([1, 1, w - 2, h - 2]),
+                format: [PixelFormat::Rgba8, PixelFormat::Bgra8][at / 2 % 2],
+                ..picture.pixels()
+            };
+            let tensor = options.preprocess.run(&pixels).unwrap();
+            let expected = session.run(Input::Tensor(&tensor)).unwrap();
+            let (first, second) =
+                (session.submit(Input::Pixels(pixels)), session.submit(Input::Pixels(pixels)));
+            let what = format!("{w}x{h} on {}", device.info());
+            near(&first.unwrap().wait().unwrap(), &expected, &what);
+            near(&second.unwrap().wait().unwrap(), &expected, &what);
+        }
+        let picture = Picture::new(8, 8);
+        let short = Pixels { bytes: &picture.bytes[..100], ..picture.pixels() };
+        assert!(matches!(session.run(Input::Pixels(short)), Err(Error::Input(_))));
+        session.run(Input::Pixels(picture.pixels())).unwrap();
+    }
+}
+
+/// A device as a program that asks for nothing gets it: WebGPU's default limits, no features.
+#[cfg(feature = "gpu")]
+fn default_device() -> Option<(wgpu::Device, wgpu::Queue)> {
+    crate::gpu::device()?;
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::VULKAN;
+    let instance = wgpu::Instance::new(descriptor);
+    let adapter = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN)).into_iter().next();
+    let device = adapter.unwrap().request_device(&wgpu::DeviceDescriptor::default());
+    Some(pollster::block_on(device).unwrap())
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn default_limits_are_enough_and_nothing_is_made_anew() {
+    let Some((device, queue)) = default_device() else { return };
+    let model = model();
+    let mut options = options(&model);
+    options.batch = 64;
+    let counters = || device.get_internal_counters().hal.compute_pipelines.read();
+    let before = counters();
+    let session = Session::new(&Device::from_wgpu(device.clone(), queue), &model, &options).unwrap();
+    let made = counters();
+    assert_eq!(made - before, session.pipelines() as isize);
+
+    let shape = Shape::new(130, 64, 80, 3);
+    let values = (0..shape.len()).map(|at| ((at * 31 + at / 15_360) % 256) as f32 / 128.0 - 1.0).collect();
+    let input = Tensor::new(shape, values).unwrap();
+    let all = session.run(Input::Tensor(&input)).unwrap();
+    assert_eq!((session.batch(), all.batch, all.top.len()), (64, 130, 130));
+    for picture in [0, 63, 64, 129] {
+        let one = Tensor::new(shape.with_batch(1), input.pictures(picture..picture + 1).to_vec()).unwrap();
+        let answer = session.run(Input::Tensor(&one)).unwrap();
+        assert_eq!(answer.top[0], all.top[picture]);
+        assert_eq!(answer.logits, all.logits[picture * 5..][..5]);
+    }
+    let cpu = Session::new(&Device::open("cpu").unwrap(), &model, &options).unwrap();
+    // The last is larger than the largest binding, so that the host prepares it.
+    for (w, h) in [(33, 20), (640, 480), (5, 3), (5900, 5900)] {
+        let picture = Picture::new(w, h);
+        let found = session.run(Input::Pixels(picture.pixels())).unwrap();
+        near(&found, &cpu.run(Input::Pixels(picture.pixels())).unwrap(), &format!("{w}x{h}"));
+    }
+    assert_eq!(counters(), made, "another picture or batch compiles nothing");
+    assert!(
+        Session::new(
+            &Device::from_wgpu(device.clone(), default_device().unwrap().1),
+            &model,
+            &Options { dtype: mobileone::DType::F16, ..options }
+        )
+        .is_err_and(|error| error.to_string().contains("f16"))
+    );
+}
