@@ -1,6 +1,8 @@
 //! One test binary: a module per room of the library and per kernel.
 
 mod checkpoint;
+#[cfg(feature = "cli")]
+mod cli;
 #[cfg(feature = "cpu")]
 mod cpu;
 #[cfg(feature = "gpu")]

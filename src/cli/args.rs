@@ -149,11 +149,14 @@ fn fetch(id: &str) -> Result<PathBuf, Stop> {
     Ok(path?)
 }
 
+/// The least height and width of an input: below it, the last maps shrink to nothing.
+pub const LEAST: usize = 32;
+
 fn size(text: &str) -> Result<(usize, usize), String> {
     let (h, w) = text.split_once(['x', '×']).unwrap_or((text, text));
     match (h.trim().parse(), w.trim().parse()) {
-        (Ok(h), Ok(w)) => Ok((h, w)),
-        _ => Err("expected a height and a width, such as 224 or 192x256".into()),
+        (Ok(h), Ok(w)) if h >= LEAST && w >= LEAST => Ok((h, w)),
+        _ => Err(format!("expected a height and a width from {LEAST}, such as 224 or 192x256")),
     }
 }
 

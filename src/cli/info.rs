@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     Verdict,
     args::{DeviceArgs, describe, open},
-    out::{self, Stop, commas, plain, say},
+    out::{self, Stop, bytes, commas, plain, say},
 };
 
 const EXAMPLES: &str = "\
@@ -137,7 +137,6 @@ fn print(report: &Report) -> Result<(), Stop> {
         (Some(classes), Some(labels)) => format!("{classes} (labels: {})", plain(labels)),
         _ => "none: the model ends in features".into(),
     };
-    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
     let [_, _, h, w] = report.input;
     let row = |name: &str, text: String| [name.to_string(), text];
     let rows = [
@@ -155,13 +154,9 @@ fn print(report: &Report) -> Result<(), Stop> {
         row("MACs", format!("{:.1} million at {h}x{w}", report.macs as f64 / 1e6)),
         row(
             "weights",
-            format!(
-                "{} in f32, {} in f16",
-                megabytes(report.weight_bytes),
-                megabytes(report.weight_bytes / 2)
-            ),
+            format!("{} in f32, {} in f16", bytes(report.weight_bytes), bytes(report.weight_bytes / 2)),
         ),
-        row("maps", format!("{} read and written per picture, in f32", megabytes(report.map_bytes))),
+        row("maps", format!("{} read and written per picture, in f32", bytes(report.map_bytes))),
         row("input", format!("{} ({})", report.preprocess, plain(&report.preprocess_source))),
     ];
     out::table(&rows).iter().try_for_each(|line| say(line))?;

@@ -41,7 +41,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// An error and its causes, each once.
+/// An error and its causes, each once, in one line.
 pub fn chain(error: &Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
@@ -52,7 +52,7 @@ pub fn chain(error: &Error) -> String {
         }
         cause = error.source();
     }
-    line
+    line.lines().map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Text from outside, without what would move a terminal's cursor or begin another line.
@@ -100,6 +100,14 @@ pub fn commas(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `4.2 kB`, `8.3 MB`.
+pub fn bytes(count: u64) -> String {
+    match count {
+        0..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),
+        _ => format!("{:.1} MB", count as f64 / 1e6),
+    }
 }
 
 /// Milliseconds since `begun`, to the microsecond.

@@ -8,12 +8,9 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, load},
+    args::{DeviceArgs, LEAST, load},
     out::{self, Stop, ms, say},
 };
-
-/// The least height and width: below it, the last maps shrink to nothing.
-const LEAST: usize = 32;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,0 +1,161 @@
+//! The command at its edge: exit codes, messages, JSON, and what may be typed by accident.
+
+mod messages;
+mod pictures;
+mod tensors;
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// The file of this name in tests/data.
+fn data(name: &str) -> String {
+    format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// An empty folder of this name.
+fn folder(name: &str) -> PathBuf {
+    crate::hub::folder(&format!("cli-{name}"))
+}
+
+/// How a run of the command ended.
+#[derive(Debug)]
+struct Run {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// The command, on the CPU, with no network and an empty cache.
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mobileone"));
+    let nowhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-no-cache");
+    command.env("MOBILEONE_DEVICE", "cpu").env("HF_HUB_OFFLINE", "1").env("HF_HOME", nowhere);
+    for name in ["HF_ENDPOINT", "HF_HUB_CACHE", "HF_TOKEN"] {
+        command.env_remove(name);
+    }
+    // Without it, libwayland, which drivers load, complains on standard error.
+    command.env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
+    command
+}
+
+fn finish(mut command: Command) -> Run {
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).expect("what is written is UTF-8");
+    let run = Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
+    assert!(!run.err.contains("panicked"), "{run:?}");
+    run
+}
+
+fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
+    let mut command = command();
+    command.args(args);
+    finish(command)
+}
+
+/// The JSON that a successful run has written; `code` is how it must end.
+fn json<S: AsRef<OsStr>>(code: i32, args: impl IntoIterator<Item = S>) -> serde_json::Value {
+    let run = run(args);
+    assert_eq!(run.code, Some(code), "{run:?}");
+    serde_json::from_str(&run.out).unwrap_or_else(|error| panic!("{error}: {run:?}"))
+}
+
+/// Compares `text` with the snapshot `name`; `UPDATE_SNAPSHOTS=1` writes it instead.
+fn snapshot(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/snapshots").join(name);
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+    assert_eq!(text, expected, "{name}: if this is meant, run again with UPDATE_SNAPSHOTS=1");
+}
+
+#[test]
+fn snapshots() {
+    let tiny = data("odd.timm.fused.safetensors");
+    let rows: &[(&str, &[&str])] = &[
+        ("help.txt", &["--help"]),
+        ("classify.txt", &["help", "classify"]),
+        ("info.txt", &["info", &tiny]),
+        ("info.json", &["info", &tiny, "--json"]),
+        ("info-se.txt", &["info", &data("se.timm.train.safetensors")]),
+        ("info-encoder.txt", &["info", &data("odd.apple.encoder.safetensors")]),
+        ("variants.txt", &["info"]),
+    ];
+    for (name, args) in rows {
+        let run = run(*args);
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{name}");
+        // Windows calls the program by another name.
+        snapshot(name, &run.out.replace("mobileone.exe", "mobileone"));
+    }
+}
+
+#[test]
+fn without_arguments_it_checks_itself() {
+    let run = run([""; 0]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.out.contains("PASS: relative error") && run.out.contains("mobileone classify"), "{run:?}");
+    // What is built in is what PyTorch gave to the other tests.
+    let golden = |name: &str| format!("{}/demo/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    let read = |path: String| std::fs::read(path).unwrap();
+    assert!(read(golden("network.safetensors")) == read(data("odd.timm.fused.safetensors")));
+    for (name, length) in [("x", 3 * 64 * 80), ("logits", 5)] {
+        let here = mobileone::checkpoint::read_tensor(golden("answer.safetensors"), name).unwrap();
+        let there = mobileone::checkpoint::read_tensor(data("odd.golden.safetensors"), name).unwrap();
+        assert_eq!(here.shape[0], 1);
+        assert!(here.data == there.data[..length], "{name}");
+    }
+}
+
+#[test]
+fn devices_are_listed() {
+    let report = json(0, ["devices", "--json"]);
+    let devices = report["devices"].as_array().unwrap();
+    let cpu = devices.last().unwrap();
+    assert_eq!((cpu["kind"].as_str(), cpu["backend"].as_str()), (Some("CPU"), Some("cpu")));
+    let taken = devices.iter().filter(|device| device["auto"] == true).count();
+    assert_eq!(taken, 1, "{report}");
+    let text = run(["devices"]).out;
+    for device in devices {
+        assert!(text.contains(device["name"].as_str().unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn verify_passes_what_is_right_and_fails_what_is_not() {
+    let report = json(0, ["verify", "--json"]);
+    let names: Vec<_> = report["models"].as_array().unwrap().iter().map(|model| &model["model"]).collect();
+    assert_eq!(names, ["MobileOne-S0", "MobileOne-S4"]);
+    assert_eq!(report["pass"], true);
+    let lines = report["models"][1]["lines"].as_array().unwrap();
+    assert!(lines.len() > 44 && lines.last().unwrap()["label"] == "logits", "{lines:?}");
+
+    let tiny = data("odd.timm.fused.safetensors");
+    let good = run(["verify", "--model", &tiny]);
+    assert_eq!((good.code, good.out.lines().last()), (Some(0), Some("PASS")), "{good:?}");
+
+    // Two equal channels of a million, taken from each other: f32 cannot keep what is left.
+    let mut checkpoint = mobileone::Checkpoint::open(&tiny).unwrap();
+    for (name, taps) in [("stem", 27), ("stages.0.0", 9)] {
+        for (suffix, length) in [("weight", taps), ("bias", 1)] {
+            let name = format!("{name}.reparam_conv.{suffix}");
+            let mut array = checkpoint.weights.get(&name).unwrap().clone();
+            array.data.copy_within(0..length, length);
+            checkpoint.weights.insert(name, &array.shape, array.data);
+        }
+    }
+    let name = "stages.0.1.reparam_conv.weight";
+    let mut array = checkpoint.weights.get(name).unwrap().clone();
+    for row in array.data.chunks_mut(6) {
+        (row[0], row[1]) = (1e6, -1e6);
+    }
+    checkpoint.weights.insert(name, &array.shape, array.data);
+    let path = folder("verify").join("cancelling.safetensors");
+    checkpoint.save(&path, mobileone::DType::F32).unwrap();
+    let bad = run([OsStr::new("verify"), OsStr::new("--model"), path.as_os_str()]);
+    assert_eq!((bad.code, bad.out.lines().last()), (Some(1), Some("FAIL")), "{bad:?}");
+    let line = bad.out.lines().find(|line| line.contains("FAIL")).unwrap();
+    assert!(line.contains("stages.0.1"), "the layer that is wrong is named: {line}");
+}

@@ -1,0 +1,138 @@
+//! What is said of what cannot be done.
+
+use std::{fs::File, path::Path, process::Stdio};
+
+use super::{command, data, finish, folder, run, snapshot};
+
+#[test]
+fn each_mistake_has_its_line() {
+    let here = folder("messages");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = here.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let tiny = data("odd.timm.fused.safetensors");
+    let picture = data("pictures/rgb.jpg");
+    let empty = here.join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let empty = empty.to_str().unwrap();
+    let (text, three) = (file("note.txt", b"no model"), file("three.txt", b"a\nb\nc\n"));
+    let (nothing, no_folder) = (here.join("nothing.safetensors"), here.join("none/y.safetensors"));
+    let (nothing, no_folder) = (nothing.to_str().unwrap(), no_folder.to_str().unwrap());
+    let classify = |more: &[&str]| {
+        let start = ["classify", "--model", &tiny];
+        start.iter().chain(more).map(|&text| text.to_string()).chain([picture.clone()]).collect()
+    };
+    let other = |args: &[&str]| args.iter().map(|&text| text.to_string()).collect();
+    let rows: Vec<(&str, Vec<String>)> = vec![
+        ("an unknown device", classify(&["--device", "warp9"])),
+        ("no device", classify(&["--device", ""])),
+        ("f16 on the CPU", classify(&["--dtype", "f16"])),
+        ("labels of another model", classify(&["--labels", &three])),
+        ("labels that are not there", classify(&["--labels", nothing])),
+        ("size 0", classify(&["--size", "0"])),
+        ("a size that is none", classify(&["--size", "big"])),
+        ("a size for giants", classify(&["--size", "99999"])),
+        ("crop 0", classify(&["--crop-pct", "0"])),
+        ("mean nan", classify(&["--mean", "nan,0,0"])),
+        ("two means", classify(&["--mean", "0.5,0.5"])),
+        ("std 0", classify(&["--std", "0,1,1"])),
+        ("top 0", classify(&["--top-k", "0"])),
+        ("two forms of JSON", classify(&["--json", "--jsonl"])),
+        ("no picture", other(&["classify", "--model", &tiny])),
+        ("an empty folder", other(&["classify", "--model", &tiny, empty])),
+        ("no classifier", other(&["classify", "--model", &data("odd.apple.encoder.safetensors"), &picture])),
+        ("no such model", other(&["info", nothing])),
+        ("a folder for a model", other(&["info", empty])),
+        ("a text for a model", other(&["info", &text])),
+        ("another network", other(&["info", &data("repvgg.safetensors")])),
+        ("offline", other(&["classify", "--model", "s1", &picture])),
+        ("no such command", other(&["clasify", &picture])),
+        ("layers of nothing", other(&["info", "--layers"])),
+        ("no folder to evaluate", other(&["eval", "--model", &tiny, nothing])),
+        ("an empty folder to evaluate", other(&["eval", "--model", &tiny, empty])),
+        ("fuse without a target folder", other(&["fuse", &tiny, no_folder])),
+        ("fuse onto itself", other(&["fuse", &tiny, &tiny])),
+        ("fuse into a folder", other(&["fuse", &tiny, empty])),
+    ];
+    let mut all = String::new();
+    for (name, args) in rows {
+        let run = run(args);
+        assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{name}: {run:?}");
+        // The last lines are notes on what went well, and clap's hint.
+        let line = run.err.lines().find(|line| line.starts_with("error: "));
+        let line = line.unwrap_or_else(|| panic!("{name}: {run:?}"));
+        let errors = run.err.lines().filter(|line| line.contains("error")).count();
+        assert_eq!(errors, 1, "{name}: {run:?}");
+        all += &format!("{name}\n    {line}\n");
+    }
+    let root = env!("CARGO_MANIFEST_DIR");
+    let target = env!("CARGO_TARGET_TMPDIR");
+    let all = all.replace(target, "TMP").replace(root, "ROOT").replace('\\', "/");
+    if cfg!(target_os = "linux") {
+        let (device, rest) = all.split_once("no device\n").unwrap();
+        // What devices there are depends on the machine.
+        assert!(device.contains("device \"warp9\": no such device"), "{device}");
+        snapshot("messages.txt", &format!("no device\n{rest}"));
+    }
+}
+
+#[test]
+fn nobody_reads_the_answer() {
+    for args in [&["info"][..], &["info", "--json"], &["--help"], &["devices"], &[]] {
+        let mut command = command();
+        let mut child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {err}");
+        assert!(!err.contains("panicked") && !err.contains("roken"), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn the_disk_is_full() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for args in [&["info"][..], &["info", "--json"], &[]] {
+        let mut command = command();
+        command.args(args).stdout(full());
+        let run = finish(command);
+        assert_eq!(run.code, Some(2), "{args:?}: {run:?}");
+        assert_eq!(run.err.trim_end(), "error: standard output: No space left on device (os error 28)");
+    }
+    // Nobody hears the complaints, and the exit code still tells.
+    let mut command = command();
+    command.args(["info", "nothing.safetensors"]).stderr(full());
+    assert_eq!(finish(command).code, Some(2));
+    let fused = run(["fuse", &data("odd.timm.train.safetensors"), "/dev/full"]);
+    assert_eq!(fused.code, Some(2), "{fused:?}");
+    assert!(fused.err.starts_with("error: /dev/full: "), "{fused:?}");
+}
+
+#[test]
+fn a_model_comes_from_the_hub() {
+    use crate::hub::{Mood, serve};
+    let server = serve(Mood::NoConfig, std::fs::read(data("odd.timm.fused.safetensors")).unwrap());
+    let home = folder("hub-home");
+    let classify = |offline: &str, endpoint: &str| {
+        let mut command = command();
+        command.env("HF_HOME", &home).env("HF_ENDPOINT", endpoint).env("HF_HUB_OFFLINE", offline);
+        command.args(["classify", "--model", "someone/mobileone_tiny", &data("pictures/rgb.jpg")]);
+        finish(command)
+    };
+    let first = classify("0", &server.endpoint);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert!(first.err.contains("fetching someone/mobileone_tiny from http://127.0.0.1:"), "{first:?}");
+    let again = classify("1", "http://127.0.0.1:1");
+    assert_eq!((again.code, &again.out), (Some(0), &first.out), "{again:?}");
+    assert!(!again.err.contains("fetching"), "{again:?}");
+    std::fs::remove_dir_all(&home).unwrap();
+    let refused = classify("0", "http://127.0.0.1:1/");
+    assert_eq!(refused.code, Some(2));
+    let url = "http://127.0.0.1:1/someone/mobileone_tiny/resolve/main/";
+    assert!(refused.err.contains(url) && refused.err.contains("give the folder's path"), "{refused:?}");
+}

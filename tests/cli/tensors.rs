@@ -1,0 +1,137 @@
+//! `run` and `fuse`: files of tensors in, files of tensors out.
+
+use std::{collections::HashMap, path::Path};
+
+use mobileone::{Array, checkpoint::read_tensor};
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
+
+use super::{data, folder, json, run};
+
+/// The relative L2 error.
+fn relative(found: &Array, expected: &Array) -> f64 {
+    assert_eq!(found.shape, expected.shape);
+    let pairs = found.data.iter().zip(&expected.data).map(|(&a, &b)| (f64::from(a), f64::from(b)));
+    let (off, norm) = pairs.fold((0.0, 0.0), |(off, norm), (a, b)| (off + (a - b) * (a - b), norm + b * b));
+    (off / norm).sqrt()
+}
+
+#[test]
+fn logits_are_pytorchs() {
+    let here = folder("run");
+    let rows = [
+        ("odd.timm.fused.safetensors", "odd", "logits", false),
+        ("odd.timm.train.safetensors", "odd", "logits", false),
+        ("odd.timm.train.safetensors", "odd", "logits", true),
+        ("odd.apple.fused.pth", "odd", "logits", false),
+        ("odd.apple.train.pth.tar", "odd", "logits", true),
+        ("odd.apple.encoder.safetensors", "odd", "features", false),
+        ("se.timm.train.safetensors", "se", "logits", true),
+        ("se.cvnets.fused.safetensors", "se", "logits", false),
+    ];
+    for (model, golden, name, train_form) in rows {
+        let golden = data(&format!("{golden}.golden.safetensors"));
+        let output = here.join("y.safetensors");
+        let out = output.to_str().unwrap();
+        let model_path = data(model);
+        let mut args = vec!["run", "--json", "--model", &model_path, "--input", &golden, "--output", out];
+        args.extend(train_form.then_some("--train-form"));
+        let report = json(0, &args);
+        let (found, expected) = (read_tensor(&output, name).unwrap(), read_tensor(&golden, name).unwrap());
+        let error = relative(&found, &expected);
+        assert!(error <= 5e-5, "{model}, train form {train_form}: {error:e}");
+        assert_eq!(report["output"], name);
+        assert_eq!(report["form"], if train_form { "train" } else { "fused" });
+        assert_eq!(report["shape"], serde_json::json!(found.shape));
+        std::fs::remove_file(&output).unwrap();
+    }
+}
+
+/// Writes one tensor of f32 values.
+fn write(path: &Path, name: &str, dtype: Dtype, shape: &[usize], values: &[f32]) {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let view = TensorView::new(dtype, shape.to_vec(), &bytes).unwrap();
+    serialize_to_file(HashMap::from([(name, view)]), None, path).unwrap();
+}
+
+#[test]
+fn an_input_that_is_none_is_refused() {
+    let here = folder("run-inputs");
+    let ones = vec![1.0; 3 * 32 * 32];
+    let mut holes = ones.clone();
+    holes[2 * 32 * 32 + 5 * 32 + 7] = f32::NAN;
+    let rows: &[(&str, &str, Dtype, &[usize], &[f32], &str)] = &[
+        ("good", "x", Dtype::F32, &[1, 3, 32, 32], &ones, ""),
+        ("absent", "input", Dtype::F32, &[1, 3, 32, 32], &ones, "tensor \"x\": is not in "),
+        ("rank", "x", Dtype::F32, &[3, 32, 32], &ones, ": \"x\": expected [N, 3, H, W], found [3, 32, 32]"),
+        (
+            "grey",
+            "x",
+            Dtype::F32,
+            &[3, 1, 32, 32],
+            &ones,
+            ": \"x\": expected [N, 3, H, W], found [3, 1, 32, 32]",
+        ),
+        ("small", "x", Dtype::F32, &[2, 3, 16, 32], &ones, "H and W from 32, found [2, 3, 16, 32]"),
+        ("none", "x", Dtype::F32, &[0, 3, 32, 32], &[], "expected N from 1"),
+        ("whole", "x", Dtype::I32, &[1, 3, 32, 32], &ones, "tensor \"x\": "),
+        (
+            "nan",
+            "x",
+            Dtype::F32,
+            &[1, 3, 32, 32],
+            &holes,
+            "the value at [0, 2, 5, 7] is NaN; inputs must be finite",
+        ),
+    ];
+    let output = here.join("y.safetensors");
+    let model = data("odd.timm.fused.safetensors");
+    let try_run = |input: &Path, output: &Path, more: &[&str]| {
+        let (input, output) = (input.to_str().unwrap(), output.to_str().unwrap());
+        run([&["run", "--model", &model, "--input", input, "--output", output], more].concat())
+    };
+    for &(name, tensor, dtype, shape, values, expected) in rows {
+        let path = here.join(format!("{name}.safetensors"));
+        write(&path, tensor, dtype, shape, values);
+        let run = try_run(&path, &output, &[]);
+        let code = if expected.is_empty() { 0 } else { 2 };
+        assert_eq!(run.code, Some(code), "{name}: {run:?}");
+        assert!(run.err.contains(expected), "{name}: {run:?}");
+        assert_eq!(output.exists(), code == 0, "{name}");
+        std::fs::remove_file(&output).ok();
+    }
+    let good = here.join("good.safetensors");
+    let nowhere = try_run(&good, &here.join("none/y.safetensors"), &[]);
+    assert_eq!(nowhere.code, Some(2), "{nowhere:?}");
+    assert!(nowhere.err.contains("y.safetensors: No such file or directory"), "{nowhere:?}");
+    let fused = try_run(&good, &output, &["--train-form"]);
+    assert_eq!(fused.code, Some(2), "{fused:?}");
+    assert!(fused.err.contains("needs a checkpoint in train form"), "{fused:?}");
+    let bytes = std::fs::read(&good).unwrap();
+    let cut = here.join("cut.safetensors");
+    std::fs::write(&cut, &bytes[..bytes.len() - 4]).unwrap();
+    let cut = try_run(&cut, &output, &[]);
+    assert_eq!(cut.code, Some(2), "{cut:?}");
+    assert!(cut.err.starts_with("error: ") && cut.err.contains("cut.safetensors"), "{cut:?}");
+}
+
+#[test]
+fn a_fused_file_is_the_same_network() {
+    let here = folder("fuse");
+    let (input, golden) = (data("se.mmpretrain.train.safetensors"), data("se.golden.safetensors"));
+    let (full, half) = (here.join("full.safetensors"), here.join("half.safetensors"));
+    let (full, half, y) = (full.to_str().unwrap(), half.to_str().unwrap(), here.join("y.safetensors"));
+    let report = json(0, ["fuse", "--json", &input, full]);
+    assert_eq!(report["bytes"], std::fs::metadata(full).unwrap().len());
+    let small = json(0, ["fuse", "--json", "--dtype", "f16", &input, half]);
+    assert!(small["bytes"].as_u64() < report["bytes"].as_u64());
+    for (file, bound) in [(full, 5e-5), (half, 2e-2)] {
+        let info = json(0, ["info", "--json", file]);
+        assert_eq!(info["branches"], serde_json::Value::Null, "{info}");
+        assert_eq!(info["parameters"], report["parameters"]);
+        assert_eq!(info["preprocess_source"], "metadata", "it goes along in the file");
+        let out = y.to_str().unwrap();
+        assert_eq!(run(["run", "--model", file, "--input", &golden, "--output", out]).code, Some(0));
+        let error = relative(&read_tensor(&y, "logits").unwrap(), &read_tensor(&golden, "logits").unwrap());
+        assert!(error <= bound, "{file}: {error:e}");
+    }
+}
