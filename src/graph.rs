@@ -174,16 +174,31 @@ impl Graph {
         })
     }
 
-    /// The last node that reads each node; features and logits are kept to the end, `usize::MAX`.
-    pub fn last_uses(&self) -> Vec<NodeId> {
+    /// A slot for each node's output, of `sizes`, such that no two outputs that are needed at once share one;
+    /// and each slot's size. Slot 0 is the input's alone; features and logits are kept to the end.
+    pub fn slots(&self, sizes: &[usize]) -> (Vec<usize>, Vec<usize>) {
         let mut last: Vec<NodeId> = (0..self.nodes.len()).collect();
         for (id, node) in self.nodes.iter().enumerate() {
             node.inputs.iter().for_each(|&input| last[input] = id);
         }
-        for output in [Some(self.features), self.logits].into_iter().flatten() {
-            last[output] = usize::MAX;
+        for kept in [Some(0), Some(self.features), self.logits].into_iter().flatten() {
+            last[kept] = usize::MAX;
         }
-        last
+        let (mut slots, mut largest): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+        let mut free: Vec<usize> = Vec::new();
+        for (id, &size) in sizes.iter().enumerate() {
+            // The smallest free slot that is large enough, else the largest, which grows.
+            let fit = |slot: &usize| (largest[*slot] < size, largest[*slot].abs_diff(size));
+            let slot = free.iter().copied().min_by_key(fit).unwrap_or(largest.len());
+            match largest.get_mut(slot) {
+                Some(largest) => *largest = size.max(*largest),
+                None => largest.push(size),
+            }
+            free.retain(|&other| other != slot);
+            slots.push(slot);
+            free.extend((0..=id).filter(|&done| last[done] == id).map(|done| slots[done]));
+        }
+        (slots, largest)
     }
 
     /// The shape that each node writes for an input of `input`.

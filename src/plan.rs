@@ -263,7 +263,7 @@ impl Plan {
             bind(DST, Buffer::Slot(self.answer)),
             bind(DST + 1, Buffer::Slot(logits.slot)),
         ];
-        let label = format!("answer {} {}", kernel.shader.stem, self.layout.classes);
+        let label = format!("answer {}", self.layout.classes);
         self.dispatches.push(Dispatch { label, kernel, bindings, nodes: vec![], macs: 0 });
     }
 
@@ -366,34 +366,15 @@ fn bind(index: u32, buffer: Buffer) -> Binding {
     Binding { index, buffer }
 }
 
-/// Gives each node a slot, free again after its last reader; features and logits are kept to the end.
+/// Where each node's output lies.
 fn place(graph: &Graph, shapes: &[Shape], dtype: DType) -> Vec<Place> {
-    let last_use = graph.last_uses();
-    let mut places: Vec<Place> = Vec::new();
-    let mut sizes: Vec<usize> = Vec::new();
-    // Slot 0 is the input's alone: a frame's upload lands there while nothing else holds it.
-    let mut free: Vec<usize> = Vec::new();
-    for (id, node) in graph.nodes.iter().enumerate() {
+    let place = |(node, &shape): (&Node, &Shape)| {
         let vector = matches!(node.op, Op::Pool | Op::Linear { .. });
-        let dtype = if vector { DType::F32 } else { dtype };
-        let mut place = Place { slot: sizes.len(), shape: shapes[id], dtype };
-        // The smallest free slot that is large enough, else the largest, which grows.
-        let bytes = place.bytes();
-        let fit = |slot: &usize| (sizes[*slot] < bytes, sizes[*slot].abs_diff(bytes));
-        match free.iter().copied().min_by_key(fit) {
-            Some(slot) => {
-                free.retain(|&other| other != slot);
-                place.slot = slot;
-                sizes[slot] = sizes[slot].max(bytes);
-            }
-            None => sizes.push(bytes),
-        }
-        places.push(place);
-        for (input, place) in places[..id].iter().enumerate() {
-            if last_use[input] == id && place.slot != 0 && !free.contains(&place.slot) {
-                free.push(place.slot);
-            }
-        }
-    }
+        Place { slot: 0, shape, dtype: if vector { DType::F32 } else { dtype } }
+    };
+    let mut places: Vec<Place> = graph.nodes.iter().zip(shapes).map(place).collect();
+    let sizes: Vec<usize> = places.iter().map(Place::bytes).collect();
+    let (slots, _) = graph.slots(&sizes);
+    places.iter_mut().zip(slots).for_each(|(place, slot)| place.slot = slot);
     places
 }

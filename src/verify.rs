@@ -42,8 +42,8 @@ pub fn verify(device: &Device, model: &Model, dtype: DType, size: (usize, usize)
     options.preprocess.size = size;
     options.dtype = dtype;
     options.outputs = Outputs { logits: true, probabilities: true, top_k: 5, features: true };
-    let mut lines = layers(device, &model.graph, &model.weights, &input, &options)?;
     let answer = Session::new(device, model, &options)?.run(Input::Tensor(&input))?;
+    let mut lines = layers(device, &model.graph, &model.weights, &input, &options)?;
     let last = model.graph.logits.unwrap_or(model.graph.features);
     let found = if model.graph.logits.is_some() { &answer.logits } else { &answer.features };
     let exact = &reference::run(&model.graph, &model.weights, &input)[last];

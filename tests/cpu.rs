@@ -1,6 +1,6 @@
 //! The CPU executor against the reference, on edge shapes and whole networks, with any number of threads.
 
-use crate::reference::{GOLDENS, data, model, named_outputs, relative_l2, tensor};
+use crate::reference::{data, goldens, model, named_outputs, relative_l2, tensor};
 use mobileone::{
     Error, Graph, Model, Shape, Tensor, Weights,
     cpu::Executor,
@@ -92,6 +92,22 @@ fn convolutions() {
 }
 
 #[test]
+fn maps_of_many_blocks() {
+    for ((h, w), (c, dst_c, kernel, groups)) in [
+        // more than one band of gathered pixels
+        ((270, 260), (1, 2, 3, 1)),
+        ((40, 50), (17, 17, 3, 17)),
+        ((40, 50), (24, 90, 1, 1)),
+    ] {
+        let conv = Conv { src_c: c, dst_c, kernel, stride: 1, padding: kernel / 2, groups };
+        let (weight, bias, activation) = ("w".into(), Some("b".into()), Activation::None);
+        let op = Op::Conv { conv, weight, bias, activation };
+        let arrays: [(&str, &[usize]); 2] = [("w", &[dst_c, c / groups, kernel, kernel]), ("b", &[dst_c])];
+        check("many blocks", op, 1, Shape::new(2, h, w, c), &arrays);
+    }
+}
+
+#[test]
 fn everything_else() {
     for (n, h, w) in [(1, 1, 1), (3, 5, 3), (2, 33, 16), (1, 64, 64)] {
         for (c, activation) in [
@@ -118,8 +134,8 @@ fn everything_else() {
 
 #[test]
 fn agrees_with_pytorch() {
-    for (golden, file, form) in GOLDENS {
-        let Model { graph, weights, .. } = model(file, form);
+    for (golden, file, form) in goldens() {
+        let Model { graph, weights, .. } = model(&file, form);
         let golden = data(&format!("{golden}.golden"));
         let x = tensor(&golden, "x");
         let Shape { n, h, w, .. } = x.shape();

@@ -20,6 +20,7 @@ mod pixels;
 mod plan;
 mod preprocess;
 mod reference;
+mod refused;
 mod reparam;
 mod session;
 #[cfg(feature = "gpu")]

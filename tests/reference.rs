@@ -35,7 +35,8 @@ pub fn tensor(weights: &Weights, name: &str) -> Tensor {
 
 /// The model in a golden checkpoint.
 pub fn model(file: &str, form: Form) -> Model {
-    Model::new(Checkpoint { weights: data(file), ..Checkpoint::default() }, form).unwrap()
+    let path = format!("{}/tests/data/{file}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    Model::new(Checkpoint::open(path).unwrap(), form).unwrap()
 }
 
 /// `|a - b| / |b|`, with NaN as far as can be.
@@ -47,15 +48,15 @@ pub fn relative_l2(a: &[f32], b: &[f32]) -> f64 {
     if error.is_nan() { f64::INFINITY } else { error }
 }
 
-/// Every golden checkpoint in every form that it can run in.
-pub const GOLDENS: [(&str, &str, Form); 6] = [
-    ("odd", "odd.timm.train", Form::Train),
-    ("odd", "odd.timm.train", Form::Fused),
-    ("odd", "odd.timm.fused", Form::Fused),
-    ("se", "se.timm.train", Form::Train),
-    ("se", "se.timm.train", Form::Fused),
-    ("se", "se.timm.fused", Form::Fused),
-];
+/// Every golden network, the files that hold it, and the forms that each can run in.
+pub fn goldens() -> impl Iterator<Item = (&'static str, String, Form)> {
+    let files = [("train", Form::Train), ("train", Form::Fused), ("fused", Form::Fused)];
+    ["odd", "se"].into_iter().flat_map(move |golden| {
+        ["timm", "apple", "mmpretrain", "cvnets"].into_iter().flat_map(move |naming| {
+            files.map(|(file, form)| (golden, format!("{golden}.{naming}.{file}"), form))
+        })
+    })
+}
 
 /// The outputs that a golden names, as nodes of `graph`: stem, stages, features, logits.
 pub fn named_outputs(graph: &Graph) -> Vec<(String, NodeId)> {
@@ -71,8 +72,8 @@ pub fn named_outputs(graph: &Graph) -> Vec<(String, NodeId)> {
 
 #[test]
 fn agrees_with_pytorch() {
-    for (golden, file, form) in GOLDENS {
-        let model = model(file, form);
+    for (golden, file, form) in goldens() {
+        let model = model(&file, form);
         let golden = data(&format!("{golden}.golden"));
         let outputs = reference::run(&model.graph, &model.weights, &tensor(&golden, "x"));
         for (name, id) in named_outputs(&model.graph) {
@@ -83,6 +84,12 @@ fn agrees_with_pytorch() {
             assert!(error <= 2e-6, "{file} {form:?} {name}: {error:e}");
         }
     }
+    // without a classifier the features are the same
+    let model = model("odd.apple.encoder", Form::Fused);
+    let golden = data("odd.golden");
+    let outputs = reference::run(&model.graph, &model.weights, &tensor(&golden, "x"));
+    let error = relative_l2(outputs[model.graph.features].data(), tensor(&golden, "features").data());
+    assert!(model.graph.logits.is_none() && error <= 2e-6, "{error:e}");
 }
 
 /// Runs one operation on inputs given as `[n, h, w, c]` and values, and compares exactly.

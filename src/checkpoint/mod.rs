@@ -26,7 +26,7 @@ mod save;
 
 use std::{
     collections::HashMap,
-    fs::File,
+    fs::{self, File},
     io::{ErrorKind, Read},
     path::Path,
 };
@@ -117,8 +117,8 @@ pub fn read_tensor(path: impl AsRef<Path>, name: &str) -> Result<Array> {
 /// Maps a regular file into memory.
 fn map(path: &Path) -> Result<memmap2::Mmap> {
     let io = |source| Error::Io { path: path.into(), source };
-    let file = File::open(path).map_err(io)?;
-    let kind = file.metadata().map_err(io)?;
+    // asked before opening: to open a pipe is to wait for its writer
+    let kind = fs::metadata(path).map_err(io)?;
     let fault = |reason: &str| Error::File { path: path.into(), reason: reason.into() };
     if kind.is_dir() {
         return Err(fault("is a folder: give the weights file in it"));
@@ -126,8 +126,9 @@ fn map(path: &Path) -> Result<memmap2::Mmap> {
     if !kind.is_file() {
         return Err(fault("is no regular file: copy it to one"));
     }
-    // SAFETY: the map is read only, and dropped before its file's name leaves `open`. Whoever changes the file
-    // meanwhile breaks the documented contract; every byte is a valid u8 whatever happens.
+    let file = File::open(path).map_err(io)?;
+    // SAFETY: the map is only read, and lives no longer than the call of `open` or `read_tensor` that asked for
+    // it. Any byte is a valid u8; whoever changes the file in that time breaks the documented contract.
     #[expect(unsafe_code)]
     unsafe { memmap2::Mmap::map(&file) }.map_err(io)
 }

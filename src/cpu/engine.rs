@@ -106,9 +106,16 @@ impl Engine {
     /// # Errors
     /// Those of [`Executor::new`].
     pub fn new(threads: Arc<Threads>, model: &Model, input: Shape, options: &Options) -> Result<Engine> {
-        let batch = options.batch.min(MOST_PICTURES);
         let size = (input.h, input.w);
-        let executor = Executor::new(&model.graph, &model.weights, size, batch, threads.0.clone())?;
+        let new = |batch| Executor::new(&model.graph, &model.weights, size, batch, threads.0.clone());
+        let mut batch = options.batch.min(MOST_PICTURES);
+        let mut executor = new(batch);
+        // Large inputs leave memory for fewer at once.
+        while batch > 1 && matches!(executor, Err(Error::Input(_))) {
+            batch /= 2;
+            executor = new(batch);
+        }
+        let executor = executor?;
         let work = Work { executor: Some(executor), waiting: VecDeque::new(), in_flight: 0 };
         Ok(Engine {
             threads: threads.0.clone(),

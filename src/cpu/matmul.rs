@@ -11,7 +11,9 @@ use crate::{
 };
 
 /// Scalars of `src` and `dst` that one block should hold, to stay in a core's own cache.
-const BLOCK: usize = 1 << 16;
+const BLOCK: usize = 1 << 15;
+/// Blocks whose pixels are gathered before any of their memory is used again.
+const BAND: usize = 64;
 /// Fewer pixels than this are not cut: the product is cut by channels instead, in `gemm`.
 const FEW: usize = 64;
 
@@ -46,8 +48,10 @@ pub struct Dense {
     /// `[dst_c]`.
     bias: Vec<f32>,
     activation: Activation,
-    /// What lies under the kernel at each output pixel of one picture: `[pixels][k][k][src_c]`.
+    /// What lies under the kernel at each output pixel of one band: `[pixels][k][k][src_c]`.
     patches: Vec<f32>,
+    /// Output pixels that one task computes.
+    block: usize,
 }
 
 impl Dense {
@@ -55,27 +59,31 @@ impl Dense {
     pub fn new(conv: &Conv, src: Shape, weight: Vec<f32>, bias: Vec<f32>, activation: Activation) -> Dense {
         assert_eq!(conv.groups, 1, "no loops for {conv:?}");
         let pixels = conv.dst_len(src.h) * conv.dst_len(src.w);
-        let patches = vec![0.0; pixels * conv.kernel * conv.kernel * conv.src_c];
-        Dense { conv: conv.clone(), src, weight, bias, activation, patches }
+        let patch = conv.kernel * conv.kernel * conv.src_c;
+        let block = block(pixels, patch + conv.dst_c);
+        let patches = vec![0.0; pixels.min(block * BAND) * patch];
+        Dense { conv: conv.clone(), src, weight, bias, activation, patches, block }
     }
 
     /// Computes every picture of `dst`.
     pub fn run(&mut self, src: &[f32], dst: &mut [f32]) {
-        let Dense { conv, src: from, weight, bias, activation, patches } = self;
-        let (dst_w, dst_c) = (conv.dst_len(from.w), conv.dst_c);
-        let pixels = conv.dst_len(from.h) * dst_w;
+        let Dense { conv, src: from, weight, bias, activation, patches, block } = self;
+        let (dst_w, dst_c, block) = (conv.dst_len(from.w), conv.dst_c, *block);
+        let picture = conv.dst_len(from.h) * dst_w * dst_c;
         let patch = weight.len() / dst_c;
-        let block = block(pixels, patch + dst_c);
-        for (src, dst) in src.chunks_exact(from.len()).zip(dst.chunks_exact_mut(pixels * dst_c)) {
-            let blocks = dst.par_chunks_mut(block * dst_c).zip(patches.par_chunks_mut(block * patch));
-            blocks.enumerate().for_each(|(task, (dst, patches))| {
-                for (index, patch) in patches.chunks_exact_mut(patch).enumerate() {
-                    let at = task * block + index;
-                    gather(conv, *from, src, at / dst_w, at % dst_w, patch);
-                }
-                product(patches, weight, dst, dst_c, Parallelism::None);
-                finish(dst, bias, *activation);
-            });
+        for (src, dst) in src.chunks_exact(from.len()).zip(dst.chunks_exact_mut(picture)) {
+            for (band, dst) in dst.chunks_mut(block * BAND * dst_c).enumerate() {
+                let blocks = dst.par_chunks_mut(block * dst_c).zip(patches.par_chunks_mut(block * patch));
+                blocks.enumerate().for_each(|(task, (dst, patches))| {
+                    let patches = &mut patches[..dst.len() / dst_c * patch];
+                    for (index, patch) in patches.chunks_exact_mut(patch).enumerate() {
+                        let at = (band * BAND + task) * block + index;
+                        gather(conv, *from, src, at / dst_w, at % dst_w, patch);
+                    }
+                    product(patches, weight, dst, dst_c, Parallelism::None);
+                    finish(dst, bias, *activation);
+                });
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 use step::Kernel;
 
 /// The most bytes of activations that an executor takes.
-const MAX_BYTES: usize = 4 << 30;
+const MAX_BYTES: usize = 2 << 30;
 /// The most pixels of an input.
 const MAX_PIXELS: usize = 1 << 26;
 
@@ -29,6 +29,8 @@ pub struct Executor {
     pool: Arc<rayon::ThreadPool>,
     /// The step of node i + 1.
     steps: Vec<Step>,
+    /// The slot of each node; that of the input is not used.
+    places: Vec<usize>,
     /// Activations, shared by nodes whose lifetimes do not overlap.
     slots: Vec<Vec<f32>>,
     /// What each node writes for one picture.
@@ -44,7 +46,6 @@ pub struct Executor {
 struct Step {
     kernel: Kernel,
     inputs: Vec<NodeId>,
-    slot: usize,
 }
 
 impl Executor {
@@ -52,7 +53,7 @@ impl Executor {
     /// of at most `max_batch`, to run on the threads of `pool`.
     ///
     /// # Errors
-    /// [`Error::Input`] for an empty input or batch and for one that would take more than 4 GiB;
+    /// [`Error::Input`] for an empty input or batch and for one that would take more than 2 GiB;
     /// [`Error::Tensor`] when `weights` are not those of `graph`.
     pub fn new(
         graph: &Graph,
@@ -66,23 +67,25 @@ impl Executor {
             return Err(Error::Input(format!("{max_batch} x {h}x{w} pixels is nothing, or too large")));
         }
         let shapes = graph.shapes(Shape::new(1, h, w, graph.input_channels()));
-        let (slots, sizes) = layout(graph, &shapes);
+        let mut sizes: Vec<usize> = shapes.iter().map(|shape| shape.len()).collect();
+        sizes[0] = 0; // the input is the caller's
+        let (places, sizes) = graph.slots(&sizes);
         let scalars = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let bytes = scalars.saturating_mul(max_batch).saturating_mul(size_of::<f32>());
         if bytes > MAX_BYTES {
             let reason = format!("{max_batch} x {h}x{w} pixels need {} MiB of activations", bytes >> 20);
             return Err(Error::Input(format!(
-                "{reason}, more than 4096: make the batch or the size smaller"
+                "{reason}, more than 2048: make the batch or the size smaller"
             )));
         }
         let mut steps = Vec::new();
-        for (id, node) in graph.nodes.iter().enumerate().skip(1) {
+        for node in graph.nodes.iter().skip(1) {
             let kernel = Kernel::new(&node.op, weights, shapes[node.inputs[0]])?;
-            steps.push(Step { kernel, inputs: node.inputs.clone(), slot: slots[id] });
+            steps.push(Step { kernel, inputs: node.inputs.clone() });
         }
         let slots = sizes.into_iter().map(|size| vec![0.0; size * max_batch]).collect();
         let (features, logits) = (graph.features, graph.logits);
-        Ok(Executor { pool, steps, slots, shapes, features, logits, max_batch, batch: 0 })
+        Ok(Executor { pool, steps, places, slots, shapes, features, logits, max_batch, batch: 0 })
     }
 
     /// Runs `batch` pictures, `[batch, h, w, c]`; the results are in [`Executor::features`] and
@@ -124,55 +127,25 @@ impl Executor {
         assert!((1..=self.max_batch).contains(&batch), "a batch of {batch}, planned for {}", self.max_batch);
         assert_eq!(input.len(), self.shapes[0].len() * batch, "{} x {batch}", self.shapes[0]);
         self.batch = batch;
-        let Executor { pool, steps, slots, shapes, .. } = self;
-        let places: Vec<usize> = steps.iter().map(|step| step.slot).collect();
+        let Executor { pool, steps, places, slots, shapes, .. } = self;
         pool.install(|| {
             for (index, step) in steps.iter_mut().enumerate() {
                 let id = index + 1;
-                let mut buffer = mem::take(&mut slots[step.slot]);
+                let mut buffer = mem::take(&mut slots[places[id]]);
                 let dst = &mut buffer[..shapes[id].len() * batch];
                 let src = |at: usize| match step.inputs[at] {
                     0 => input,
-                    id => &slots[places[id - 1]][..shapes[id].len() * batch],
+                    id => &slots[places[id]][..shapes[id].len() * batch],
                 };
                 let second = if step.inputs.len() > 1 { src(1) } else { &[] };
                 step.kernel.run(src(0), second, dst, batch);
                 visit(id, dst);
-                slots[step.slot] = buffer;
+                slots[places[id]] = buffer;
             }
         });
     }
 
     fn output(&self, id: NodeId) -> &[f32] {
-        &self.slots[self.steps[id - 1].slot][..self.shapes[id].len() * self.batch]
+        &self.slots[self.places[id]][..self.shapes[id].len() * self.batch]
     }
-}
-
-/// A slot for each node but the input, such that no two nodes alive together share one, and the scalars
-/// that each slot holds for one picture.
-fn layout(graph: &Graph, shapes: &[Shape]) -> (Vec<usize>, Vec<usize>) {
-    let last_uses = graph.last_uses();
-    let mut slots = vec![usize::MAX; graph.nodes.len()];
-    let mut sizes: Vec<usize> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
-    for id in 1..graph.nodes.len() {
-        let wanted = shapes[id].len();
-        // the smallest free slot that is large enough, else the largest one grows
-        let fit = free.iter().copied().filter(|&slot| sizes[slot] >= wanted).min_by_key(|&slot| sizes[slot]);
-        let best = fit.or_else(|| free.iter().copied().max_by_key(|&slot| sizes[slot]));
-        let slot = best.unwrap_or_else(|| {
-            sizes.push(0);
-            sizes.len() - 1
-        });
-        free.retain(|&other| other != slot);
-        sizes[slot] = sizes[slot].max(wanted);
-        slots[id] = slot;
-        // a node's inputs are free once it has been written; so is a node that nothing reads
-        let mut done: Vec<NodeId> = graph.nodes[id].inputs.iter().copied().chain([id]).collect();
-        done.dedup();
-        free.extend(
-            done.into_iter().filter(|&done| done > 0 && last_uses[done] == id).map(|done| slots[done]),
-        );
-    }
-    (slots, sizes)
 }

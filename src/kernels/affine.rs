@@ -1,6 +1,6 @@
 //! Batch normalization as it runs, for the train form.
 
-use super::{Kernel, Shader, WORKGROUP, shader};
+use super::{Kernel, Shader, over_maps, shader};
 use crate::tensor::{DType, Shape};
 
 /// The shader.
@@ -8,14 +8,5 @@ pub const SHADER: Shader = shader!("affine");
 
 /// The kernel for maps of `shape`.
 pub fn kernel(shape: Shape, relu: bool, dtype: DType) -> Kernel {
-    Kernel {
-        shader: &SHADER,
-        head: vec![
-            ("Scalar", dtype.into()),
-            ("PIXELS", shape.pixels().into()),
-            ("C4", shape.c4().into()),
-            ("RELU", relu.into()),
-        ],
-        workgroups: (shape.pixels() * shape.c4()).div_ceil(WORKGROUP),
-    }
+    over_maps(&SHADER, shape, relu, dtype)
 }

@@ -3,7 +3,7 @@
 //! Nothing here knows of a GPU library. A shader is plain WGSL, valid as it lies on disk; specialising it
 //! rewrites `const` and `alias` lines at its head, by name, and nothing else.
 
-use crate::tensor::DType;
+use crate::tensor::{DType, Shape};
 
 pub mod add;
 pub mod affine;
@@ -142,6 +142,20 @@ impl Kernel {
 fn head_name(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("const ").or_else(|| line.strip_prefix("alias "))?;
     rest.split([':', ' ', '=']).next()
+}
+
+/// The kernel of a shader that goes over maps of `shape`, four channels of one pixel an invocation.
+fn over_maps(shader: &'static Shader, shape: Shape, relu: bool, dtype: DType) -> Kernel {
+    Kernel {
+        shader,
+        head: vec![
+            ("Scalar", dtype.into()),
+            ("PIXELS", shape.pixels().into()),
+            ("C4", shape.c4().into()),
+            ("RELU", relu.into()),
+        ],
+        workgroups: (shape.pixels() * shape.c4()).div_ceil(WORKGROUP),
+    }
 }
 
 /// How a parameter lies in memory.
