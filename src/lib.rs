@@ -35,3 +35,8 @@ pub use preprocess::{Pixels, Preprocess};
 pub use session::{Answer, Input, Options, Outputs, Session, Ticket, Top};
 pub use tensor::{DType, Shape, Tensor};
 pub use weights::{Array, Weights};
+
+/// The README's example, compiled by the tests.
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

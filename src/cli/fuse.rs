@@ -1,7 +1,10 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use mobileone::{DType, Error, Form};
+use mobileone::{
+    DType, Error, Form,
+    hub::{Place, locate},
+};
 use serde::Serialize;
 
 use super::{
@@ -57,11 +60,14 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Stored::F32 => DType::F32,
         Stored::F16 => DType::F16,
     };
-    let same = |a: &PathBuf, b: &PathBuf| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
-    if same(&args.input, &args.output) == Some(true) {
+    let output = args.output.canonicalize().ok();
+    if let Place::File(input) = locate(&args.input)?
+        && output.is_some()
+        && input.canonicalize().ok() == output
+    {
         return Err(Stop::Error(format!(
-            "{}: is read and cannot be written: give OUT another name",
-            args.output.display()
+            "{}: IN and OUT are one file: give OUT another name",
+            input.display()
         )));
     }
     let model = load(&args.input, Form::Fused)?;

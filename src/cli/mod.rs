@@ -66,7 +66,15 @@ enum Verdict {
 
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            note(&one_line(&error.to_string()));
+            return ExitCode::from(2);
+        }
+        Err(help) => help.exit(),
+    };
+    let result = match cli.command {
         None => hello::run(),
         Some(Command::Classify(args)) => classify::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
@@ -84,4 +92,13 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// What the parser says of a mistake, without the usage.
+fn one_line(text: &str) -> String {
+    let useful = |line: &&str| {
+        !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information")
+    };
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(useful).collect();
+    plain(&format!("{}; see --help", lines.join(" ")))
 }

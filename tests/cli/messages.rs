@@ -60,8 +60,8 @@ fn each_mistake_has_its_line() {
     for (name, args) in rows {
         let run = run(args);
         assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{name}: {run:?}");
-        // The last lines are notes on what went well, and clap's hint.
-        let line = run.err.lines().find(|line| line.starts_with("error: "));
+        // One line, and nothing after it.
+        let line = run.err.lines().last().filter(|line| line.starts_with("error: "));
         let line = line.unwrap_or_else(|| panic!("{name}: {run:?}"));
         let errors = run.err.lines().filter(|line| line.contains("error")).count();
         assert_eq!(errors, 1, "{name}: {run:?}");

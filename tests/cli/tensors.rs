@@ -102,7 +102,7 @@ fn an_input_that_is_none_is_refused() {
     let good = here.join("good.safetensors");
     let nowhere = try_run(&good, &here.join("none/y.safetensors"), &[]);
     assert_eq!(nowhere.code, Some(2), "{nowhere:?}");
-    assert!(nowhere.err.contains("y.safetensors: No such file or directory"), "{nowhere:?}");
+    assert!(nowhere.err.contains("y.safetensors: "), "{nowhere:?}");
     let fused = try_run(&good, &output, &["--train-form"]);
     assert_eq!(fused.code, Some(2), "{fused:?}");
     assert!(fused.err.contains("needs a checkpoint in train form"), "{fused:?}");
