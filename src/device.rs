@@ -2,73 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-
-/// What a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceKind {
-    /// A GPU with memory of its own.
-    Discrete,
-    /// A GPU that shares the processor's memory.
-    Integrated,
-    /// A GPU inside a virtual machine.
-    Virtual,
-    /// Something else that calls itself a GPU.
-    Other,
-    /// A GPU emulated on the processor; far slower than [`DeviceKind::Cpu`].
-    Software,
-    /// This library's own executor.
-    Cpu,
-}
-
-impl std::fmt::Display for DeviceKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(match self {
-            DeviceKind::Discrete => "discrete GPU",
-            DeviceKind::Integrated => "integrated GPU",
-            DeviceKind::Virtual => "virtual GPU",
-            DeviceKind::Other => "GPU",
-            DeviceKind::Software => "software GPU",
-            DeviceKind::Cpu => "CPU",
-        })
-    }
-}
-
-/// What is known of a device before it is opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// The adapter's name.
-    pub name: String,
-    /// `vulkan`, `metal`, `dx12`, `gl` or `cpu`.
-    pub backend: &'static str,
-    /// What it is.
-    pub kind: DeviceKind,
-    /// Driver and version, as the driver says them.
-    pub driver: String,
-    /// Features that matter here, such as `f16`, `subgroups`, `timestamps`.
-    pub features: Vec<&'static str>,
-}
-
-impl DeviceInfo {
-    /// Whether `wanted`, in lower case, describes this device.
-    fn answers(&self, wanted: &str) -> bool {
-        match wanted {
-            "gpu" => !matches!(self.kind, DeviceKind::Software | DeviceKind::Cpu),
-            "software" => self.kind == DeviceKind::Software,
-            "metal" | "vulkan" | "dx12" | "gl" => self.backend == wanted,
-            part => [&self.name, &self.driver].iter().any(|text| text.to_lowercase().contains(part)),
-        }
-    }
-}
-
-impl std::fmt::Display for DeviceInfo {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self.kind {
-            DeviceKind::Cpu => write!(f, "{}", self.name),
-            kind => write!(f, "{} ({}, {kind})", self.name, self.backend),
-        }
-    }
-}
+use crate::{
+    error::{Error, Result},
+    info::DeviceInfo,
+};
 
 /// An opened device; clones share it.
 #[derive(Clone)]
@@ -168,13 +105,15 @@ impl Device {
 
     /// Every device of this machine, best first, software GPUs and then the CPU last.
     pub fn list() -> Vec<DeviceInfo> {
-        #[allow(unused_mut, reason = "each executor is a feature")]
-        let mut list = Vec::new();
         #[cfg(feature = "gpu")]
-        list.extend(crate::gpu::find(true).into_iter().map(|found| found.info));
+        let gpus = crate::gpu::find(true).into_iter().map(|found| found.info);
+        #[cfg(not(feature = "gpu"))]
+        let gpus = std::iter::empty();
         #[cfg(feature = "cpu")]
-        list.push(cpu_info(crate::cpu::Threads::default_count()));
-        list
+        let cpu = Some(cpu_info(crate::cpu::Threads::default_count()));
+        #[cfg(not(feature = "cpu"))]
+        let cpu = None;
+        gpus.chain(cpu).collect()
     }
 
     /// What it is.
@@ -196,7 +135,7 @@ fn cpu_info(threads: usize) -> DeviceInfo {
             count => format!("CPU, {count} threads"),
         },
         backend: "cpu",
-        kind: DeviceKind::Cpu,
+        kind: crate::info::DeviceKind::Cpu,
         driver: std::env::consts::ARCH.into(),
         features: Vec::new(),
     }

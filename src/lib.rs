@@ -1,10 +1,26 @@
 //! MobileOne image classification: WGSL compute shaders on any GPU, and the CPU where there is none.
 //!
-//! A checkpoint becomes a graph; a graph becomes a plan; a plan runs in a session.
+//! *A checkpoint becomes a graph; a graph becomes a plan; a plan runs in a session.*
+//!
+//! - A [`Checkpoint`] is a file's tensors under canonical names, and what the file says of itself.
+//! - A [`Model`] is a [`Graph`] with its [`Weights`], the branches of training folded into one convolution each.
+//! - A [`plan::Plan`] is what a GPU will do: dispatches of specialised shaders over a few buffers, as plain data.
+//! - A [`Session`] runs a model on a [`Device`], the same way whatever the device: [`Session::run`] waits,
+//!   [`Session::submit`] gives a [`Ticket`].
+//!
+//! # Invariants
+//! - wgpu is named under [`gpu`] only, and where a caller's own device is taken in.
+//! - Files are opened in [`checkpoint`], [`hub`] and [`picture`] only, and by the command.
+//! - Below [`models`] nothing says MobileOne.
+//! - [`reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
+//! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.
+//! - The same input gives the same output, bit for bit, on one device.
 
+mod answer;
 pub mod checkpoint;
 #[cfg(feature = "cpu")]
 pub mod cpu;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 mod device;
 mod error;
 #[cfg(feature = "gpu")]
@@ -12,27 +28,37 @@ pub mod gpu;
 pub mod graph;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod info;
 pub mod kernels;
 pub mod labels;
 pub mod models;
+mod options;
 #[cfg(feature = "image")]
 pub mod picture;
 pub mod plan;
 pub mod preprocess;
 pub mod reference;
 pub mod reparam;
-pub mod session;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+mod session;
 pub mod tensor;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 pub mod verify;
 mod weights;
 
+pub use answer::{Answer, Top};
 pub use checkpoint::Checkpoint;
-pub use device::{Device, DeviceInfo, DeviceKind};
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub use device::Device;
 pub use error::{Error, Result};
 pub use graph::Graph;
+pub use info::{DeviceInfo, DeviceKind};
 pub use models::{Form, Model};
+pub use options::Options;
+pub use plan::Outputs;
 pub use preprocess::{Pixels, Preprocess};
-pub use session::{Answer, Input, Options, Outputs, Session, Ticket, Top};
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub use session::{Input, Session, Ticket};
 pub use tensor::{DType, Shape, Tensor};
 pub use weights::{Array, Weights};
 

@@ -7,7 +7,6 @@ use crate::{
     error::{Error, Result},
     graph::{Activation, Graph, Node, NodeId, Op},
     kernels::{self, Kernel, Packing, answer::Layout},
-    session::Outputs,
     tensor::{DType, Shape},
     weights::Weights,
 };
@@ -43,6 +42,19 @@ impl Default for Tiles {
     fn default() -> Tiles {
         Tiles { pointwise: 4, depthwise: 2, stem: 2 }
     }
+}
+
+/// The outputs that a session computes and brings back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// Scores before the softmax.
+    pub logits: bool,
+    /// Softmax of the logits.
+    pub probabilities: bool,
+    /// So many best classes, all of them at most.
+    pub top_k: usize,
+    /// Pooled features before the classifier.
+    pub features: bool,
 }
 
 /// A buffer of the plan.

@@ -8,64 +8,15 @@ use std::{
 };
 
 use crate::{
+    answer::Answer,
     device::{Device, Executor},
     error::{Error, Result},
     graph::Graph,
     models::Model,
-    plan::Tiles,
-    preprocess::{Pixels, Preprocess},
-    tensor::{DType, Shape, Tensor},
+    options::Options,
+    preprocess::Pixels,
+    tensor::{Shape, Tensor},
 };
-
-/// The outputs that a session computes and brings back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outputs {
-    /// Scores before the softmax.
-    pub logits: bool,
-    /// Softmax of the logits.
-    pub probabilities: bool,
-    /// So many best classes, all of them at most.
-    pub top_k: usize,
-    /// Pooled features before the classifier.
-    pub features: bool,
-}
-
-/// What a session is made for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Options {
-    /// How pictures become inputs; its `size` is the size of every input.
-    pub preprocess: Preprocess,
-    /// The largest batch that is expected; a larger one runs in chunks.
-    pub batch: usize,
-    /// Storage of weights and activations.
-    pub dtype: DType,
-    /// What to bring back.
-    pub outputs: Outputs,
-    /// Inferences that may be in flight at once.
-    pub frames: usize,
-    /// Tile sizes of the shaders.
-    pub tiles: Tiles,
-}
-
-impl Options {
-    /// One picture at a time, in f32, prepared as `model` wants it; the five best classes come back, or the
-    /// features where there is no classifier.
-    pub fn of(model: &Model) -> Options {
-        let classifies = model.graph.logits.is_some();
-        Options {
-            preprocess: model.preprocess.clone(),
-            batch: 1,
-            dtype: DType::F32,
-            outputs: Outputs {
-                top_k: if classifies { 5 } else { 0 },
-                features: !classifies,
-                ..Outputs::default()
-            },
-            frames: 2,
-            tiles: Tiles::default(),
-        }
-    }
-}
 
 /// What is given to the network.
 #[derive(Clone, Copy, Debug)]
@@ -74,41 +25,6 @@ pub enum Input<'a> {
     Tensor(&'a Tensor),
     /// One picture, preprocessed on the device.
     Pixels(Pixels<'a>),
-}
-
-/// One of the best classes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Top {
-    /// The class.
-    pub index: usize,
-    /// Its softmax.
-    pub probability: f32,
-}
-
-/// What came back; what was not asked for is empty.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
-    /// Pictures.
-    pub batch: usize,
-    /// `[batch, classes]`.
-    pub logits: Vec<f32>,
-    /// `[batch, classes]`.
-    pub probabilities: Vec<f32>,
-    /// `[batch, channels]`.
-    pub features: Vec<f32>,
-    /// `[batch][k]`, best first; of equal ones the lower class.
-    pub top: Vec<Vec<Top>>,
-}
-
-impl Answer {
-    /// Appends the answers of further pictures.
-    fn extend(&mut self, other: Answer) {
-        self.batch += other.batch;
-        self.logits.extend(other.logits);
-        self.probabilities.extend(other.probabilities);
-        self.features.extend(other.features);
-        self.top.extend(other.top);
-    }
 }
 
 /// A model planned, compiled and loaded on a device.
@@ -140,7 +56,7 @@ impl Session {
         let (engine, batch) = match &device.executor {
             #[cfg(feature = "cpu")]
             Executor::Cpu(threads) => {
-                if options.dtype != DType::F32 {
+                if options.dtype != crate::tensor::DType::F32 {
                     return Err(Error::Option(
                         "f16 runs on GPUs only; the CPU executor computes in f32 (use --dtype f32)".into(),
                     ));

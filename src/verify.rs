@@ -6,10 +6,11 @@ use crate::{
     device::{Device, Executor},
     error::Result,
     graph::Graph,
-    kernels::answer::Layout,
     models::Model,
+    options::Options,
+    plan::Outputs,
     reference,
-    session::{Input, Options, Outputs, Session},
+    session::{Input, Session},
     tensor::{DType, Shape, Tensor},
     weights::Weights,
 };
@@ -106,7 +107,7 @@ pub fn layers(
                     None => {
                         let read = |id: usize| outputs[id].as_ref().expect("the answer comes last");
                         let logits = graph.logits.map(read);
-                        let layout = Layout {
+                        let layout = crate::kernels::answer::Layout {
                             classes: graph.classes().unwrap_or(0),
                             probabilities: options.outputs.probabilities && logits.is_some(),
                             top: options.outputs.top_k.min(graph.classes().unwrap_or(0)),
@@ -124,7 +125,8 @@ pub fn layers(
 }
 
 /// The twin of the shader that ends a plan.
-fn answer(features: &Tensor, logits: Option<&Tensor>, layout: Layout) -> Vec<u32> {
+#[cfg(feature = "gpu")]
+fn answer(features: &Tensor, logits: Option<&Tensor>, layout: crate::kernels::answer::Layout) -> Vec<u32> {
     let mut words = Vec::new();
     for picture in 0..features.shape().n {
         let features = features.pictures(picture..picture + 1);
@@ -144,7 +146,13 @@ fn answer(features: &Tensor, logits: Option<&Tensor>, layout: Layout) -> Vec<u32
 }
 
 /// Classes and counts must be equal, the rest near.
-fn judge_answer(label: &str, found: &[u32], expected: &[u32], layout: Layout) -> Line {
+#[cfg(feature = "gpu")]
+fn judge_answer(
+    label: &str,
+    found: &[u32],
+    expected: &[u32],
+    layout: crate::kernels::answer::Layout,
+) -> Line {
     let whole = |at: usize| {
         let at = at % layout.words();
         at == 0 || (at >= layout.top_at() && (at - layout.top_at()).is_multiple_of(2))

@@ -22,6 +22,7 @@ mod preprocess;
 mod reference;
 mod refused;
 mod reparam;
+#[cfg(feature = "cpu")]
 mod session;
 #[cfg(feature = "gpu")]
 mod shaders;

@@ -10,12 +10,14 @@ use std::{
 
 use super::Executor;
 use crate::{
+    answer::{Answer, Top},
     error::{Error, Result},
     graph::Graph,
     models::Model,
+    options::Options,
+    plan::Outputs,
     preprocess::{Pixels, Preprocess, Scratch},
     reference,
-    session::{Answer, Options, Outputs, Top},
     tensor::{Shape, Tensor},
     weights::Weights,
 };

@@ -1,6 +1,6 @@
 //! Finding GPUs: every adapter of every backend, best first.
 
-use crate::device::{DeviceInfo, DeviceKind};
+use crate::info::{DeviceInfo, DeviceKind};
 
 /// An adapter that can run compute shaders.
 pub struct Found {

@@ -9,9 +9,9 @@ use super::{Gpu, frame::Frame, front::Front};
 use crate::{
     error::Result,
     graph::Graph,
-    plan::{Binding, Buffer, DST, Plan},
+    options::Options,
+    plan::{Binding, Buffer, DST, Outputs, Plan},
     preprocess::Preprocess,
-    session::{Options, Outputs},
     tensor::Shape,
     weights::Weights,
 };

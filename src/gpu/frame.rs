@@ -12,10 +12,10 @@ use half::f16;
 
 use super::{Engine, Gpu, front::Front};
 use crate::{
+    answer::{Answer, Top},
     error::{Error, Result},
     plan::Place,
     preprocess::{Passes, Pixels},
-    session::{Answer, Top},
     tensor::{DType, Tensor},
 };
 

@@ -14,8 +14,8 @@ pub use frame::Ticket;
 pub use trace::Traced;
 
 use crate::{
-    device::{DeviceInfo, DeviceKind},
     error::{Error, Result},
+    info::{DeviceInfo, DeviceKind},
     plan::Limits,
     tensor::DType,
 };

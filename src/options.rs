@@ -1,0 +1,45 @@
+//! What a session is asked to do.
+
+use crate::{
+    models::Model,
+    plan::{Outputs, Tiles},
+    preprocess::Preprocess,
+    tensor::DType,
+};
+
+/// What a session is made for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// How pictures become inputs; its `size` is the size of every input.
+    pub preprocess: Preprocess,
+    /// The largest batch that is expected; a larger one runs in chunks.
+    pub batch: usize,
+    /// Storage of weights and activations.
+    pub dtype: DType,
+    /// What to bring back.
+    pub outputs: Outputs,
+    /// Inferences that may be in flight at once.
+    pub frames: usize,
+    /// Tile sizes of the shaders.
+    pub tiles: Tiles,
+}
+
+impl Options {
+    /// One picture at a time, in f32, prepared as `model` wants it; the five best classes come back, or the
+    /// features where there is no classifier.
+    pub fn of(model: &Model) -> Options {
+        let classifies = model.graph.logits.is_some();
+        Options {
+            preprocess: model.preprocess.clone(),
+            batch: 1,
+            dtype: DType::F32,
+            outputs: Outputs {
+                top_k: if classifies { 5 } else { 0 },
+                features: !classifies,
+                ..Outputs::default()
+            },
+            frames: 2,
+            tiles: Tiles::default(),
+        }
+    }
+}
