@@ -142,3 +142,24 @@ fn default_limits_are_enough_and_nothing_is_made_anew() {
         .is_err_and(|error| error.to_string().contains("f16"))
     );
 }
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_lost_device_is_an_error() {
+    let Some((device, queue)) = default_device() else { return };
+    let model = model();
+    let options = options(&model);
+    let session = Session::new(&Device::from_wgpu(device.clone(), queue.clone()), &model, &options).unwrap();
+    let picture = Picture::new(33, 20);
+    let input = Input::Pixels(picture.pixels());
+    session.run(input).unwrap();
+    let ticket = session.submit(input).unwrap();
+    device.destroy();
+    // What was submitted may still come; it never hangs or panics.
+    let _ = ticket.wait();
+    for _ in 0..4 {
+        assert!(matches!(session.run(input), Err(Error::DeviceFailure { .. })));
+    }
+    let new = Session::new(&Device::from_wgpu(device, queue), &model, &options);
+    assert!(matches!(new, Err(Error::DeviceFailure { .. })));
+}

@@ -141,7 +141,10 @@ impl Engine {
         let mut frame = self.free_frame()?;
         frame.staging.clear();
         Front::stage(&passes, view.bytes, &mut frame.staging);
-        frame.reserve(self)?;
+        if let Err(error) = frame.reserve(self) {
+            self.frames.lock().expect("no panic while frames are kept").push(frame);
+            return Err(error);
+        }
         self.send(frame, 1, |encoder, upload| front.record(encoder, upload, &passes, view.bytes.len()))
     }
 
@@ -153,20 +156,23 @@ impl Engine {
         batch: usize,
         begin: impl FnOnce(&mut wgpu::CommandEncoder, &wgpu::Buffer) -> wgpu::ComputePass<'static>,
     ) -> Result<Ticket> {
-        {
-            let mapped = frame.upload.get_mapped_range_mut(..frame.staging.len() as u64);
-            let mut mapped = mapped.map_err(|error| self.gpu.failure(format!("upload: {error}")))?;
-            mapped.copy_from_slice(&frame.staging);
-        }
-        frame.upload.unmap();
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut pass = begin(&mut encoder, &frame.upload);
-        self.record(&mut pass, batch);
-        drop(pass);
-        self.record_readback(&mut encoder, &frame, batch);
-        let submission = self.gpu.queue.submit([encoder.finish()]);
-        self.map(&frame);
-        self.gpu.check()?;
+        let submission = self.gpu.guarded(|| {
+            {
+                let mapped = frame.upload.get_mapped_range_mut(..frame.staging.len() as u64);
+                let mut mapped = mapped.map_err(|error| self.gpu.failure(format!("upload: {error}")))?;
+                mapped.copy_from_slice(&frame.staging);
+            }
+            frame.upload.unmap();
+            let mut encoder =
+                self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut pass = begin(&mut encoder, &frame.upload);
+            self.record(&mut pass, batch);
+            drop(pass);
+            self.record_readback(&mut encoder, &frame, batch);
+            let submission = self.gpu.queue.submit([encoder.finish()]);
+            self.map(&frame);
+            Ok(submission)
+        })?;
         Ok(Ticket { engine: self.clone(), frame: Some(frame), batch, submission })
     }
 
@@ -181,7 +187,10 @@ impl Engine {
         drop(frames);
         let readable = std::mem::take(&mut frame.mapping.lock().expect("no panic while mapping").readable);
         if readable {
-            frame.readback.unmap();
+            self.gpu.guarded(|| {
+                frame.readback.unmap();
+                Ok(())
+            })?;
         }
         Ok(frame)
     }

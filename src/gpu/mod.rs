@@ -27,6 +27,8 @@ pub struct Gpu {
     info: DeviceInfo,
     limits: Limits,
     fault: Arc<Mutex<Option<String>>>,
+    /// Whether faults reach `fault`; else the device's handlers are its owner's.
+    kept: bool,
 }
 
 impl Gpu {
@@ -47,7 +49,7 @@ impl Gpu {
             wanted: found.info.name.clone(),
             reason: format!("the driver refuses to open it: {error}"),
         })?;
-        let gpu = Gpu::new(device, queue, found.info.clone());
+        let mut gpu = Gpu::new(device, queue, found.info.clone());
         gpu.keep_faults();
         Ok(gpu)
     }
@@ -60,7 +62,8 @@ impl Gpu {
     }
 
     /// Keeps what wgpu reports outside any call; without this it would end the program.
-    fn keep_faults(&self) {
+    fn keep_faults(&mut self) {
+        self.kept = true;
         let keep = |fault: &Arc<Mutex<Option<String>>>| {
             let fault = fault.clone();
             move |reason: String| {
@@ -85,7 +88,7 @@ impl Gpu {
             workgroups: given.max_compute_workgroups_per_dimension,
             macs_per_second: macs_per_second(info.kind),
         };
-        Gpu { device, queue, info, limits, fault: Arc::default() }
+        Gpu { device, queue, info, limits, fault: Arc::default(), kept: false }
     }
 
     /// What it is.
@@ -115,6 +118,17 @@ impl Gpu {
             Some(reason) => Err(self.failure(reason.clone())),
             None => Ok(()),
         }
+    }
+
+    /// Runs `record`, which is on the hot path: an error scope is opened only where faults are not kept. After
+    /// an error the device counts as failed, for the frame is lost.
+    fn guarded<T>(&self, record: impl FnOnce() -> Result<T>) -> Result<T> {
+        let done = if self.kept { record() } else { self.scoped("submit", record).flatten() };
+        if let Err(Error::DeviceFailure { reason, .. }) = &done {
+            self.fault.lock().expect("no panic while a fault is kept").get_or_insert(reason.clone());
+        }
+        self.check()?;
+        done
     }
 
     /// Runs `make`, and gives its validation or memory error instead of losing it.
