@@ -12,7 +12,8 @@ fn file(name: &str, text: &[u8]) -> PathBuf {
 
 #[test]
 fn a_list_is_lines_or_json() {
-    let rows: &[(&str, &[u8], Result<&[&str], &str>)] = &[
+    type Row<'a> = (&'a str, &'a [u8], Result<&'a [&'a str], &'a str>);
+    let rows: &[Row] = &[
         ("lines.txt", b"cat\ndog\n", Ok(&["cat", "dog"])),
         ("crlf.txt", b"\xef\xbb\xbfcat \r\n dog\r\n\r\n", Ok(&["cat", "dog"])),
         ("array.json", b" [\"cat\", \"dog\"]", Ok(&["cat", "dog"])),

@@ -95,12 +95,14 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         }
         Ok(())
     })?;
+    let seconds = bar.seconds();
+    drop(bar);
     if args.json {
         let (model, device, dtype) = (model.name, device.info().to_string(), dtype.to_string());
         out::json(&Report { model, device, dtype, results: rows }, true)?;
     }
     if paths.len() > 1 {
-        let (count, seconds) = (paths.len(), bar.seconds());
+        let count = paths.len();
         let failures = if failed > 0 { format!(", {failed} of them unreadable") } else { String::new() };
         note(&format!(
             "{count} pictures{failures} in {seconds:.1} s, {:.1} pictures/s",

@@ -90,6 +90,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         }
         Ok(())
     })?;
+    let seconds = bar.seconds();
+    drop(bar);
     let images: usize = counts.values().sum();
     let share = |right: usize| if images == 0 { 0.0 } else { right as f64 / images as f64 };
     let top1: usize =
@@ -105,11 +107,10 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         top5: share(top5),
         images,
         failed,
-        images_per_second: images as f64 / bar.seconds(),
+        images_per_second: images as f64 / seconds,
         confusion: classes.iter().map(|a| classes.iter().map(|b| count(a, b)).collect()).collect(),
         classes: classes.iter().map(|&index| Class { index, label: labels.name(index).into() }).collect(),
     };
-    drop(bar);
     if args.json {
         out::json(&report, true)?;
     } else {

@@ -102,7 +102,7 @@ pub struct Bar {
 impl Bar {
     pub fn new(pictures: usize) -> Bar {
         let bar = ProgressBar::with_draw_target(Some(pictures as u64), ProgressDrawTarget::hidden());
-        let style = "{pos} of {len} pictures {wide_bar} {per_sec}, {eta} left";
+        let style = "{pos} of {len} pictures {wide_bar} {eta} left";
         bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
         Bar { bar, begun: Instant::now() }
     }

@@ -59,7 +59,8 @@ fn an_input_that_is_none_is_refused() {
     let ones = vec![1.0; 3 * 32 * 32];
     let mut holes = ones.clone();
     holes[2 * 32 * 32 + 5 * 32 + 7] = f32::NAN;
-    let rows: &[(&str, &str, Dtype, &[usize], &[f32], &str)] = &[
+    type Row<'a> = (&'a str, &'a str, Dtype, &'a [usize], &'a [f32], &'a str);
+    let rows: &[Row] = &[
         ("good", "x", Dtype::F32, &[1, 3, 32, 32], &ones, ""),
         ("absent", "input", Dtype::F32, &[1, 3, 32, 32], &ones, "tensor \"x\": is not in "),
         ("rank", "x", Dtype::F32, &[3, 32, 32], &ones, ": \"x\": expected [N, 3, H, W], found [3, 32, 32]"),
