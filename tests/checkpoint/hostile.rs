@@ -198,6 +198,18 @@ fn damage_never_panics_and_never_invents() {
     assert!(read > 0 && refused > 3000, "{read} read, {refused} refused");
 }
 
+#[test]
+fn the_fuzzers_seeds_are_sound() {
+    let folders: &[&str] = if cfg!(feature = "pth") { &["safetensors", "pth"] } else { &["safetensors"] };
+    for folder in folders {
+        let folder = golden("../../fuzz/corpus").join(folder);
+        for seed in std::fs::read_dir(folder).unwrap() {
+            let path = seed.unwrap().path();
+            Checkpoint::open(&path).unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+}
+
 #[cfg(feature = "pth")]
 #[test]
 fn damage_to_a_pickle_is_refused_or_does_not_matter() {
