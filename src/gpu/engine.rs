@@ -165,7 +165,7 @@ fn upload(gpu: &Gpu, plan: &Plan, weights: &Weights) -> Result<(wgpu::Buffer, Ve
                 None => vec![0.0; param.len],
             };
             assert_eq!(packed.len(), param.len, "packing makes what it promised");
-            let bytes = super::frame::scalars(&packed, param.dtype);
+            let bytes = super::layout::scalars(&packed, param.dtype);
             let offset = offset as usize;
             mapped.slice(offset..offset + bytes.len()).copy_from_slice(&bytes);
         }

@@ -4,6 +4,7 @@ mod adapters;
 mod engine;
 mod frame;
 mod front;
+mod layout;
 mod trace;
 
 use std::sync::{Arc, Mutex};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Engine, engine::GUARD, frame};
+use super::{Engine, engine::GUARD, layout};
 use crate::{
     error::{Error, Result},
     graph::NodeId,
@@ -36,7 +36,7 @@ impl Engine {
         }
         let place = self.plan.places[0];
         let mut bytes = Vec::new();
-        frame::pad(input.data(), place, &mut bytes);
+        layout::pad(input.data(), place, &mut bytes);
         self.gpu.queue.write_buffer(&self.slots[place.slot], 0, &bytes);
         (0..self.plan.dispatches.len()).map(|at| self.trace_one(at, batch)).collect()
     }
@@ -64,7 +64,7 @@ impl Engine {
         match dispatch.nodes[..] {
             [node] => {
                 let place: Place = self.plan.places[node];
-                let (tensor, padding) = frame::unpad(written, place, batch);
+                let (tensor, padding) = layout::unpad(written, place, batch);
                 if padding != 0.0 {
                     traced.fault = Some(format!("padding lanes hold {padding}, not zero"));
                 }

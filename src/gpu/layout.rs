@@ -1,0 +1,56 @@
+//! How host values lie in a device's buffers: NHWC, channels padded to a multiple of 4, f32 or f16.
+
+use half::f16;
+
+use crate::{
+    plan::Place,
+    tensor::{DType, Tensor},
+};
+
+/// The bytes of `values` stored as `dtype`.
+pub fn scalars(values: &[f32], dtype: DType) -> Vec<u8> {
+    match dtype {
+        DType::F32 => bytemuck::cast_slice(values).to_vec(),
+        DType::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+    }
+}
+
+/// Appends `values`, dense NHWC, as they lie in `place`: channels padded with zeros to a multiple of 4.
+pub fn pad(values: &[f32], place: Place, bytes: &mut Vec<u8>) {
+    let c = place.shape.c;
+    for pixel in values.chunks_exact(c) {
+        for lane in 0..c.next_multiple_of(4) {
+            let value = pixel.get(lane).copied().unwrap_or(0.0);
+            match place.dtype {
+                DType::F32 => bytes.extend_from_slice(&value.to_le_bytes()),
+                DType::F16 => bytes.extend_from_slice(&f16::from_f32(value).to_le_bytes()),
+            }
+        }
+    }
+}
+
+/// What [`pad`] stored, dense again, and the largest magnitude found in the padding.
+pub fn unpad(bytes: &[u8], place: Place, batch: usize) -> (Tensor, f32) {
+    let c = place.shape.c;
+    let values: Vec<f32> = match place.dtype {
+        DType::F32 => bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect(),
+        DType::F16 => bytes.as_chunks().0.iter().map(|&word| f16::from_le_bytes(word).to_f32()).collect(),
+    };
+    let mut dense = Vec::with_capacity(place.shape.len() * batch);
+    let mut padding = 0.0f32;
+    for pixel in values.chunks_exact(c.next_multiple_of(4)) {
+        dense.extend_from_slice(&pixel[..c]);
+        let worst = |worst: f32, &x: &f32| if x.is_nan() { f32::INFINITY } else { worst.max(x.abs()) };
+        padding = pixel[c..].iter().fold(padding, worst);
+    }
+    let tensor = Tensor::new(place.shape.with_batch(batch), dense);
+    (tensor.expect("a place holds its shape"), padding)
+}
+
+/// Whether all the values that [`pad`] stored are finite.
+pub fn is_finite(bytes: &[u8], dtype: DType) -> bool {
+    match dtype {
+        DType::F32 => bytes.as_chunks().0.iter().all(|&word| f32::from_le_bytes(word).is_finite()),
+        DType::F16 => bytes.as_chunks().0.iter().all(|&word| f16::from_le_bytes(word).is_finite()),
+    }
+}
