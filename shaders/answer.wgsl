@@ -52,7 +52,7 @@ fn best(lane: u32, x: f32, index: u32) {
         if lane < half {
             let other = lane + half;
             let tie = values[other] == values[lane];
-            let better = values[other] > values[lane] || (tie && counts[other] < counts[lane]);
+            let better = (values[other] > values[lane]) | (tie & (counts[other] < counts[lane]));
             values[lane] = select(values[lane], values[other], better);
             counts[lane] = select(counts[lane], counts[other], better);
         }
@@ -94,9 +94,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var index = NONE;
         for (var i = lane; i < CLASSES; i += 256u) {
             let x = logits[logits_at + i];
-            // No branch on what came through workgroup memory: Metal has miscompiled it.
-            let after = last_index == NONE || x < last || (x == last && i > last_index);
-            let better = after && (index == NONE || x > value);
+            // No branch on what came through workgroup memory, for Metal has miscompiled it: `&&` and `||`
+            // would be branches.
+            let after = (last_index == NONE) | (x < last) | ((x == last) & (i > last_index));
+            let better = after & ((index == NONE) | (x > value));
             value = select(value, x, better);
             index = select(index, i, better);
         }
@@ -111,7 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
             sum = total(lane, mine);
         }
-        if lane == 0u && round < TOP {
+        if (lane == 0u) & (round < TOP) {
             dst[dst_at + TOP_AT + 2u * round] = last_index;
             dst[dst_at + TOP_AT + 2u * round + 1u] = bitcast<u32>(exp(last - peak) / sum);
         }

@@ -26,7 +26,7 @@ const_assert DST_W == (SRC_W + 2u * PADDING - KERNEL) / STRIDE + 1u;
 fn read_src(picture: u32, row: u32, column: u32, c: u32) -> vec4<f32> {
     let y = row - PADDING;
     let x = column - PADDING;
-    if y >= SRC_H || x >= SRC_W {  // below zero wraps to above
+    if (y >= SRC_H) | (x >= SRC_W) {  // below zero wraps to above
         return vec4<f32>(0.0);
     }
     return vec4<f32>(src[((picture * SRC_H + y) * SRC_W + x) * C4 + c]);
@@ -36,9 +36,11 @@ fn read_weights(v: u32, u: u32, c: u32) -> vec4<f32> {
     return vec4<f32>(weights[(v * KERNEL + u) * C4 + c]);
 }
 
-// NaN passes: it must reach the health word.
+// Zeroes what its bits tell to be below zero, from -0 to -inf. NaN passes, for it must reach the health word; a
+// comparison would let compilers assume that it does not occur.
 fn act(x: vec4<f32>) -> vec4<f32> {
-    return select(x, vec4<f32>(0.0), vec4<bool>(RELU) & (x < vec4<f32>(0.0)));
+    let negative = bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
+    return select(x, vec4<f32>(0.0), vec4<bool>(RELU) & negative);
 }
 
 @compute @workgroup_size(64)

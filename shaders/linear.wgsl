@@ -20,10 +20,12 @@ fn read_weights(i: u32, lane: u32, o: u32) -> vec4<f32> {
     return vec4<f32>(weights[(i * 4u + lane) * DST_C4 + o]);
 }
 
-// NaN passes: it must reach the health word.
+// ReLU zeroes what its bits tell to be below zero, from -0 to -inf. NaN passes, for it must reach the health word; a
+// comparison would let compilers assume that it does not occur.
 fn act(x: vec4<f32>) -> vec4<f32> {
     if ACTIVATION == 1u {
-        return select(x, vec4<f32>(0.0), x < vec4<f32>(0.0));
+        let negative = bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
+        return select(x, vec4<f32>(0.0), negative);
     }
     if ACTIVATION == 2u {
         return 1.0 / (1.0 + exp(-x));
@@ -32,8 +34,12 @@ fn act(x: vec4<f32>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let o = group.x * 16u + lane % 16u;
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let o = (group.y * groups.x + group.x) * 16u + lane % 16u;
     let row = lane / 16u;
     var sum = vec4<f32>(0.0);
     if o < DST_C4 {
@@ -50,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             partial[lane] += partial[lane + rows * 16u];
         }
     }
-    if row == 0u && o < DST_C4 {
+    if (row == 0u) & (o < DST_C4) {
         let real = vec4<u32>(o * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(DST_C);
         dst[group.z * DST_C4 + o] = select(vec4<f32>(0.0), act(partial[lane] + bias[o]), real);
     }

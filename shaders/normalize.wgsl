@@ -18,8 +18,8 @@ struct Normalize {
 }
 
 @group(0) @binding(0) var<storage, read> src: array<u32>;                // [rows, columns], RGBA from the low byte up
-@group(0) @binding(1) var<storage, read_write> dst: array<vec4<Scalar>>; // [batch, height, width]
-@group(0) @binding(2) var<uniform> input: Normalize;
+@group(0) @binding(3) var<storage, read_write> dst: array<vec4<Scalar>>; // [batch, height, width]
+@group(0) @binding(4) var<uniform> input: Normalize;
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(
@@ -34,7 +34,7 @@ fn main(
     let row = index / input.width - input.top;
 
     var pixel = input.fill;
-    if column < input.columns && row < input.rows { pixel = src[row * input.columns + column]; }
+    if (column < input.columns) & (row < input.rows) { pixel = src[row * input.columns + column]; }
     let bytes = vec4<f32>((vec4<u32>(pixel) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
     let normal = (bytes / 255.0 - input.mean) / input.deviation;
     dst[input.start + index] = vec4<Scalar>(vec4<f32>(normal.xyz, 0.0));

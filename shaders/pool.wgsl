@@ -12,8 +12,12 @@ const_assert PIXELS >= 1u && C4 >= 1u;
 var<workgroup> partial: array<vec4<f32>, 256>;  // [row, 16]
 
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let c = group.x * 16u + lane % 16u;
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let c = (group.y * groups.x + group.x) * 16u + lane % 16u;
     let row = lane / 16u;
     var sum = vec4<f32>(0.0);
     if c < C4 {
@@ -28,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             partial[lane] += partial[lane + rows * 16u];
         }
     }
-    if row == 0u && c < C4 {
+    if (row == 0u) & (c < C4) {
         dst[group.z * C4 + c] = partial[lane] / f32(PIXELS);
     }
 }

@@ -26,8 +26,8 @@ struct Pass {
 }
 
 @group(0) @binding(0) var<storage, read> src: array<u32>;       // [source pixels], RGBA or BGRA from the low byte up
-@group(0) @binding(1) var<storage, read_write> dst: array<u32>; // [height, width], RGBA
-@group(0) @binding(2) var<uniform> axis: Pass;
+@group(0) @binding(3) var<storage, read_write> dst: array<u32>; // [height, width], RGBA
+@group(0) @binding(4) var<uniform> axis: Pass;
 
 fn load(along: i32, across: i32) -> vec4<i32> {
     let pixel = src[u32(axis.origin + along * axis.step_along + across * axis.step_across)];

@@ -202,11 +202,24 @@ impl Graph {
     }
 
     /// The shape that each node writes for an input of `input`.
+    ///
+    /// # Panics
+    /// When the input is [too small](Graph::too_small).
     pub fn shapes(&self, input: Shape) -> Vec<Shape> {
+        self.infer(input).unwrap_or_else(|id| panic!("{input} is too small for {}", self.nodes[id].name))
+    }
+
+    /// The first node whose kernel is larger than the padded map that it would read from an input of `input`.
+    pub fn too_small(&self, input: Shape) -> Option<NodeId> {
+        self.infer(input).err()
+    }
+
+    fn infer(&self, input: Shape) -> Result<Vec<Shape>, NodeId> {
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
+        for (id, node) in self.nodes.iter().enumerate() {
             let src = node.inputs.first().map_or(input, |&i| shapes[i]);
             shapes.push(match &node.op {
+                Op::Conv { conv, .. } if src.h.min(src.w) + 2 * conv.padding < conv.kernel => return Err(id),
                 Op::Conv { conv, .. } => {
                     Shape::new(src.n, conv.dst_len(src.h), conv.dst_len(src.w), conv.dst_c)
                 }
@@ -215,7 +228,7 @@ impl Graph {
                 Op::Input { .. } | Op::Affine { .. } | Op::Add { .. } | Op::Scale { .. } => src,
             });
         }
-        shapes
+        Ok(shapes)
     }
 
     /// What each node costs for one picture of `input`.

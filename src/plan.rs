@@ -3,6 +3,11 @@
 //! A plan is plain data. It names parameters and how each is packed and never holds their bytes; it knows
 //! of no GPU library, and two plans of the same inputs are equal.
 
+mod limits;
+
+pub use crate::kernels::answer::Outputs;
+pub use limits::{GUARD, Limits};
+
 use crate::{
     error::{Error, Result},
     graph::{Activation, Graph, Node, NodeId, Op},
@@ -10,22 +15,6 @@ use crate::{
     tensor::{DType, Shape},
     weights::Weights,
 };
-
-/// What a device allows, and how much it is expected to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of one storage binding.
-    pub binding: u64,
-    /// Bytes of one buffer.
-    pub buffer: u64,
-    /// Workgroups in each dimension of a grid.
-    pub workgroups: u32,
-    /// Multiply-adds in a second, roughly: larger batches are cut so that no submit runs for long.
-    pub macs_per_second: u64,
-}
-
-/// The work that one submit may hold, in milliseconds of a device's expected speed.
-const SUBMIT_MS: u64 = 200;
 
 /// The tile sizes of the kernels that have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +31,6 @@ impl Default for Tiles {
     fn default() -> Tiles {
         Tiles { pointwise: 4, depthwise: 2, stem: 2 }
     }
-}
-
-/// The outputs that a session computes and brings back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outputs {
-    /// Scores before the softmax.
-    pub logits: bool,
-    /// Softmax of the logits.
-    pub probabilities: bool,
-    /// So many best classes, all of them at most.
-    pub top_k: usize,
-    /// Pooled features before the classifier.
-    pub features: bool,
 }
 
 /// A buffer of the plan.
@@ -164,11 +140,7 @@ impl Plan {
     ) -> Result<Plan> {
         let shapes = graph.shapes(input.with_batch(1));
         let costs = graph.costs(input);
-        let layout = Layout {
-            classes: graph.classes().unwrap_or(0),
-            probabilities: outputs.probabilities && graph.logits.is_some(),
-            top: outputs.top_k.min(graph.classes().unwrap_or(0)),
-        };
+        let layout = Layout::of(graph, outputs);
         let places = place(graph, &shapes, dtype);
         let mut plan = Plan {
             dispatches: Vec::new(),
@@ -195,7 +167,7 @@ impl Plan {
         }
         plan.slots[plan.answer] = layout.words() * 4;
         plan.finish();
-        plan.max_batch = plan.fit(limits, costs.iter().map(|cost| cost.macs).sum())?;
+        plan.max_batch = limits.batch(&plan, costs.iter().map(|cost| cost.macs).sum())?;
         Ok(plan)
     }
 
@@ -298,38 +270,6 @@ impl Plan {
         }
         self.params.push(param);
         Ok(self.params.len() - 1)
-    }
-
-    /// Pictures that one submit may hold.
-    fn fit(&self, limits: Limits, macs: u64) -> Result<usize> {
-        let most = |bytes: usize| (limits.binding.min(limits.buffer) / bytes.max(1) as u64) as usize;
-        for param in &self.params {
-            if most(param.len * param.dtype.size()) == 0 {
-                return Err(Error::Option(format!(
-                    "tensor \"{}\" does not fit this device's largest buffer binding ({} bytes); use --device cpu",
-                    param.name.as_deref().unwrap_or("zeros"),
-                    limits.binding
-                )));
-            }
-        }
-        let memory = self.slots.iter().map(|&bytes| most(bytes)).min().unwrap_or(1);
-        if memory == 0 {
-            return Err(Error::Option(format!(
-                "one picture's largest map ({} bytes) does not fit this device's largest buffer binding ({} bytes); \
-                 use a smaller input or --device cpu",
-                self.slots.iter().max().unwrap_or(&0),
-                limits.binding
-            )));
-        }
-        let time = limits.macs_per_second * SUBMIT_MS / 1000 / macs.max(1);
-        Ok(memory.min(time.max(1) as usize).min(limits.workgroups as usize))
-    }
-
-    /// The grid of one dispatch for a batch: workgroups folded below the limit, the batch last.
-    pub fn grid(dispatch: &Dispatch, batch: usize, limits: Limits) -> [u32; 3] {
-        let groups = dispatch.kernel.workgroups;
-        let rows = groups.div_ceil(limits.workgroups as usize).max(1);
-        [groups.div_ceil(rows) as u32, rows as u32, batch as u32]
     }
 
     /// Bytes of all activation buffers for one picture.

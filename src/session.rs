@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -26,6 +27,10 @@ pub enum Input<'a> {
     /// One picture, preprocessed on the device.
     Pixels(Pixels<'a>),
 }
+
+/// How long a run waits for a frame, and how long between two looks.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_micros(100);
 
 /// A model planned, compiled and loaded on a device.
 pub struct Session {
@@ -92,7 +97,8 @@ impl Session {
     /// Runs one input and waits for the answer; a batch over [`Session::batch`] is run in chunks.
     ///
     /// # Errors
-    /// As [`Session::submit`]; it waits where that would be [`Error::Busy`].
+    /// As [`Session::submit`]; it waits up to a minute where that would be [`Error::Busy`], which it is when
+    /// nobody takes the tickets that hold all frames.
     pub fn run(&self, input: Input) -> Result<Answer> {
         let tensor = match input {
             Input::Tensor(tensor) if tensor.shape().n > self.batch => tensor,
@@ -142,11 +148,12 @@ impl Session {
         }
     }
 
-    /// Tries again while other threads hold all frames.
+    /// Tries again while other threads hold all frames, for a minute at most.
     fn patiently(&self, mut run: impl FnMut() -> Result<Answer>) -> Result<Answer> {
+        let begun = Instant::now();
         loop {
             match run() {
-                Err(Error::Busy) => std::thread::sleep(std::time::Duration::from_micros(100)),
+                Err(Error::Busy) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
                 done => return done,
             }
         }
@@ -192,14 +199,10 @@ fn check_size(graph: &Graph, input: Shape) -> Result<()> {
             "an input of {h}x{w} is not possible (1x1 to {MOST_PIXELS} pixels)"
         )));
     }
-    let fits = |node: &crate::graph::Node, src: Shape| match &node.op {
-        crate::graph::Op::Conv { conv, .. } => src.h.min(src.w) + 2 * conv.padding >= conv.kernel,
-        _ => true,
-    };
-    let shapes = graph.shapes(input);
-    let broken = graph.nodes.iter().find(|node| node.inputs.iter().any(|&src| !fits(node, shapes[src])));
-    match broken {
-        Some(node) => Err(Error::Option(format!("an input of {h}x{w} is too small for {}", node.name))),
+    match graph.too_small(input) {
+        Some(node) => {
+            Err(Error::Option(format!("an input of {h}x{w} is too small for {}", graph.nodes[node].name)))
+        }
         None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use half::f16;
 
 use crate::{
     device::{Device, Executor},
-    error::Result,
+    error::{Error, Result},
     graph::Graph,
     models::Model,
     options::Options,
@@ -28,23 +28,35 @@ pub struct Line {
     pub fault: Option<String>,
 }
 
-/// Runs `model` at `size` (height, width) on `device` and judges every dispatch; the last line judges the logits
-/// (the features, without a classifier) of an ordinary run against a reference that starts from the same input.
+/// Runs `model` at `size` (height, width) on `device` and judges every dispatch, up to the first that the device
+/// cannot run; the last line judges the logits (the features, without a classifier) of an ordinary run against a reference that starts from the same input.
 ///
 /// A layer passes within a relative error of 1e-5 (f16: 1e-3) and no value further off than 1e-4 (f16: 2e-3) of
 /// the largest. Logits pass within 5e-5; in f16 within 1.3 times the error that the reference makes when it
 /// rounds weights and activations to f16.
 ///
+/// A failure of the device is a fault of its line.
+///
 /// # Errors
-/// Those of [`Session::new`] and [`Session::run`].
+/// Those of [`Session::new`].
 pub fn verify(device: &Device, model: &Model, dtype: DType, size: (usize, usize)) -> Result<Vec<Line>> {
     let input = picture(Shape::new(1, size.0, size.1, model.graph.input_channels()));
     let mut options = Options::of(model);
     options.preprocess.size = size;
     options.dtype = dtype;
     options.outputs = Outputs { logits: true, probabilities: true, top_k: 5, features: true };
-    let answer = Session::new(device, model, &options)?.run(Input::Tensor(&input))?;
+    let session = Session::new(device, model, &options)?;
     let mut lines = layers(device, &model.graph, &model.weights, &input, &options)?;
+    let label = if model.graph.logits.is_some() { "logits" } else { "features" };
+    let answer = match session.run(Input::Tensor(&input)) {
+        Ok(answer) => answer,
+        Err(error @ Error::DeviceFailure { .. }) => {
+            let fault = Some(error.to_string());
+            lines.push(Line { label: label.into(), absolute: f64::NAN, relative: f64::NAN, fault });
+            return Ok(lines);
+        }
+        Err(error) => return Err(error),
+    };
     let last = model.graph.logits.unwrap_or(model.graph.features);
     let found = if model.graph.logits.is_some() { &answer.logits } else { &answer.features };
     let exact = &reference::run(&model.graph, &model.weights, &input)[last];
@@ -55,7 +67,6 @@ pub fn verify(device: &Device, model: &Model, dtype: DType, size: (usize, usize)
             1.3 * compare("", rounded.data(), exact.data(), [f64::MAX; 2]).relative
         }
     };
-    let label = if model.graph.logits.is_some() { "logits" } else { "features" };
     lines.push(compare(label, found, exact.data(), [bound, f64::MAX]));
     Ok(lines)
 }
@@ -63,7 +74,7 @@ pub fn verify(device: &Device, model: &Model, dtype: DType, size: (usize, usize)
 /// Judges every dispatch of `graph` for `input` on `device`; [`verify`] without the last line.
 ///
 /// # Errors
-/// Those of [`Session::new`] and [`Session::run`].
+/// Those of [`Session::new`].
 pub fn layers(
     device: &Device,
     graph: &Graph,
@@ -99,6 +110,9 @@ pub fn layers(
             let engine = crate::gpu::Engine::of(gpu.clone(), graph, weights, input.shape(), options)?;
             for traced in std::sync::Arc::new(engine).trace(input)? {
                 let mut line = match traced.output {
+                    None if traced.answer.is_empty() => {
+                        Line { label: traced.label, absolute: f64::NAN, relative: f64::NAN, fault: None }
+                    }
                     Some((id, output)) => {
                         let line = judge(id, &traced.label, &output, &outputs);
                         outputs[id] = Some(output);
@@ -107,11 +121,7 @@ pub fn layers(
                     None => {
                         let read = |id: usize| outputs[id].as_ref().expect("the answer comes last");
                         let logits = graph.logits.map(read);
-                        let layout = crate::kernels::answer::Layout {
-                            classes: graph.classes().unwrap_or(0),
-                            probabilities: options.outputs.probabilities && logits.is_some(),
-                            top: options.outputs.top_k.min(graph.classes().unwrap_or(0)),
-                        };
+                        let layout = crate::kernels::answer::Layout::of(graph, options.outputs);
                         let expected = answer(read(graph.features), logits, layout);
                         judge_answer(&traced.label, &traced.answer, &expected, layout)
                     }

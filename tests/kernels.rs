@@ -119,10 +119,11 @@ fn depthwise() {
     let windows = [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (5, 2, 2)];
     for &tile in mobileone::kernels::depthwise::TILES {
         for (at, (kernel, stride, padding)) in windows.into_iter().enumerate() {
-            for (map, c) in [(MAPS[at], 6), (MAPS[(at + 2) % 5], 13)] {
+            for (row, c) in [6, 13, 8, 5].into_iter().enumerate() {
+                let map = MAPS[(at + row) % 5];
                 let mut net = Net::new(c);
                 let conv = Conv { src_c: c, dst_c: c, kernel, stride, padding, groups: c };
-                net.conv("stages.0.0", conv, c == 6, BOTH[c % 2], 0);
+                net.conv("stages.0.0", conv, row < 2, BOTH[row % 2], 0);
                 net.end(c, 7).check(map, Tiles { depthwise: tile, ..Tiles::default() }, TOP3);
             }
         }
@@ -168,6 +169,17 @@ fn affine_and_add() {
             net.end(c, 7).check(MAPS[at + 1], Tiles::default(), TOP3);
         }
     }
+}
+
+/// Equal logits, in one invocation and across them: the lower class is the better.
+#[test]
+fn ties_go_to_the_lower_class() {
+    let (c, classes) = (3, 700);
+    let mut net = Net::new(c).end(c, classes);
+    let bias = (0..classes).map(|class| if [3, 259, 300, 515, 699].contains(&class) { 2.0 } else { 1.0 });
+    net.weights.insert("head.weight", &[classes, c], vec![0.0; classes * c]);
+    net.weights.insert("head.bias", &[classes], bias.collect());
+    net.check(MAPS[1], Tiles::default(), Outputs { top_k: 8, ..Outputs::default() });
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Pictures through a session: prepared on the device as on the host, and nothing made anew for another one.
 
+use std::sync::Arc;
+
 use mobileone::{
-    Answer, Device, Error, Form, Input, Model, Options, Outputs, Pixels, Session, Shape, Tensor,
+    Answer, DType, Device, Error, Form, Input, Model, Options, Outputs, Pixels, Session, Shape, Tensor,
     checkpoint::Checkpoint,
+    gpu::{Engine, Gpu},
     preprocess::{PixelFormat, Rotation},
 };
 
@@ -47,10 +50,54 @@ impl Picture {
 
 fn near(found: &Answer, expected: &Answer, what: &str) {
     for (a, b) in found.logits.iter().zip(&expected.logits) {
-        // A byte that rounds the other way is 1/255/0.22 of an input.
+        // Some bytes of the input round the other way.
         assert!((a - b).abs() < 2e-2, "{what}: {a}, not {b}");
     }
     assert_eq!(found.logits.len(), expected.logits.len());
+}
+
+/// The input itself, as the shaders leave it in the slot: no value more than a byte's step from the host's.
+#[test]
+fn the_device_makes_the_hosts_input() {
+    let model = model();
+    let Some((device, queue)) = device_with(wgpu::Limits::default(), wgpu::Features::SHADER_F16) else {
+        return;
+    };
+    let gpu = Arc::new(Gpu::from_wgpu(device, queue));
+    for dtype in [DType::F32, DType::F16] {
+        let options = Options { dtype, ..options(&model) };
+        let input = Shape::new(1, 64, 80, 3);
+        let engine = Engine::of(gpu.clone(), &model.graph, &model.weights, input, &options).unwrap();
+        let engine = Arc::new(engine);
+        for (w, h) in [(33, 20), (640, 480), (80, 64), (5, 3), (61, 64), (900, 61)] {
+            let picture = Picture::new(w, h);
+            let found = engine.prepared(&picture.pixels()).unwrap();
+            let expected = options.preprocess.run(&picture.pixels()).unwrap();
+            let step = 1.0 / 255.0 / 0.224;
+            let mut off = 0;
+            for (at, (a, b)) in found.data().iter().zip(expected.data()).enumerate() {
+                let rounding = if dtype == DType::F16 { b.abs() / 1024.0 } else { 1e-5 };
+                assert!((a - b).abs() <= step + rounding, "{w}x{h} {dtype} at {at}: {a}, not {b}");
+                off += usize::from((a - b).abs() > rounding);
+            }
+            assert!(off * 100 <= expected.data().len(), "{w}x{h} {dtype}: {off} values are a step off");
+        }
+    }
+}
+
+/// Grids are folded where a device allows few workgroups per dimension.
+#[test]
+fn folded_grids_compute_the_same() {
+    let model = model();
+    let options = options(&model);
+    let few = wgpu::Limits { max_compute_workgroups_per_dimension: 16, ..wgpu::Limits::default() };
+    let Some((device, queue)) = device_with(few, wgpu::Features::empty()) else { return };
+    let folded = Session::new(&Device::from_wgpu(device, queue), &model, &options).unwrap();
+    let (device, queue) = default_device().unwrap();
+    let session = Session::new(&Device::from_wgpu(device, queue), &model, &options).unwrap();
+    let picture = Picture::new(150, 130);
+    let input = Input::Pixels(picture.pixels());
+    assert_eq!(folded.run(input).unwrap(), session.run(input).unwrap());
 }
 
 #[test]
@@ -58,7 +105,6 @@ fn devices_prepare_pictures_as_the_host_does() {
     let model = model();
     let options = options(&model);
     let mut devices = vec![Device::open("cpu").unwrap()];
-    #[cfg(feature = "gpu")]
     devices.extend(crate::gpu::device());
     for device in devices {
         let session = Session::new(&device, &model, &options).unwrap();
@@ -90,18 +136,24 @@ fn devices_prepare_pictures_as_the_host_does() {
 }
 
 /// A device as a program that asks for nothing gets it: WebGPU's default limits, no features.
-#[cfg(feature = "gpu")]
 fn default_device() -> Option<(wgpu::Device, wgpu::Queue)> {
+    device_with(wgpu::Limits::default(), wgpu::Features::empty())
+}
+
+fn device_with(
+    required_limits: wgpu::Limits,
+    required_features: wgpu::Features,
+) -> Option<(wgpu::Device, wgpu::Queue)> {
     crate::gpu::device()?;
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::VULKAN;
     let instance = wgpu::Instance::new(descriptor);
     let adapter = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN)).into_iter().next();
-    let device = adapter.unwrap().request_device(&wgpu::DeviceDescriptor::default());
+    let descriptor = wgpu::DeviceDescriptor { required_limits, required_features, ..Default::default() };
+    let device = adapter.unwrap().request_device(&descriptor);
     Some(pollster::block_on(device).unwrap())
 }
 
-#[cfg(feature = "gpu")]
 #[test]
 fn default_limits_are_enough_and_nothing_is_made_anew() {
     let Some((device, queue)) = default_device() else { return };
@@ -137,13 +189,12 @@ fn default_limits_are_enough_and_nothing_is_made_anew() {
         Session::new(
             &Device::from_wgpu(device.clone(), default_device().unwrap().1),
             &model,
-            &Options { dtype: mobileone::DType::F16, ..options }
+            &Options { dtype: DType::F16, ..options }
         )
         .is_err_and(|error| error.to_string().contains("f16"))
     );
 }
 
-#[cfg(feature = "gpu")]
 #[test]
 fn a_lost_device_is_an_error() {
     let Some((device, queue)) = default_device() else { return };

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use mobileone::{
     DType, Error, Form, Model, Outputs, Shape,
     models::mobileone::{VARIANTS, synthetic},
-    plan::{Buffer, DST, Dispatch, Limits, Plan, Tiles},
+    plan::{Buffer, DST, Dispatch, GUARD, Limits, Plan, Tiles},
 };
 
 /// WebGPU's default limits on a slow device.
@@ -87,8 +87,15 @@ fn limits_cut_batches_and_fold_grids() {
     let model = variant(0);
     let fast = Limits { macs_per_second: u64::MAX / 1000, ..DEFAULT };
     let most = plan(&model, (224, 224), fast).unwrap();
+    let whole = (1 << 30) / most.activation_bytes();
+    assert_eq!(most.max_batch, whole.min(64), "a gigabyte of maps, and more than 64 gains nothing");
     let largest = *most.slots.iter().max().unwrap() as u64;
-    assert_eq!(most.max_batch as u64, DEFAULT.binding / largest, "bindings decide on a fast device");
+    for (binding, batch) in [(8 * largest, 7), (8 * largest + GUARD, 8), (8 * largest + GUARD - 1, 7)] {
+        let batched = plan(&model, (224, 224), Limits { binding, ..fast }).unwrap();
+        assert_eq!(batched.max_batch, batch, "a slot is bound with its guard band");
+    }
+    let large = plan(&model, (1024, 1024), fast).unwrap();
+    assert!(large.max_batch < 8 && large.max_batch * large.activation_bytes() <= 1 << 30);
     let slow = plan(&model, (224, 224), DEFAULT).unwrap();
     assert_eq!(slow.max_batch, 3, "200 ms at 5 GMAC/s hold 3 times 275 MMACs");
     assert_eq!(plan(&model, (1024, 1024), DEFAULT).unwrap().max_batch, 1, "one is the least");
@@ -104,7 +111,7 @@ fn limits_cut_batches_and_fold_grids() {
 
     for workgroups in [7, 65_535] {
         for dispatch in &most.dispatches {
-            let [x, y, z] = Plan::grid(dispatch, 5, Limits { workgroups, ..fast });
+            let [x, y, z] = Limits { workgroups, ..fast }.grid(dispatch, 5);
             let needed = dispatch.kernel.workgroups as u32;
             assert!(x * y >= needed && x * y < needed + y && x <= workgroups && z == 5, "{x} {y} {needed}");
         }

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "gpu")]
 mod gpu;
-mod shaders;
 
 use mobileone::preprocess::{CropMode, Interpolation, PixelFormat, Rotation};
 use mobileone::{Error, Pixels, Preprocess};

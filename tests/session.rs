@@ -85,8 +85,9 @@ fn logits_are_those_of_pytorch() {
                 let name = format!("{file} {form:?} {dtype} on {}", device.info());
                 let error = relative(&answer.logits, &golden(net, "logits"));
                 assert!(error <= bound, "{name}: logits {error:.1e}, bound {bound:.1e}");
+                // PyTorch's figure for f16 is of the logits.
                 let error = relative(&answer.features, &golden(net, "features"));
-                assert!(error <= 2.0 * bound, "{name}: features {error:.1e}");
+                assert!(dtype == DType::F16 || error <= bound, "{name}: features {error:.1e}");
                 check_top(&answer, model.graph.classes().unwrap());
                 assert_eq!(answer, session.run(Input::Tensor(&input)).unwrap(), "{name}: the same twice");
             }
@@ -118,6 +119,40 @@ fn verify_passes_on_every_device_and_form() {
                 }
             }
         }
+    }
+}
+
+/// A real width, in the form that it ships in and in the storage that phones take.
+#[test]
+fn verify_passes_s0() {
+    let s0 = mobileone::models::mobileone::synthetic(&mobileone::models::mobileone::VARIANTS[0], 1000, 3);
+    let model = Model::new(s0, Form::Fused).unwrap();
+    for device in devices() {
+        for dtype in [DType::F32, DType::F16] {
+            if dtype == DType::F16 && device.info().backend == "cpu" {
+                continue;
+            }
+            for line in verify(&device, &model, dtype, (64, 64)).unwrap() {
+                assert_eq!(line.fault, None, "{dtype} on {}: {line:?}", device.info());
+            }
+        }
+    }
+}
+
+/// A device whose answer cannot be one has failed its examination, and the examination goes to its end.
+#[test]
+fn verify_fails_a_device_that_answers_nonsense() {
+    let mut checkpoint = Checkpoint::open(data("odd.timm.fused.safetensors")).unwrap();
+    let name = "stages.3.1.reparam_conv.bias";
+    let bias = checkpoint.weights.get(name).unwrap().clone();
+    checkpoint.weights.insert(name, &bias.shape, vec![f32::MAX; bias.data.len()]);
+    let model = Model::new(checkpoint, Form::Fused).unwrap();
+    for device in devices() {
+        let lines = verify(&device, &model, DType::F32, (64, 64)).unwrap();
+        assert!(lines.len() >= model.graph.nodes.len(), "a line per node, and the logits");
+        let faults: Vec<&str> =
+            lines.iter().filter(|line| line.fault.is_some()).map(|line| line.label.as_str()).collect();
+        assert!(faults.contains(&"logits"), "{faults:?}");
     }
 }
 
@@ -248,17 +283,32 @@ fn full_sizes_are_those_of_pytorch() {
             }
         }
         let golden = folder.join(format!("{net}.golden.safetensors"));
-        let read = |name: String| read_tensor(&golden, &name).ok();
+        let read = |name: String| read_tensor(&golden, &name);
+        let train = Model::new(
+            load(&format!("{net}.timm.{}.safetensors", if net == "s0c5" { "fused" } else { "train" })),
+            if net == "s0c5" { Form::Fused } else { Form::Train },
+        );
+        let train = train.unwrap();
         for key in ["224", "192x256", "96", "64"] {
-            let (Some(x), Some(exact)) = (read(format!("x.{key}")), read(format!("logits.{key}"))) else {
-                assert_ne!((net, key), ("s0", "64"), "the batch of 64 is S0's");
-                continue;
-            };
+            if key == "64" && net != "s0" {
+                continue; // the batch of 64 is S0's
+            }
+            let (x, exact) = (read(format!("x.{key}")).unwrap(), read(format!("logits.{key}")).unwrap());
             let [n, c, h, w] = x.shape[..] else { panic!("x is a batch of pictures") };
             let input = Tensor::from_nchw(Shape::new(n, h, w, c), &x.data).unwrap();
+            if key == "96" {
+                for device in devices() {
+                    let session =
+                        Session::new(&device, &train, &options(&train, &input, DType::F32, n)).unwrap();
+                    let answer = session.run(Input::Tensor(&input)).unwrap();
+                    let error = relative(&answer.logits, &exact.data);
+                    println!("{net} x.{key} {:?} f32 on {}: {error:.2e}", train.form, device.info());
+                    assert!(error <= 5e-5);
+                }
+            }
             for device in devices() {
                 for dtype in [DType::F32, DType::F16] {
-                    let bound = match (dtype, read(format!("logits_f16.{key}"))) {
+                    let bound = match (dtype, read(format!("logits_f16.{key}")).ok()) {
                         (DType::F32, _) => 5e-5,
                         (DType::F16, Some(rounded)) => 1.3 * relative(&rounded.data, &exact.data),
                         (DType::F16, None) => continue,

@@ -5,19 +5,16 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{Gpu, frame::Frame, front::Front};
+use super::{Gpu, frame::Frame, front::Front, layout};
 use crate::{
     error::Result,
     graph::Graph,
     options::Options,
-    plan::{Binding, Buffer, DST, Outputs, Plan},
+    plan::{Binding, Buffer, DST, GUARD, Outputs, Plan},
     preprocess::Preprocess,
     tensor::Shape,
     weights::Weights,
 };
-
-/// Bytes behind each slot that no kernel may touch; bound with the slot so that a stray write lands there.
-pub(super) const GUARD: u64 = 256;
 
 /// A plan on a device. All that is static is made here, once; a frame only records and submits.
 pub struct Engine {
@@ -123,7 +120,7 @@ impl Engine {
     /// Records the dispatch `at`.
     pub(super) fn record_one(&self, pass: &mut wgpu::ComputePass, at: usize, batch: usize) {
         let step = &self.steps[at];
-        let [x, y, z] = Plan::grid(&self.plan.dispatches[at], batch, self.gpu.limits);
+        let [x, y, z] = self.gpu.limits.grid(&self.plan.dispatches[at], batch);
         pass.set_pipeline(&step.pipeline);
         pass.set_bind_group(0, &step.bindings, &[]);
         pass.dispatch_workgroups(x, y, z);
@@ -160,12 +157,13 @@ fn upload(gpu: &Gpu, plan: &Plan, weights: &Weights) -> Result<(wgpu::Buffer, Ve
             let packed = match &param.name {
                 Some(name) => {
                     let array = weights.get(name)?;
+                    layout::check(name, &array.data, param.dtype)?;
                     param.packing.pack(&array.shape, &array.data)
                 }
                 None => vec![0.0; param.len],
             };
             assert_eq!(packed.len(), param.len, "packing makes what it promised");
-            let bytes = super::layout::scalars(&packed, param.dtype);
+            let bytes = layout::scalars(&packed, param.dtype);
             let offset = offset as usize;
             mapped.slice(offset..offset + bytes.len()).copy_from_slice(&bytes);
         }

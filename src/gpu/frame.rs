@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Engine, Gpu,
-    front::Front,
+    front::{Front, GRAIN},
     layout::{is_finite, pad},
 };
 use crate::{
@@ -28,6 +28,8 @@ pub struct Frame {
     upload: wgpu::Buffer,
     readback: wgpu::Buffer,
     staging: Vec<u8>,
+    /// Whether a tensor is staged, whose values may be anything; pixels are finite always.
+    tensor: bool,
     mapping: Arc<Mutex<Mapping>>,
 }
 
@@ -82,6 +84,7 @@ impl Frame {
             upload: buffer("upload", input, up, true),
             readback: buffer("read-back", Parts::of(engine, engine.batch).total(), down, false),
             staging: Vec::with_capacity(input),
+            tensor: false,
             mapping: Arc::default(),
         })
     }
@@ -93,7 +96,7 @@ impl Frame {
             self.upload = engine.gpu.scoped("upload", || {
                 engine.gpu.device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some("upload"),
-                    size: needed.next_power_of_two(),
+                    size: needed.next_multiple_of(GRAIN),
                     usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
                     mapped_at_creation: true,
                 })
@@ -113,11 +116,15 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Busy`] when all frames are in flight; [`Error::DeviceFailure`].
+    ///
+    /// # Panics
+    /// When `batch` is 0 or above [`Engine::batch`], or is not what `pictures` holds.
     pub fn submit(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Ticket> {
         assert!(batch >= 1 && batch <= self.batch, "the caller cuts batches");
         let place = self.plan.places[0];
         let mut frame = self.free_frame()?;
         frame.staging.clear();
+        frame.tensor = true;
         pad(pictures, place, &mut frame.staging);
         let bytes = frame.staging.len() as u64;
         self.send(frame, batch, |encoder, upload| {
@@ -141,6 +148,7 @@ impl Engine {
         }
         let mut frame = self.free_frame()?;
         frame.staging.clear();
+        frame.tensor = false;
         Front::stage(&passes, view.bytes, &mut frame.staging);
         if let Err(error) = frame.reserve(self) {
             self.frames.lock().expect("no panic while frames are kept").push(frame);
@@ -239,7 +247,7 @@ impl Engine {
         let words: &[u32] = bytemuck::cast_slice(&mapped);
         let (answer, rest) = words.split_at(parts.answer / 4);
         let (logits, features) = rest.split_at(parts.logits / 4);
-        self.judge(answer, &frame.staging, batch)?;
+        self.judge(answer, frame.tensor.then_some(&frame.staging))?;
         let layout = self.plan.layout;
         let floats = |words: &[u32]| words.iter().map(|&word| f32::from_bits(word)).collect::<Vec<f32>>();
         let vectors = |words: &[u32], id: Option<usize>| {
@@ -267,19 +275,19 @@ impl Engine {
         })
     }
 
-    /// Reads the health words: what cannot be an answer is the device's failure, or the input's.
-    fn judge(&self, answer: &[u32], input: &[u8], batch: usize) -> Result<()> {
-        let one = input.len() / batch;
+    /// Reads the health words: what cannot be an answer is the device's failure, or that of a tensor put in.
+    fn judge(&self, answer: &[u32], tensor: Option<&Vec<u8>>) -> Result<()> {
+        let input = self.plan.places[0];
         for (picture, words) in answer.chunks_exact(self.plan.layout.words()).enumerate() {
             let (broken, largest) = (words[0], f32::from_bits(words[1]));
             if broken == 0 && largest > 0.0 {
                 continue;
             }
-            let staged = &input[picture * one..][..one];
-            // Pixels are finite always; they are staged in another form than tensors.
-            let is_tensor = one == self.plan.places[0].bytes();
-            if is_tensor && !is_finite(staged, self.plan.places[0].dtype) {
-                return Err(Error::Input(format!("picture {picture} has values that are not finite")));
+            let one = tensor.map_or(&[][..], |tensor| &tensor[picture * input.bytes()..][..input.bytes()]);
+            if !is_finite(one, input.dtype) {
+                let dtype = input.dtype;
+                let reason = format!("picture {picture} has values that are not finite in {dtype}");
+                return Err(Error::Input(reason));
             }
             let what = match broken {
                 0 => "all features are zero".to_string(),
@@ -329,11 +337,12 @@ impl Ticket {
         let submission_index = Some(self.submission.clone());
         let poll = wgpu::PollType::Wait { submission_index, timeout: Some(PATIENCE) };
         if let Err(error) = self.gpu().device.poll(poll) {
-            return Err(self.gpu().failure(format!("no answer within {} s: {error}", PATIENCE.as_secs())));
+            let reason = format!("no answer within {} s: {error}", PATIENCE.as_secs());
+            return Err(self.gpu().fail(reason));
         }
         match self.try_take()? {
             Some(answer) => Ok(answer),
-            None => Err(self.gpu().failure("the work ended but its buffers did not come back")),
+            None => Err(self.gpu().fail("the work ended but its buffers did not come back")),
         }
     }
 

@@ -4,6 +4,7 @@ use super::{Engine, Gpu, engine::compile};
 use crate::{
     error::Result,
     kernels::{normalize, resize},
+    plan::DST,
     preprocess::Passes,
     tensor::DType,
 };
@@ -14,10 +15,16 @@ const STEP: u64 = 256;
 /// Where the picture's bytes begin in an upload.
 const PICTURE: u64 = 3 * STEP;
 
+/// A larger picture, in bytes, is prepared on the host: its buffers would stay for good.
+const LARGEST: u64 = 64 << 20;
+/// Buffers grow by this many bytes at least.
+pub(super) const GRAIN: u64 = 1 << 20;
+
 /// Pipelines that serve every picture, and buffers that grow with the largest one.
 pub struct Front {
     resize: wgpu::ComputePipeline,
     normalize: wgpu::ComputePipeline,
+    workgroups: u32,
     uniforms: wgpu::Buffer,
     input: wgpu::Buffer,
     buffers: Option<Buffers>,
@@ -39,12 +46,13 @@ impl Front {
     pub fn new(gpu: &Gpu, input: wgpu::Buffer, dtype: DType) -> Result<Front> {
         let kinds = [
             (0, wgpu::BufferBindingType::Storage { read_only: true }),
-            (1, wgpu::BufferBindingType::Storage { read_only: false }),
-            (2, wgpu::BufferBindingType::Uniform),
+            (DST, wgpu::BufferBindingType::Storage { read_only: false }),
+            (DST + 1, wgpu::BufferBindingType::Uniform),
         ];
         gpu.scoped("preprocessing", || Front {
             resize: compile(gpu, "resize", &resize::kernel().text(), &kinds),
             normalize: compile(gpu, "normalize", &normalize::kernel(dtype).text(), &kinds),
+            workgroups: gpu.limits.workgroups,
             uniforms: gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("preprocessing"),
                 size: PICTURE,
@@ -56,10 +64,12 @@ impl Front {
         })
     }
 
-    /// Makes the buffers large enough for a picture of `bytes`; false if the device has none so large.
+    /// Makes the buffers large enough for a picture of `bytes`; false if it is to be prepared on the host,
+    /// for it is larger than the device's buffers or than 64 MiB.
     pub fn fits(&mut self, engine: &Engine, passes: &Passes, bytes: usize) -> Result<bool> {
         let needed = [bytes, passes.intermediate() * 4, passes.crop() * 4].map(|bytes| bytes as u64);
-        let largest = engine.gpu.limits.binding.min(engine.gpu.limits.buffer - PICTURE);
+        let limits = engine.gpu.limits;
+        let largest = limits.binding.min(limits.buffer - PICTURE).min(LARGEST);
         if needed.iter().any(|&bytes| bytes > largest) {
             return Ok(false);
         }
@@ -67,7 +77,7 @@ impl Front {
             [&buffers.picture, &buffers.intermediate, &buffers.crop].map(wgpu::Buffer::size)
         });
         if needed.iter().zip(have).any(|(&needed, have)| needed > have) {
-            let size = |at: usize| needed[at].max(have[at]).next_power_of_two().min(largest).max(STEP);
+            let size = |at: usize| needed[at].max(have[at]).next_multiple_of(GRAIN).min(largest).max(STEP);
             let sizes = [size(0), size(1), size(2)];
             self.buffers = Some(engine.gpu.scoped("picture buffers", || self.buffers(&engine.gpu, sizes))?);
         }
@@ -96,8 +106,11 @@ impl Front {
                 layout: &pipeline.get_bind_group_layout(0),
                 entries: &[
                     wgpu::BindGroupEntry { binding: 0, resource: src.as_entire_binding() },
-                    wgpu::BindGroupEntry { binding: 1, resource: dst.as_entire_binding() },
-                    wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::Buffer(uniform) },
+                    wgpu::BindGroupEntry { binding: DST, resource: dst.as_entire_binding() },
+                    wgpu::BindGroupEntry {
+                        binding: DST + 1,
+                        resource: wgpu::BindingResource::Buffer(uniform),
+                    },
                 ],
             })
         };
@@ -137,7 +150,9 @@ impl Front {
         encoder.copy_buffer_to_buffer(upload, PICTURE, &buffers.picture, 0, bytes as u64);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
         let pipelines = [&self.resize, &self.resize, &self.normalize];
-        for ((pipeline, bindings), [x, y, z]) in pipelines.iter().zip(&buffers.bindings).zip(passes.grids()) {
+        for ((pipeline, bindings), [x, y, z]) in
+            pipelines.iter().zip(&buffers.bindings).zip(passes.grids(self.workgroups))
+        {
             pass.set_pipeline(pipeline);
             pass.set_bind_group(0, bindings, &[]);
             pass.dispatch_workgroups(x, y, z);

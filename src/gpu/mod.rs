@@ -112,6 +112,13 @@ impl Gpu {
         Error::DeviceFailure { device: self.info.name.clone(), reason: reason.into() }
     }
 
+    /// The same, kept: nothing more is submitted to a device that hangs.
+    fn fail(&self, reason: impl Into<String>) -> Error {
+        let reason = reason.into();
+        self.fault.lock().expect("no panic while a fault is kept").get_or_insert(reason.clone());
+        self.failure(reason)
+    }
+
     /// What went wrong outside any call, if anything did. A lost device stays lost.
     fn check(&self) -> Result<()> {
         let fault = self.fault.lock().expect("no panic while a fault is kept");
@@ -126,7 +133,7 @@ impl Gpu {
     fn guarded<T>(&self, record: impl FnOnce() -> Result<T>) -> Result<T> {
         let done = if self.kept { record() } else { self.scoped("submit", record).flatten() };
         if let Err(Error::DeviceFailure { reason, .. }) = &done {
-            self.fault.lock().expect("no panic while a fault is kept").get_or_insert(reason.clone());
+            self.fail(reason.clone());
         }
         self.check()?;
         done

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Engine, engine::GUARD, layout};
+use super::{Engine, layout};
 use crate::{
     error::{Error, Result},
     graph::NodeId,
-    plan::{Buffer, DST, Place},
+    plan::{Buffer, DST, GUARD, Place},
+    preprocess::Pixels,
     tensor::Tensor,
 };
 
@@ -19,13 +20,13 @@ pub struct Traced {
     pub output: Option<(NodeId, Tensor)>,
     /// The words of the answers; empty for a node.
     pub answer: Vec<u32>,
-    /// What is wrong whatever the values: a stray write, padding that is not zero.
+    /// What is wrong whatever the values: a stray write, padding that is not zero, an error of the device.
     pub fault: Option<String>,
 }
 
 impl Engine {
     /// Runs `input` dispatch by dispatch. Before each, the buffer it writes is filled with NaN, and so is a
-    /// guard band behind it.
+    /// guard band behind it. The trace ends with the first dispatch that the device cannot run.
     ///
     /// # Errors
     /// [`Error::Input`] for a batch over [`Engine::batch`]; [`Error::DeviceFailure`].
@@ -38,7 +39,31 @@ impl Engine {
         let mut bytes = Vec::new();
         layout::pad(input.data(), place, &mut bytes);
         self.gpu.queue.write_buffer(&self.slots[place.slot], 0, &bytes);
-        (0..self.plan.dispatches.len()).map(|at| self.trace_one(at, batch)).collect()
+        let mut trace = Vec::new();
+        for at in 0..self.plan.dispatches.len() {
+            match self.trace_one(at, batch) {
+                Ok(traced) => trace.push(traced),
+                Err(error) => {
+                    let label = self.plan.dispatches[at].label.clone();
+                    let fault = Some(error.to_string());
+                    trace.push(Traced { label, output: None, answer: Vec::new(), fault });
+                    break;
+                }
+            }
+        }
+        Ok(trace)
+    }
+
+    /// The input that the device makes of a picture, `[1, h, w, c]`.
+    ///
+    /// # Errors
+    /// Those of [`Engine::submit_pixels`].
+    pub fn prepared(self: &Arc<Engine>, pixels: &Pixels) -> Result<Tensor> {
+        // An answer that cannot be one says nothing of the input.
+        let _ = self.submit_pixels(pixels)?.wait();
+        let place = self.plan.places[0];
+        let bytes = self.read_slot(place.slot, |_| ())?;
+        Ok(layout::unpad(&bytes[..place.bytes()], place, 1).0)
     }
 
     fn trace_one(&self, at: usize, batch: usize) -> Result<Traced> {
@@ -50,7 +75,12 @@ impl Engine {
         };
         let size = self.slots[slot].size();
         self.gpu.queue.write_buffer(&self.slots[slot], 0, &vec![0xff; size as usize]);
-        let bytes = self.gpu.scoped(&dispatch.label, || self.run_one(at, slot, batch))??;
+        let bytes = self.gpu.scoped(&dispatch.label, || {
+            self.read_slot(slot, |encoder| {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                self.record_one(&mut pass, at, batch);
+            })
+        })??;
         let written = match dispatch.nodes[..] {
             [node] => self.plan.places[node].bytes() * batch,
             _ => self.plan.slots[slot] * batch,
@@ -75,8 +105,8 @@ impl Engine {
         Ok(traced)
     }
 
-    /// Runs one dispatch and reads the whole slot that it writes.
-    fn run_one(&self, at: usize, slot: usize, batch: usize) -> Result<Vec<u8>> {
+    /// Runs what `record` records and reads the whole slot after it.
+    fn read_slot(&self, slot: usize, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Result<Vec<u8>> {
         let device = &self.gpu.device;
         let size = self.slots[slot].size();
         let readback = device.create_buffer(&wgpu::BufferDescriptor {
@@ -86,10 +116,7 @@ impl Engine {
             mapped_at_creation: false,
         });
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            self.record_one(&mut pass, at, batch);
-        }
+        record(&mut encoder);
         encoder.copy_buffer_to_buffer(&self.slots[slot], 0, &readback, 0, size);
         self.gpu.queue.submit([encoder.finish()]);
         readback.map_async(wgpu::MapMode::Read, .., |_| ());

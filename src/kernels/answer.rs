@@ -1,9 +1,23 @@
 //! What a frame brings back: health, softmax and the best classes.
 
 use super::{Kernel, Shader, shader};
+use crate::graph::Graph;
 
 /// The shader.
 pub const SHADER: Shader = shader!("answer");
+
+/// The outputs that a session computes and brings back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// Scores before the softmax.
+    pub logits: bool,
+    /// Softmax of the logits.
+    pub probabilities: bool,
+    /// So many best classes, all of them at most.
+    pub top_k: usize,
+    /// Pooled features before the classifier.
+    pub features: bool,
+}
 
 /// Where things stand in the answer of one picture, in words of 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +31,12 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// The layout of what is wanted of `graph`: no more best classes than classes, no softmax without them.
+    pub fn of(graph: &Graph, wanted: Outputs) -> Layout {
+        let classes = graph.classes().unwrap_or(0);
+        Layout { classes, probabilities: wanted.probabilities && classes > 0, top: wanted.top_k.min(classes) }
+    }
+
     /// Words of one picture's answer: two of health, the softmax, two per best class.
     pub fn words(&self) -> usize {
         self.top_at() + 2 * self.top

@@ -193,12 +193,12 @@ impl Passes {
         [self.intermediate(), self.crop(), self.normalize.width as usize * self.normalize.height as usize]
     }
 
-    /// Workgroups of the three dispatches, of 64 invocations each, folded below 65,536 per dimension.
-    pub fn grids(&self) -> [[u32; 3]; 3] {
+    /// Workgroups of the three dispatches, of 64 invocations each, folded to at most `limit` per dimension.
+    pub fn grids(&self, limit: u32) -> [[u32; 3]; 3] {
         self.invocations().map(|invocations| {
             let groups = invocations.div_ceil(64);
-            let x = groups.min(65_535);
-            [x as u32, groups.div_ceil(x) as u32, 1]
+            let rows = groups.div_ceil(limit as usize).max(1);
+            [groups.div_ceil(rows) as u32, rows as u32, 1]
         })
     }
 }

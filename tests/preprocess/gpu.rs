@@ -81,12 +81,12 @@ impl Bench {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for (((pipeline, src, dst, _), uniform), [x, y, z]) in
-            steps.into_iter().zip(&uniforms).zip(passes.grids())
+            steps.into_iter().zip(&uniforms).zip(passes.grids(65_535))
         {
             let entries = [src, dst, uniform].into_iter().enumerate();
             let entries: Vec<_> = entries
                 .map(|(i, buffer)| wgpu::BindGroupEntry {
-                    binding: i as u32,
+                    binding: [0, 3, 4][i],
                     resource: buffer.as_entire_binding(),
                 })
                 .collect();
