@@ -87,14 +87,19 @@ fn limits_cut_batches_and_fold_grids() {
     let model = variant(0);
     let fast = Limits { macs_per_second: u64::MAX / 1000, ..DEFAULT };
     let most = plan(&model, (224, 224), fast).unwrap();
-    let whole = (1 << 30) / most.activation_bytes();
-    assert_eq!(most.max_batch, whole.min(64), "a gigabyte of maps, and more than 64 gains nothing");
     let largest = *most.slots.iter().max().unwrap() as u64;
+    assert_eq!(
+        most.max_batch as u64,
+        (DEFAULT.binding - GUARD) / largest,
+        "bindings decide on a fast device"
+    );
+    let wide = Limits { binding: 1 << 40, buffer: 1 << 40, ..fast };
+    assert_eq!(plan(&model, (96, 96), wide).unwrap().max_batch, 64, "more than 64 gains nothing");
     for (binding, batch) in [(8 * largest, 7), (8 * largest + GUARD, 8), (8 * largest + GUARD - 1, 7)] {
         let batched = plan(&model, (224, 224), Limits { binding, ..fast }).unwrap();
         assert_eq!(batched.max_batch, batch, "a slot is bound with its guard band");
     }
-    let large = plan(&model, (1024, 1024), fast).unwrap();
+    let large = plan(&model, (1024, 1024), wide).unwrap();
     assert!(large.max_batch < 8 && large.max_batch * large.activation_bytes() <= 1 << 30);
     let slow = plan(&model, (224, 224), DEFAULT).unwrap();
     assert_eq!(slow.max_batch, 3, "200 ms at 5 GMAC/s hold 3 times 275 MMACs");
