@@ -26,17 +26,20 @@ pub(crate) enum Executor {
 impl Device {
     /// Opens the device that `wanted` describes, in any case:
     ///
-    /// - `auto`: the best GPU (discrete, integrated, virtual, other), else the CPU; never a software GPU;
+    /// - `auto`: the best GPU (discrete, integrated, virtual, other), else the CPU; never a software GPU. One
+    ///   whose driver refuses is passed over, which [`Device::why`] says;
     /// - `cpu`; `gpu` (never software); `software`;
     /// - a backend (`vulkan`, `metal`, `dx12`, `gl`): its best adapter, software included;
     /// - a part of an adapter's name or driver.
+    ///
+    /// [`DeviceInfo::choose`] has the order.
     ///
     /// # Errors
     /// [`Error::Device`] when there is none, or when its driver refuses.
     pub fn open(wanted: &str) -> Result<Device> {
         let wanted = wanted.trim().to_lowercase();
         match wanted.as_str() {
-            "cpu" => Device::cpu("asked for"),
+            "cpu" => Device::cpu(&wanted, "asked for"),
             "" => Err(absent("", "empty; use auto, cpu, gpu, a backend, or part of an adapter's name", &[])),
             _ => Device::search(&wanted),
         }
@@ -44,33 +47,34 @@ impl Device {
 
     #[cfg(feature = "gpu")]
     fn search(wanted: &str) -> Result<Device> {
-        let auto = wanted == "auto";
-        let answers = |found: &crate::gpu::Found| found.info.answers(if auto { "gpu" } else { wanted });
-        let mut found = crate::gpu::find(false);
-        if !found.iter().any(answers) {
-            found = crate::gpu::find(true);
+        let (mut there, mut refused) = (Vec::new(), Vec::new());
+        for gl in [false, true] {
+            let found = crate::gpu::find(gl);
+            let infos: Vec<DeviceInfo> = found.iter().map(|found| found.info.clone()).collect();
+            let open = |at: usize| crate::gpu::Gpu::open(&found[at]);
+            if let Some((at, gpu)) = open_best(wanted, &infos, open, &mut refused)? {
+                let why = match wanted {
+                    "auto" if refused.is_empty() => "the best GPU of this machine".into(),
+                    "auto" => format!("the next best GPU; {}", refused.join("; ")),
+                    _ => "asked for".into(),
+                };
+                let executor = Executor::Gpu(Arc::new(gpu));
+                return Ok(Device { executor, info: infos[at].clone(), why });
+            }
+            there.extend(infos);
         }
-        let pick = found.iter().find(|found| answers(found));
-        let infos: Vec<&DeviceInfo> = found.iter().map(|found| &found.info).collect();
-        match pick {
-            Some(pick) => {
-                let why = if auto { "the best GPU of this machine" } else { "asked for" };
-                Ok(Device {
-                    executor: Executor::Gpu(Arc::new(crate::gpu::Gpu::open(pick)?)),
-                    info: pick.info.clone(),
-                    why: why.into(),
-                })
+        match wanted {
+            "auto" if !refused.is_empty() => Device::cpu(wanted, &refused.join("; ")),
+            "auto" if there.is_empty() => {
+                Device::cpu(wanted, "this machine has no GPU driver that can be used")
             }
-            None if auto && infos.is_empty() => {
-                Device::cpu("this machine has no GPU driver that can be used")
+            "auto" => {
+                Device::cpu(wanted, "this machine has no GPU; its software GPU is slower than the CPU itself")
             }
-            None if auto => {
-                Device::cpu("this machine has no GPU; its software GPU is slower than the CPU itself")
+            "gpu" if !there.is_empty() => {
+                Err(absent(wanted, "only software GPUs here (use software to take one)", &there))
             }
-            None if wanted == "gpu" && !infos.is_empty() => {
-                Err(absent(wanted, "only software GPUs here (use software to take one)", &infos))
-            }
-            None => Err(absent(wanted, "no such device", &infos)),
+            _ => Err(absent(wanted, "no such device", &there)),
         }
     }
 
@@ -86,34 +90,33 @@ impl Device {
     #[cfg(not(feature = "gpu"))]
     fn search(wanted: &str) -> Result<Device> {
         match wanted {
-            "auto" => Device::cpu("this program was built without GPU support"),
+            "auto" => Device::cpu(wanted, "this program was built without GPU support"),
             _ => Err(absent(wanted, "this program was built without GPU support (feature gpu)", &[])),
         }
     }
 
     #[cfg(feature = "cpu")]
-    fn cpu(why: &str) -> Result<Device> {
+    fn cpu(_wanted: &str, why: &str) -> Result<Device> {
         let threads = Arc::new(crate::cpu::Threads::new()?);
         let info = cpu_info(threads.count());
         Ok(Device { executor: Executor::Cpu(threads), info, why: why.into() })
     }
 
     #[cfg(not(feature = "cpu"))]
-    fn cpu(_why: &str) -> Result<Device> {
-        Err(absent("cpu", "this program was built without the CPU executor (feature cpu)", &[]))
+    fn cpu(wanted: &str, why: &str) -> Result<Device> {
+        let built = "this program was built without the CPU executor (feature cpu)";
+        Err(absent(wanted, &format!("{built}; {why}"), &[]))
     }
 
     /// Every device of this machine, best first, software GPUs and then the CPU last.
     pub fn list() -> Vec<DeviceInfo> {
+        let mut infos = Vec::new();
         #[cfg(feature = "gpu")]
-        let gpus = crate::gpu::find(true).into_iter().map(|found| found.info);
-        #[cfg(not(feature = "gpu"))]
-        let gpus = std::iter::empty();
+        infos.extend([false, true].into_iter().flat_map(crate::gpu::find).map(|found| found.info));
         #[cfg(feature = "cpu")]
-        let cpu = Some(cpu_info(crate::cpu::Threads::default_count()));
-        #[cfg(not(feature = "cpu"))]
-        let cpu = None;
-        gpus.chain(cpu).collect()
+        infos.push(cpu_info(crate::cpu::Threads::default_count()));
+        infos.sort_by_key(DeviceInfo::rank);
+        infos
     }
 
     /// What it is.
@@ -141,11 +144,78 @@ fn cpu_info(threads: usize) -> DeviceInfo {
     }
 }
 
-fn absent(wanted: &str, reason: &str, there: &[&DeviceInfo]) -> Error {
+/// Opens the first of [`DeviceInfo::choose`] for `wanted`: which, and what `open` made of it. For `auto` one
+/// that refuses is put down in `refused`, and the next is tried.
+#[cfg(feature = "gpu")]
+fn open_best<T>(
+    wanted: &str,
+    infos: &[DeviceInfo],
+    open: impl Fn(usize) -> Result<T>,
+    refused: &mut Vec<String>,
+) -> Result<Option<(usize, T)>> {
+    for at in DeviceInfo::choose(wanted, infos) {
+        match open(at) {
+            Ok(opened) => return Ok(Some((at, opened))),
+            Err(Error::Device { reason, .. }) if wanted == "auto" => {
+                refused.push(format!("{}: {reason}", infos[at]));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn absent(wanted: &str, reason: &str, there: &[DeviceInfo]) -> Error {
     let mut reason = reason.to_string();
     if !there.is_empty() {
-        let names: Vec<String> = there.iter().map(|info| info.to_string()).collect();
-        reason += &format!("; there is: {}, and cpu", names.join(", "));
+        let mut names: Vec<String> = there.iter().map(|info| info.to_string()).collect();
+        names.extend(cfg!(feature = "cpu").then(|| "and cpu".into()));
+        reason += &format!("; there is: {}", names.join(", "));
     }
     Error::Device { wanted: wanted.into(), reason }
+}
+
+#[cfg(all(test, feature = "gpu"))]
+mod tests {
+    use super::*;
+    use crate::info::DeviceKind;
+
+    #[test]
+    fn auto_passes_over_a_gpu_that_refuses() {
+        let info = |name: &str, kind| DeviceInfo {
+            name: name.into(),
+            backend: "vulkan",
+            kind,
+            driver: String::new(),
+            features: Vec::new(),
+        };
+        let infos = [
+            info("soft", DeviceKind::Software),
+            info("small", DeviceKind::Integrated),
+            info("big", DeviceKind::Discrete),
+        ];
+        // What is asked for, how many refuse before one opens, which opens (`None`: an error), how many are told.
+        let rows = [
+            ("auto", 0, Some(Some(2)), 0),
+            ("auto", 1, Some(Some(1)), 1),
+            ("auto", 2, Some(None), 2),
+            ("gpu", 0, Some(Some(2)), 0),
+            ("gpu", 1, None, 0),
+            ("small", 1, None, 0),
+            ("nothing", 1, Some(None), 0),
+        ];
+        for (wanted, refusals, expected, told) in rows {
+            let left = std::cell::Cell::new(refusals);
+            let open = |at: usize| match left.replace(left.get() - 1) {
+                ..=0 => Ok(at),
+                _ => Err(Error::Device { wanted: infos[at].name.clone(), reason: "no memory".into() }),
+            };
+            let mut refused = Vec::new();
+            let opened = open_best(wanted, &infos, open, &mut refused);
+            let place = opened.as_ref().ok().map(|opened| opened.map(|(at, _)| at));
+            assert_eq!(place, expected, "{wanted} after {refusals} refusals");
+            assert_eq!(refused.len(), told, "{wanted} after {refusals} refusals: {refused:?}");
+            assert!(refused.first().is_none_or(|said| said == "big (vulkan, discrete GPU): no memory"));
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What is known of a device before it is opened.
 
-/// What a device is.
+/// What a device is, from the best to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceKind {
     /// A GPU with memory of its own.
@@ -46,14 +46,44 @@ pub struct DeviceInfo {
 }
 
 impl DeviceInfo {
+    /// The places in `infos` of those that `wanted` describes, in any case, best first:
+    ///
+    /// - `auto`: every GPU but software, then the CPU; `gpu`: the same without the CPU;
+    /// - `cpu`; `software`; a backend (`metal`, `vulkan`, `dx12`, `gl`), software included;
+    /// - anything else is a part of a GPU's name or driver.
+    ///
+    /// Software comes last; before that what only GL shows; then discrete, integrated, virtual, other; of one
+    /// kind Metal, Vulkan, DX12.
+    pub fn choose(wanted: &str, infos: &[DeviceInfo]) -> Vec<usize> {
+        let wanted = wanted.trim().to_lowercase();
+        let mut places: Vec<usize> = (0..infos.len()).filter(|&at| infos[at].answers(&wanted)).collect();
+        places.sort_by_key(|&at| infos[at].rank());
+        places
+    }
+
     /// Whether `wanted`, in lower case, describes this device.
-    pub fn answers(&self, wanted: &str) -> bool {
+    fn answers(&self, wanted: &str) -> bool {
+        let gpu = self.kind != DeviceKind::Cpu;
         match wanted {
-            "gpu" => !matches!(self.kind, DeviceKind::Software | DeviceKind::Cpu),
+            "" => false,
+            "auto" => self.kind != DeviceKind::Software,
+            "gpu" => gpu && self.kind != DeviceKind::Software,
             "software" => self.kind == DeviceKind::Software,
-            "metal" | "vulkan" | "dx12" | "gl" => self.backend == wanted,
-            part => [&self.name, &self.driver].iter().any(|text| text.to_lowercase().contains(part)),
+            "cpu" | "metal" | "vulkan" | "dx12" | "gl" => self.backend == wanted,
+            part => gpu && [&self.name, &self.driver].iter().any(|text| text.to_lowercase().contains(part)),
         }
+    }
+
+    /// The less, the better. Of one GPU seen through several backends, the first backend is taken; GL stands
+    /// behind all kinds of the others, so that it need be looked at only where they have no answer.
+    pub(crate) fn rank(&self) -> impl Ord + use<> {
+        let behind = match self.kind {
+            DeviceKind::Software => 1,
+            DeviceKind::Cpu => 2,
+            _ => 0,
+        };
+        let backend = ["metal", "vulkan", "dx12", "gl"].iter().position(|known| *known == self.backend);
+        (behind, self.backend == "gl", self.kind as u8, backend.unwrap_or(usize::MAX))
     }
 }
 

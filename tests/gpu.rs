@@ -2,17 +2,29 @@
 
 use mobileone::Device;
 
-/// A Vulkan device. Without one a test fails where `REQUIRE_GPU=1`, else it says loudly that it was skipped.
+/// What `MOBILEONE_TEST_DEVICE` names: `vulkan` unless told otherwise.
+pub fn wanted() -> String {
+    std::env::var("MOBILEONE_TEST_DEVICE").unwrap_or("vulkan".into())
+}
+
+/// Fails where `REQUIRE_GPU=1`, else says loudly that something is skipped.
+pub fn missing(what: &str) {
+    let required = std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
+    assert!(!required, "REQUIRE_GPU=1, but {what}; install mesa-vulkan-drivers");
+    eprintln!("SKIPPED: {what}; install mesa-vulkan-drivers to run the GPU tests");
+}
+
+/// The device that is [`wanted`], or `None` where it is [`missing`].
 pub fn device() -> Option<Device> {
     // Opened anew each time: a device that is never dropped crashes Mesa as the process ends.
-    match Device::open("vulkan") {
-        Ok(device) => Some(device),
-        Err(error) if std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1") => {
-            panic!("REQUIRE_GPU=1, but {error}; install mesa-vulkan-drivers")
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: {error}; install mesa-vulkan-drivers to run the GPU tests");
-            None
-        }
+    Device::open(&wanted()).map_err(|error| missing(&error.to_string())).ok()
+}
+
+/// Whether `device` computes in f16; says loudly when it does not.
+pub fn has_f16(device: &Device) -> bool {
+    let has = device.info().features.contains(&"f16");
+    if !has {
+        eprintln!("SKIPPED: {} has no f16", device.info());
     }
+    has
 }

@@ -5,6 +5,8 @@ mod checkpoint;
 mod cli;
 #[cfg(feature = "cpu")]
 mod cpu;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+mod device;
 #[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "hub")]

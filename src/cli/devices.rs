@@ -1,4 +1,4 @@
-use mobileone::{Device, DeviceInfo, DeviceKind};
+use mobileone::{Device, DeviceInfo};
 use serde::Serialize;
 
 use super::{
@@ -33,9 +33,7 @@ struct Report<'a> {
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let list = Device::list();
-    let gpu = |info: &DeviceInfo| !matches!(info.kind, DeviceKind::Software | DeviceKind::Cpu);
-    let cpu = |info: &DeviceInfo| info.kind == DeviceKind::Cpu;
-    let auto = list.iter().position(gpu).or_else(|| list.iter().position(cpu));
+    let auto = DeviceInfo::choose("auto", &list).first().copied();
     let mut devices = Vec::new();
     for (at, info) in list.iter().enumerate() {
         let DeviceInfo { name, backend, kind, driver, features } = info;

@@ -1,4 +1,4 @@
-//! Finding GPUs: every adapter of every backend, best first.
+//! Finding GPUs: every adapter of every backend.
 
 use crate::info::{DeviceInfo, DeviceKind};
 
@@ -9,28 +9,25 @@ pub struct Found {
     pub(super) adapter: wgpu::Adapter,
 }
 
-/// Every adapter that can run compute shaders, best first: discrete, integrated, virtual, other, software;
-/// of one kind Metal, Vulkan, DX12, GL. `gl` says whether to look at GL, which takes time and is of use only
-/// where the others have nothing.
+/// Every adapter that can run compute shaders: those of GL, which takes time to look at, or those of the other
+/// backends.
 pub fn find(gl: bool) -> Vec<Found> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::METAL | wgpu::Backends::VULKAN | wgpu::Backends::DX12;
-    if gl {
-        descriptor.backends |= wgpu::Backends::GL;
-    }
+    descriptor.backends = match gl {
+        true => wgpu::Backends::GL,
+        false => wgpu::Backends::METAL | wgpu::Backends::VULKAN | wgpu::Backends::DX12,
+    };
     descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
     let instance = wgpu::Instance::new(descriptor);
     let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-    let mut found: Vec<Found> = adapters.into_iter().filter_map(look).collect();
-    found.sort_by_key(|found| (rank_kind(found.info.kind), rank_backend(found.info.backend)));
-    found
+    adapters.into_iter().filter_map(look).collect()
 }
 
 fn look(adapter: wgpu::Adapter) -> Option<Found> {
     let flags = adapter.get_downlevel_capabilities().flags;
     let info = info(adapter.get_info(), adapter.features());
     let computes = flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
-    (computes && rank_backend(info.backend) < BACKENDS.len()).then_some(Found { info, adapter })
+    computes.then_some(Found { info, adapter })
 }
 
 /// What wgpu says of an adapter, in our words.
@@ -67,22 +64,4 @@ pub(super) fn info(given: wgpu::AdapterInfo, features: wgpu::Features) -> Device
         driver: [given.driver, given.driver_info].join(" ").trim().to_string(),
         features: known.iter().filter(|(bit, _)| features.contains(*bit)).map(|(_, name)| *name).collect(),
     }
-}
-
-fn rank_kind(kind: DeviceKind) -> u32 {
-    match kind {
-        DeviceKind::Discrete => 0,
-        DeviceKind::Integrated => 1,
-        DeviceKind::Virtual => 2,
-        DeviceKind::Other => 3,
-        DeviceKind::Software => 4,
-        DeviceKind::Cpu => 5,
-    }
-}
-
-/// Of one GPU seen through several backends, the earlier is taken.
-const BACKENDS: [&str; 4] = ["metal", "vulkan", "dx12", "gl"];
-
-fn rank_backend(backend: &str) -> usize {
-    BACKENDS.iter().position(|known| *known == backend).unwrap_or(BACKENDS.len())
 }

@@ -1,0 +1,106 @@
+//! `--device` and `--dtype`: what is taken, and how that is said.
+
+use super::{Run, command, data, finish, json};
+use serde_json::Value;
+
+/// A classify of one picture with `args`; the device is what they say, or `MOBILEONE_DEVICE` if it is given.
+fn classify(args: &[&str], device: Option<&str>) -> Run {
+    let mut command = command();
+    match device {
+        Some(device) => command.env("MOBILEONE_DEVICE", device),
+        None => command.env_remove("MOBILEONE_DEVICE"),
+    };
+    let (model, picture) = (data("odd.timm.fused.safetensors"), data("pictures/rgb.jpg"));
+    command.args(["classify", "--json", "--size", "64", "--model", &model, &picture]).args(args);
+    finish(command)
+}
+
+/// The best class of a run that went well.
+fn best(run: &Run) -> u64 {
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let report: Value = serde_json::from_str(&run.out).unwrap();
+    report["results"][0]["top"][0]["index"].as_u64().unwrap()
+}
+
+/// The devices that are listed, if Mesa's software Vulkan is one of them; the tests here run on that.
+fn with_lavapipe() -> Option<Vec<Value>> {
+    let devices = json(0, ["devices", "--json"])["devices"].as_array().unwrap().clone();
+    let there = devices.iter().any(|device| is(device, "backend", "vulkan") && is_llvmpipe(device));
+    match crate::gpu::wanted().as_str() {
+        _ if there => return Some(devices),
+        "vulkan" => crate::gpu::missing("llvmpipe is not listed"),
+        other => eprintln!("SKIPPED: no llvmpipe beside {other}"),
+    }
+    None
+}
+
+fn is(device: &Value, field: &str, value: &str) -> bool {
+    device[field] == value
+}
+
+fn is_llvmpipe(device: &Value) -> bool {
+    device["name"].as_str().unwrap().starts_with("llvmpipe")
+}
+
+#[test]
+fn the_device_that_is_typed_is_taken() {
+    let Some(devices) = with_lavapipe() else { return };
+    let soft = |device: &Value| is(device, "kind", "software GPU");
+    let bare = devices.iter().all(|device| soft(device) || is(device, "backend", "cpu"));
+    let gl = devices.iter().any(|device| is(device, "backend", "gl"));
+    // The arguments, the environment, and what is said on standard error; `None` is a refusal.
+    let mut rows: Vec<(&[&str], Option<&str>, Option<&str>)> = vec![
+        (&["--device", "software"], None, Some("device: llvmpipe")),
+        (&["--device", "LLVMpipe"], None, Some("device: llvmpipe")),
+        (&[], Some("llvmpipe"), Some("device: llvmpipe")),
+        (&["--device", "cpu"], Some("llvmpipe"), Some("device: CPU")),
+        (&["--device", "Warp 9"], None, None),
+    ];
+    if bare {
+        let auto = "(this machine has no GPU; its software GPU is slower than the CPU itself)";
+        rows.extend([
+            (&["--device", "auto"][..], None, Some(auto)),
+            (&[], None, Some("device: CPU")),
+            (&["--device", "gpu"], None, None),
+        ]);
+    } else {
+        eprintln!("SKIPPED: what auto and gpu do without a GPU; there is one here");
+    }
+    if gl {
+        rows.push((&["--device", "gl"], None, Some("(gl, ")));
+    }
+    let expected = best(&classify(&["--device", "cpu"], None));
+    for (args, device, said) in rows {
+        let run = classify(args, device);
+        match said {
+            Some(said) => {
+                assert_eq!(best(&run), expected, "{args:?}");
+                assert!(run.err.contains(said), "{args:?}: {run:?}");
+            }
+            None => {
+                assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{args:?}: {run:?}");
+                let line = run.err.lines().last().unwrap();
+                let start = format!("error: device \"{}\": ", args[1].to_lowercase());
+                assert!(line.starts_with(&start) && line.contains("; there is: "), "{line}");
+            }
+        }
+    }
+    if bare {
+        let refused = classify(&["--device", "gpu"], None).err;
+        assert!(refused.contains("only software GPUs here (use software to take one)"), "{refused}");
+    }
+}
+
+#[test]
+fn f16_names_the_same_class() {
+    let Some(devices) = with_lavapipe() else { return };
+    let llvmpipe = devices.iter().find(|device| is_llvmpipe(device)).unwrap();
+    if !llvmpipe["features"].as_array().unwrap().contains(&"f16".into()) {
+        eprintln!("SKIPPED: {llvmpipe} has no f16");
+        return;
+    }
+    let run = |dtype| classify(&["--device", "llvmpipe", "--dtype", dtype], None);
+    let (f32, f16) = (run("f32"), run("f16"));
+    assert_eq!(best(&f16), best(&f32));
+    assert!(f16.out.contains("\"f16\"") && f32.out.contains("\"f32\""), "{f16:?}");
+}
