@@ -78,7 +78,7 @@ mod tests {
                 let logits: Vec<f32> = (0..classes).map(value).collect();
                 let (found, expected) = (softmax(&logits), reference::softmax(&logits));
                 for (a, b) in found.iter().zip(&expected) {
-                    assert!((a - b).abs() <= 1e-6 * b + 1e-37, "{classes} row {row}: {a} {b}");
+                    assert!((a - b).abs() <= 4e-6 * b + 1e-37, "{classes} row {row}: {a} {b}");
                 }
                 for k in [0, 1, 3, 2000] {
                     let indices: Vec<usize> = top_k(&logits, &found, k).iter().map(|top| top.index).collect();
