@@ -25,21 +25,23 @@ pub enum Error {
     /// One tensor of a checkpoint is missing, doubled, misshapen or contradicts another.
     #[error("tensor \"{name}\": {reason}")]
     Tensor {
-        /// The tensor's name as it stands in the file.
+        /// The tensor's name as it stands in the file; timm's name of one that is missing there.
         name: String,
         /// What was expected and what was found.
         reason: String,
     },
     /// What a checkpoint says of itself does not fit its tensors.
-    #[error("metadata \"{field}\": {reason}")]
+    #[error("{place} \"{field}\": {reason}")]
     Metadata {
+        /// Where it stands: the file's own `metadata`, or the `config.json` beside it.
+        place: &'static str,
         /// The field.
         field: String,
         /// What was expected and what was found.
         reason: String,
     },
-    /// The checkpoint holds a network that this program does not run.
-    #[error("not a MobileOne: {0}")]
+    /// The checkpoint holds a network that this program does not run, or one that no shader computes.
+    #[error("{0}")]
     Model(String),
     /// The model cannot be had from the hub.
     #[error("{0}")]

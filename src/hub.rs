@@ -63,7 +63,8 @@ impl Hub {
     }
 
     /// The file of the model that `id` names, as in `timm/mobileone_s1.apple_in1k`; `config.json`, where the
-    /// model has one, comes to lie beside it. What is in the cache is not fetched again.
+    /// model has one, comes to lie beside it. What is in the cache is not fetched again, nor is a `config.json`
+    /// asked for that is missing beside cached weights: it would have come before them.
     ///
     /// `progress` is told the bytes that have come and the bytes in all.
     ///
@@ -72,21 +73,21 @@ impl Hub {
     /// that is cut short, silence, a full disk, nothing in the cache when offline.
     pub fn fetch(&self, id: &str, progress: &mut dyn FnMut(u64, u64)) -> Result<PathBuf> {
         let cached = Cache::new(self.cache.clone()).model(id.into()).get(WEIGHTS);
+        if let Some(path) = cached {
+            return Ok(path);
+        }
         if self.offline {
-            return cached.ok_or_else(|| {
-                Error::Hub(format!(
-                    "{id}: not in the cache {}, and HF_HUB_OFFLINE is set: unset it, or give the path of a file",
-                    self.cache.display()
-                ))
-            });
+            return Err(Error::Hub(format!(
+                "{id}: not in the cache {}, and HF_HUB_OFFLINE is set: unset it, or give the path of a file",
+                self.cache.display()
+            )));
         }
         // The small file first: once the weights are there, nothing is missing but what the hub lacks.
-        match (self.get(id, CONFIG, &mut |_, _| {}), cached) {
-            (_, Some(path)) => Ok(path),
-            (Ok(_) | Err(Failure::Absent), None) => {
+        match self.get(id, CONFIG, &mut |_, _| {}) {
+            Ok(_) | Err(Failure::Absent) => {
                 self.get(id, WEIGHTS, progress).map_err(|failure| self.explain(id, WEIGHTS, failure))
             }
-            (Err(failure), None) => Err(self.explain(id, CONFIG, failure)),
+            Err(failure) => Err(self.explain(id, CONFIG, failure)),
         }
     }
 

@@ -9,8 +9,8 @@
 //!   [`Session::submit`] gives a [`Ticket`].
 //!
 //! # Invariants
-//! - wgpu is named under [`gpu`] only, and where a caller's own device is taken in.
-//! - Files are opened in [`checkpoint`], [`hub`] and [`picture`] only, and by the command.
+//! - wgpu is named under [`gpu`] only, and in `Device::from_wgpu`, where a caller's own device is taken in.
+//! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command.
 //! - Below [`models`] nothing says MobileOne.
 //! - [`reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
 //! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.

@@ -70,7 +70,7 @@ fn convolve(src: &Tensor, conv: &Conv, weight: &[f32], bias: Option<&[f32]>, act
     assert_eq!(from.c, conv.src_c);
     let shape = Shape::new(from.n, conv.dst_len(from.h), conv.dst_len(from.w), conv.dst_c);
     let (k, depth, group) = (conv.kernel, conv.src_c / conv.groups, conv.dst_c / conv.groups);
-    // the pixel below tap `tap` of output `at`, if it is inside
+    // The pixel below tap `tap` of output `at`, if it is inside
     let under = |at: usize, tap: usize, len| {
         (at * conv.stride + tap).checked_sub(conv.padding).filter(|&place| place < len)
     };

@@ -66,7 +66,8 @@ impl Session {
                         "f16 runs on GPUs only; the CPU executor computes in f32 (use --dtype f32)".into(),
                     ));
                 }
-                let engine = crate::cpu::Engine::new(threads.clone(), model, input, options)?;
+                let (graph, weights) = (&model.graph, &model.weights);
+                let engine = crate::cpu::Engine::new(threads.clone(), graph, weights, input, options)?;
                 let batch = engine.batch();
                 (Engine::Cpu(Arc::new(engine)), batch)
             }

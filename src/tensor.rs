@@ -49,9 +49,9 @@ impl Shape {
         Shape { n, h, w, c }
     }
 
-    /// Scalars in the tensor.
+    /// Scalars in the tensor; `usize::MAX` where they are more, which no memory holds.
     pub fn len(self) -> usize {
-        self.n * self.h * self.w * self.c
+        [self.h, self.w, self.c].into_iter().fold(self.n, usize::saturating_mul)
     }
 
     /// Whether the tensor holds nothing.
@@ -61,7 +61,7 @@ impl Shape {
 
     /// Pixels of one picture.
     pub fn pixels(self) -> usize {
-        self.h * self.w
+        self.h.saturating_mul(self.w)
     }
 
     /// Groups of four channels, the last one padded.
@@ -113,9 +113,9 @@ impl Tensor {
         if nchw.len() != shape.len() {
             return Err(Error::Input(format!("{shape} needs {} values, found {}", shape.len(), nchw.len())));
         }
-        let (pixels, c) = (shape.pixels(), shape.c);
+        let (pixels, c, one) = (shape.pixels(), shape.c, shape.with_batch(1).len().max(1));
         let mut data = vec![0.0; nchw.len()];
-        for (picture, planes) in data.chunks_mut((pixels * c).max(1)).zip(nchw.chunks((pixels * c).max(1))) {
+        for (picture, planes) in data.chunks_mut(one).zip(nchw.chunks(one)) {
             for channel in 0..c {
                 for pixel in 0..pixels {
                     picture[pixel * c + channel] = planes[channel * pixels + pixel];

@@ -2,13 +2,14 @@
 
 use crate::reference::{data, goldens, model, named_outputs, relative_l2, tensor};
 use mobileone::{
-    Error, Graph, Model, Shape, Tensor, Weights,
-    cpu::Executor,
+    Error, Graph, Model, Options, Shape, Tensor, Weights,
+    cpu::{Engine, Executor, Threads},
     graph::{Activation, Conv, Op},
     models::{
         Form,
         mobileone::{VARIANTS, synthetic},
     },
+    preprocess::{PixelFormat, Pixels, Rotation},
     reference,
 };
 
@@ -31,7 +32,7 @@ fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usi
     let mut graph = Graph::default();
     let channels = shape.c;
     graph.push("input", Op::Input { channels }, &[]);
-    // a second input that differs from the first: its negative, or its mean as a gate
+    // A second input that differs from the first: its negative, or its mean as a gate
     let other = match op {
         Op::Scale { .. } => graph.push("gate", Op::Pool, &[0]),
         _ => {
@@ -50,7 +51,7 @@ fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usi
     for threads in [1, 3] {
         let size = (shape.h, shape.w);
         let mut executor = Executor::new(&graph, &weights, size, shape.n, pool(threads)).unwrap();
-        // whatever a buffer held before must not matter
+        // Whatever a buffer held before must not matter
         executor.run(&vec![f32::NAN; shape.len()], shape.n);
         let found = executor.trace(&input);
         for (found, expected) in found.iter().zip(&expected) {
@@ -94,7 +95,7 @@ fn convolutions() {
 #[test]
 fn maps_of_many_blocks() {
     for ((h, w), (c, dst_c, kernel, groups)) in [
-        // more than one band of gathered pixels
+        // More than one band of gathered pixels
         ((270, 260), (1, 2, 3, 1)),
         ((40, 50), (17, 17, 3, 17)),
         ((40, 50), (24, 90, 1, 1)),
@@ -146,7 +147,7 @@ fn agrees_with_pytorch() {
             let error = relative_l2(outputs[id].pictures(0..expected.shape().n), expected.data());
             assert!(error <= 5e-6, "{file} {form:?} {name}: {error:e}");
         }
-        // a run leaves what a trace shows, and a picture does not depend on its batch
+        // A run leaves what a trace shows, and a picture does not depend on its batch
         executor.run(x.data(), n);
         let logits = executor.logits().unwrap().to_vec();
         assert_eq!(logits, outputs[graph.logits.unwrap()].data());
@@ -197,4 +198,46 @@ fn refuses_what_does_not_fit() {
     assert!(new((32, 32), 1).is_ok());
     let other = Executor::new(&graph, &Weights::new(), (32, 32), 1, pool(1));
     assert!(matches!(other, Err(Error::Tensor { name, .. }) if name.starts_with("stem.reparam_conv.")));
+}
+
+#[test]
+fn a_frame_is_taken_until_its_inference_is_done() {
+    let model = Model::new(synthetic(&VARIANTS[0], 10, 7), Form::Fused).unwrap();
+    let options = Options { batch: 8, ..Options::of(&model) };
+    let shape = Shape::new(1, 224, 224, 3);
+    let threads = std::sync::Arc::new(Threads::new().unwrap());
+    let engine = Engine::new(threads, &model.graph, &model.weights, shape, &options).unwrap();
+    let engine = std::sync::Arc::new(engine);
+    let pictures = distinct(8 * shape.len());
+
+    let mut running = engine.submit(&pictures, 8).unwrap();
+    for _ in 0..3 {
+        drop(engine.submit(&pictures, 8));
+    }
+    let busy = matches!(engine.submit(&pictures, 8), Err(Error::Busy));
+    assert!(
+        busy || running.try_take().unwrap().is_some(),
+        "a ticket dropped early leaves its job in the queue"
+    );
+    drop(running);
+
+    // A picture that is refused takes no frame, and one whose answer was taken leaves none behind.
+    let (size, format, rotation) = ((2, 2), PixelFormat::Rgba8, Rotation::None);
+    for _ in 0..5 {
+        let bytes = &[0; 15];
+        let torn = Pixels { bytes, size, stride: 8, format, crop: None, rotation };
+        let refused = loop {
+            match engine.submit_pixels(&torn) {
+                Err(Error::Busy) => std::thread::yield_now(),
+                other => break other,
+            }
+        };
+        assert!(matches!(refused, Err(Error::Input(_))));
+    }
+    let sound = Pixels { bytes: &[7; 16], size, stride: 8, format, crop: None, rotation };
+    for _ in 0..3 {
+        let tickets = [engine.submit_pixels(&sound).unwrap(), engine.submit_pixels(&sound).unwrap()];
+        assert!(matches!(engine.submit_pixels(&sound), Err(Error::Busy)));
+        tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    }
 }

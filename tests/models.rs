@@ -57,7 +57,7 @@ pub fn changed(
 
 #[test]
 fn variants_cost_what_the_paper_says() {
-    // parameters fused, parameters in train form, million multiply-adds at 224x224
+    // Parameters fused, parameters in train form, million multiply-adds at 224x224
     let table = [
         (2_078_504, 5_293_272, 275.1),
         (4_764_840, 4_825_192, 825.1),
@@ -139,7 +139,7 @@ fn train_form_runs_like_fused_form() {
         let (a, b) = (logits(&train, &input), logits(&fused, &input));
         let error = relative_l2(&a, &b);
         assert!(error <= 2e-6, "{recipe:?}: {error:e}");
-        // and the branches matter: without one of them the sum is another
+        // And the branches matter: without one of them the sum is another
         let less = changed(&checkpoint, |name, _, _| !name.starts_with("stages.2.2.conv_scale."));
         let error = relative_l2(&logits(&Model::new(less, Form::Fused).unwrap(), &input), &b);
         assert!(error > 1e-3, "{recipe:?}: {error:e}");
@@ -158,7 +158,7 @@ fn branches_are_kept_in_train_form() {
     };
     let convs = [".conv_kxk.0.conv", ".conv_kxk.0.bn", ".conv_kxk.1.conv", ".conv_kxk.1.bn"];
     let scale = [".conv_scale.conv", ".conv_scale.bn"];
-    // the stem: one convolution, and no identity, for 3 channels become 6; the first pointwise keeps its 6 channels: identity
+    // The stem: one convolution, and no identity, for 3 channels become 6; the first pointwise keeps its 6 channels: identity
     assert_eq!(of("stem"), expected("stem", &[&convs[..2], &scale, &[""]].concat()));
     assert_eq!(
         of("stages.0.1"),
@@ -168,7 +168,7 @@ fn branches_are_kept_in_train_form() {
         [&convs[..], &scale, &[".identity", ".add.1", ".add.2", ""], &[".attn.pool", ".attn.fc1"]].concat();
     let ends = [&ends[..], &[".attn.fc2", ".attn.scale"]].concat();
     assert_eq!(of("stages.0.2"), expected("stages.0.2", &ends));
-    // a single branch is the position itself
+    // A single branch is the position itself
     let one = Recipe { branches: 1, ..small(Form::Train) };
     let model = Model::new(random(&one, 1), Form::Train).unwrap();
     let node = model.graph.nodes.iter().find(|node| node.name == "stages.1.1").unwrap();
@@ -232,7 +232,7 @@ fn loads_from_a_file_and_from_bytes() {
     assert_eq!(loaded.weights, from_bytes.weights);
     assert!(matches!(Model::load("no/such/file"), Err(Error::Io { .. })));
 
-    // errors call a tensor what the file calls it
+    // Errors call a tensor what the file calls it
     let path = format!("{}/tests/data/se.apple.train.safetensors", env!("CARGO_MANIFEST_DIR"));
     let mut checkpoint = Checkpoint::open(&path).unwrap();
     checkpoint.weights.insert("stages.1.0.conv_scale.conv.weight", &[16, 1, 3, 3], vec![0.5; 144]);
@@ -291,7 +291,7 @@ fn synthetic_networks_stay_alive() {
             assert!((0.1..5.0).contains(&rms), "{} {}: {rms}", variant.name, node.name);
         }
         let features = outputs[model.graph.features].data();
-        // by chance two of 2048 may be
+        // By chance two of 2048 may be
         let distinct: std::collections::BTreeSet<u32> =
             features.iter().map(|value| value.to_bits()).collect();
         assert!(distinct.len() + 2 >= features.len(), "{}: many features are alike", variant.name);

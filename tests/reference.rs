@@ -78,13 +78,13 @@ fn agrees_with_pytorch() {
         let outputs = reference::run(&model.graph, &model.weights, &tensor(&golden, "x"));
         for (name, id) in named_outputs(&model.graph) {
             let expected = tensor(&golden, &name);
-            // the goldens hold the first picture only, where outputs are large
+            // The goldens hold the first picture only, where outputs are large
             let found = outputs[id].pictures(0..expected.shape().n);
             let error = relative_l2(found, expected.data());
             assert!(error <= 2e-6, "{file} {form:?} {name}: {error:e}");
         }
     }
-    // without a classifier the features are the same
+    // Without a classifier the features are the same
     let model = model("odd.apple.encoder", Form::Fused);
     let golden = data("odd.golden");
     let outputs = reference::run(&model.graph, &model.weights, &tensor(&golden, "x"));
@@ -121,7 +121,7 @@ fn operations_by_hand() {
     };
     let ramp: Vec<f32> = (1..=9).map(|value| value as f32).collect();
 
-    // one channel, 3x3 over 2x3: each output sees the taps that lie inside
+    // One channel, 3x3 over 2x3: each output sees the taps that lie inside
     let src = (s(1, 2, 3, 1), &[1., 2., 3., 4., 5., 6.][..]);
     let w = ("w", &[1, 1, 3, 3][..], &ramp[..]);
     check(
@@ -130,14 +130,14 @@ fn operations_by_hand() {
         &[src],
         (s(1, 2, 3, 1), &[94., 154., 106., 58., 91., 58.]),
     );
-    // stride 2 keeps the first of the rows and the outer columns
+    // Stride 2 keeps the first of the rows and the outer columns
     check(
         conv(1, 1, 3, 2, 1, true, Activation::Relu),
         &[w, ("b", &[1], &[-100.])],
         &[src],
         (s(1, 1, 2, 1), &[0., 6.]),
     );
-    // depthwise: two channels, a batch of two, one pixel each: the centre taps
+    // Depthwise: two channels, a batch of two, one pixel each: the centre taps
     let pair: Vec<f32> = (1..=18).map(|value| value as f32).collect();
     check(
         conv(2, 2, 3, 1, 2, true, Activation::None),
@@ -145,14 +145,14 @@ fn operations_by_hand() {
         &[(s(2, 1, 1, 2), &[1., 2., 3., -4.])],
         (s(2, 1, 1, 2), &[5.5, 28.25, 15.5, -55.75]),
     );
-    // pointwise 2 to 3
+    // Pointwise 2 to 3
     check(
         conv(2, 3, 1, 1, 1, true, Activation::Relu),
         &[("w", &[3, 2, 1, 1], &[1., 2., 3., 4., 5., 6.]), ("b", &[3], &[0., 0., -40.])],
         &[(s(1, 1, 2, 2), &[1., 1., 2., 3.])],
         (s(1, 1, 2, 3), &[3., 7., 0., 8., 18., 0.]),
     );
-    // dense: two input channels' kernels lie one behind the other
+    // Dense: two input channels' kernels lie one behind the other
     let two = [0., 0., 0., 0., 1., 0., 0., 0., 0., 0., 0., 0., 0., 10., 0., 0., 0., 0.];
     check(
         conv(2, 1, 3, 1, 1, false, Activation::None),
@@ -160,7 +160,7 @@ fn operations_by_hand() {
         &[(s(1, 1, 2, 2), &[1., 2., 3., 4.])],
         (s(1, 1, 2, 1), &[21., 43.]),
     );
-    // the scale branch of a strided depthwise
+    // The scale branch of a strided depthwise
     check(
         conv(2, 2, 1, 2, 2, false, Activation::None),
         &[("w", &[2, 1, 1, 1], &[2., 3.])],

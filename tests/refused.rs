@@ -2,7 +2,7 @@
 
 use crate::models::{changed, small, strides};
 use mobileone::{
-    Checkpoint, Error, Model,
+    Checkpoint, DType, Error, Model,
     checkpoint::Strides,
     models::{
         Form,
@@ -18,10 +18,10 @@ fn identity_proves_stride_1() {
         Model::new(checkpoint, Form::Fused).map(|model| Some(model.architecture.strides))
     };
     let recipe = Recipe { strides: strides(2, &[1, 2, 1]), ..small(Form::Train) };
-    // nobody says it, the branches do
+    // Nobody says it, the branches do
     assert_eq!(found(&recipe, None).unwrap(), strides(2, &[1, 2, 1]));
     assert_eq!(found(&recipe, recipe.strides.clone()).unwrap(), strides(2, &[1, 2, 1]));
-    // without an identity branch the metadata decides
+    // Without an identity branch the metadata decides
     assert_eq!(found(&recipe, strides(1, &[1, 1, 1])).unwrap(), strides(1, &[1, 1, 1]));
     let error = found(&recipe, strides(2, &[1, 2, 2])).unwrap_err().to_string();
     assert!(
@@ -45,6 +45,11 @@ fn a_label_for_each_class() {
     checkpoint.metadata.labels = Some(vec!["cat".into(); 4]);
     let error = Model::new(checkpoint.clone(), Form::Fused).unwrap_err().to_string();
     assert_eq!(error, "metadata \"labels\": expected 5, one per class, found 4");
+    let config = r#"{"label_names": ["cat"], "strides": {"stem": 2, "stages": [2]}}"#;
+    let bytes = checkpoint.to_bytes(DType::F32).unwrap();
+    let read = Checkpoint::from_bytes_with_config(&bytes, config).unwrap();
+    let error = Model::new(read, Form::Fused).unwrap_err().to_string();
+    assert_eq!(error, "config.json \"strides\": expected 3, one per stage, found 1");
     checkpoint.metadata.labels = Some(vec!["cat".into(); 5]);
     assert!(Model::new(checkpoint, Form::Fused).is_ok());
 }
@@ -67,7 +72,7 @@ fn refuses_by_name() {
     let fused = random(&small(Form::Fused), 1);
     #[rustfmt::skip]
     let rows: &[(&Checkpoint, &str, Harm, &str, &str)] = &[
-        // checkpoint, tensor harmed, harm, tensor named (the same if empty), reason
+        // Checkpoint, tensor harmed, harm, tensor named (the same if empty), reason
         (&train, "stem.conv_kxk.0.conv.weight", Drop, "", "missing"),
         (&train, "stem.conv_kxk.0.conv.weight", Shape(&[6, 1, 3, 3]), "", "expected [C, 3, 3, 3], found [6, 1, 3, 3]"),
         (&train, "stem.conv_kxk.0.conv.weight", Shape(&[0, 3, 3, 3]), "", "expected [C, 3, 3, 3], found [0, 3, 3, 3]"),
@@ -135,11 +140,11 @@ fn refuses_by_name() {
     }
     let error = Model::new(Checkpoint::default(), Form::Fused).unwrap_err().to_string();
     assert!(error.contains("missing"), "{error}");
-    // a counter of PyTorch's is no parameter
+    // A counter of PyTorch's is no parameter
     let mut counted = train.clone();
     counted.weights.insert("stem.conv_kxk.0.bn.num_batches_tracked", &[1], vec![3.0]);
     assert!(Model::new(counted, Form::Fused).is_ok());
-    // folded, this is more than an f32 holds
+    // Folded, this is more than an f32 holds
     let large = changed(&train, |name, _, values| {
         if name == "stages.1.0.conv_kxk.0.conv.weight" || name == "stages.1.0.conv_kxk.0.bn.weight" {
             values.fill(1e30);

@@ -98,7 +98,7 @@ fn check(conv: &Conv, convs: usize, scale: bool, identity: bool) {
 
 #[test]
 fn train_form_is_fused_form() {
-    // src_c, dst_c, kernel, stride, groups
+    // Source and result channels, kernel, stride, groups
     let positions = [
         (1, 1, 3, 1, 1), // dense with one channel: also the smallest depthwise
         (3, 8, 3, 2, 1), // stem
@@ -133,7 +133,7 @@ fn a_normalization_by_itself() {
 
 #[test]
 fn rounds_once() {
-    // each of the products has more bits than an f32, and their sum has few
+    // Each of the products has more bits than an f32, and their sum has few
     let conv = Conv { src_c: 1, dst_c: 1, kernel: 1, stride: 1, padding: 0, groups: 1 };
     let third = 1f32 / 3.0;
     let [a, b] = [vec![1.0f32], vec![0.0]];

@@ -54,7 +54,7 @@ pub(super) fn recognize(source: &Source) -> Result<Format> {
     if bytes.starts_with(b"PK\x03\x04") {
         return Ok(Format::Zip);
     }
-    // no header is 4 GiB long, so the length's upper half is zero
+    // No header is 4 GiB long, so the length's upper half is zero
     if bytes.get(4..9) == Some(b"\0\0\0\0{") {
         return Ok(Format::Safetensors);
     }

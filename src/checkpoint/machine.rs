@@ -71,7 +71,7 @@ impl<'a> Machine<'a> {
                 let text = std::str::from_utf8(self.take(length)?).map_err(|_| "a text that is not UTF-8")?;
                 self.push(Node::Text(text))?;
             }
-            // bytes and Python 2's strings, short and long, and bytearrays
+            // Bytes and Python 2's strings, short and long, and bytearrays
             b'C' | b'U' | b'B' | b'T' | 0x8e | 0x96 => {
                 let length = self.length(match code {
                     b'C' | b'U' => 1,

@@ -1,10 +1,12 @@
 //! What a checkpoint says of itself beside its tensors.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Value, json};
 
 use super::{json::Keys, raw::Source};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     preprocess::{CropMode, Interpolation},
 };
 
@@ -26,6 +28,8 @@ pub struct Metadata {
     pub training: Option<Value>,
     /// The terms under which the weights are given.
     pub license: Option<String>,
+    /// Which of `strides` and `labels` the `config.json` gave, for errors.
+    pub from_config: Vec<&'static str>,
 }
 
 /// The strides of the network's positions.
@@ -35,6 +39,11 @@ pub struct Strides {
     pub stem: usize,
     /// Of each stage's first block.
     pub stages: Vec<usize>,
+}
+
+impl Strides {
+    /// The strides that a position may have.
+    pub(crate) const KNOWN: RangeInclusive<usize> = 1..=2;
 }
 
 /// The fields of a [`Preprocess`](crate::Preprocess) that the file gives.
@@ -82,6 +91,7 @@ impl Metadata {
             preprocess,
             training: keys.get("training").cloned(),
             license: keys.text("license")?,
+            from_config: Vec::new(),
         })
     }
 
@@ -97,6 +107,8 @@ impl Metadata {
         }
         let given = metadata.preprocess != PreprocessFields::default();
         metadata.preprocess_source = given.then_some("config.json");
+        let found = [("strides", metadata.strides.is_some()), ("labels", metadata.labels.is_some())];
+        metadata.from_config = found.iter().filter(|(_, found)| *found).map(|(field, _)| *field).collect();
         Ok(metadata)
     }
 
@@ -112,6 +124,12 @@ impl Metadata {
             std: own.std.or(rest.std),
         };
         let both = preprocess != own && self.preprocess_source.is_some();
+        let mut from_config = other.from_config;
+        from_config.retain(|&field| match field {
+            "strides" => self.strides.is_none(),
+            _ => self.labels.is_none(),
+        });
+        from_config.extend(self.from_config);
         Metadata {
             variant: self.variant.or(other.variant),
             strides: self.strides.or(other.strides),
@@ -124,7 +142,14 @@ impl Metadata {
             preprocess,
             training: self.training.or(other.training),
             license: self.license.or(other.license),
+            from_config,
         }
+    }
+
+    /// The error that `field`, `strides` or `labels`, does not fit the tensors.
+    pub(crate) fn fault(&self, field: &'static str, reason: String) -> Error {
+        let place = if self.from_config.contains(&field) { "config.json" } else { "metadata" };
+        Error::Metadata { place, field: field.into(), reason }
     }
 
     /// The JSON text that [`Checkpoint::save`](crate::Checkpoint::save) writes under the key `mobileone`:
@@ -201,10 +226,10 @@ fn preprocess(keys: &Keys, size: Option<(usize, usize)>) -> Result<PreprocessFie
 
 fn strides(keys: &Keys) -> Result<Option<Strides>> {
     let Some(keys) = keys.object("strides")? else { return Ok(None) };
-    let stride = |value: &Value| value.as_u64().filter(|v| (1..=8).contains(v)).map(|v| v as usize);
+    let stride = |value: &Value| value.as_u64().map(|v| v as usize).filter(|v| Strides::KNOWN.contains(v));
     let all = |value: &Value| value.as_array().filter(|a| a.len() <= 64)?.iter().map(stride).collect();
-    let stem = keys.read("stem", "a number from 1 to 8", stride)?;
-    let stages = keys.read("stages", "a list of numbers from 1 to 8, one per stage", all)?;
+    let stem = keys.read("stem", "1 or 2", stride)?;
+    let stages = keys.read("stages", "a list of 1 or 2 per stage", all)?;
     match (stem, stages) {
         (Some(stem), Some(stages)) => Ok(Some(Strides { stem, stages })),
         (None, _) => Err(keys.fault("stem", "is missing")),

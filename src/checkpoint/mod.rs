@@ -117,7 +117,7 @@ pub fn read_tensor(path: impl AsRef<Path>, name: &str) -> Result<Array> {
 /// Maps a regular file into memory.
 fn map(path: &Path) -> Result<memmap2::Mmap> {
     let io = |source| Error::Io { path: path.into(), source };
-    // asked before opening: to open a pipe is to wait for its writer
+    // Asked before opening: to open a pipe is to wait for its writer
     let kind = fs::metadata(path).map_err(io)?;
     let fault = |reason: &str| Error::File { path: path.into(), reason: reason.into() };
     if kind.is_dir() {
@@ -224,7 +224,7 @@ fn weights(source: &Source, entries: &[Raw]) -> Result<Weights> {
 }
 
 fn refuse(network: &str, name: &str) -> Error {
-    Error::Model(format!("this is {network}, by its tensor \"{name}\""))
+    Error::Model(format!("not a MobileOne: this is {network}, by its tensor \"{name}\""))
 }
 
 fn fault(raw: &Raw, reason: impl Into<String>) -> Error {

@@ -107,7 +107,7 @@ pub(super) fn called<'a>(nodes: &[Node<'a>], function: Id, arguments: Id) -> Ste
             "_rebuild_tensor" | "_rebuild_tensor_v2",
             &[storage, offset, shape, strides, ref rest @ ..],
         ) => {
-            // behind two arguments for autograd: marks of views that show -x, or the conjugate of x
+            // Behind two arguments for autograd: marks of views that show -x, or the conjugate of x
             let marks = rest.get(2).map(|&marks| node(marks));
             let plain = marks.is_none_or(|marks| matches!(marks, Node::Dict(marks) if marks.is_empty()));
             match *node(offset) {
@@ -116,7 +116,7 @@ pub(super) fn called<'a>(nodes: &[Node<'a>], function: Id, arguments: Id) -> Ste
                 _ => return Err("a tensor without an offset".into()),
             }
         }
-        // the tensor itself, with what autograd wants to know of it
+        // The tensor itself, with what autograd wants to know of it
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state", &[tensor, ..]) => {
             match node(tensor) {
                 tensor @ Node::Tensor { .. } => tensor.clone(),

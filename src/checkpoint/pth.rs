@@ -55,7 +55,7 @@ pub(super) fn read<'a>(source: &Source<'a>) -> Result<Vec<Raw<'a>>> {
     let entries = state_dict(&pickle).map_err(|reason| source.fault(reason))?;
     let mut raw = Vec::new();
     for &(key, value) in entries {
-        // other keys cannot be parameters
+        // Other keys cannot be parameters
         let &Node::Text(name) = pickle.node(key) else { continue };
         let name = name.to_string();
         let content = match pickle.node(value) {
@@ -90,7 +90,7 @@ fn state_dict<'p>(pickle: &'p Pickle) -> Result<&'p [(Id, Id)], String> {
         (&Node::Text(key), &Node::Made(module, name)) => Some((key, module, name)),
         _ => None,
     };
-    // a dictionary under a wrapper's name may also be settings
+    // A dictionary under a wrapper's name may also be settings
     let leads_on = |entries: &&[(Id, Id)]| {
         entries.iter().any(|entry| is_tensor(entry) || made(entry).is_some())
             || WRAPPERS.iter().any(|key| named(entries, key).is_some())
@@ -104,7 +104,7 @@ fn state_dict<'p>(pickle: &'p Pickle) -> Result<&'p [(Id, Id)], String> {
         }
         (None, _) => return Err(NO_STATE_DICT.into()),
     };
-    // no script wraps deeper, and a cycle would never end
+    // No script wraps deeper, and a cycle would never end
     for _ in 0..4 {
         match WRAPPERS.iter().filter_map(|key| entries(named(found, key)?)).find(leads_on) {
             Some(inner) => found = inner,
@@ -184,7 +184,7 @@ impl<'a> Archive<'a> {
             source
                 .fault(format!("has a damaged or cut off zip directory ({e}): fetch or copy the file again"))
         };
-        // the directory in memory is several times as large as in the file
+        // The directory in memory is several times as large as in the file
         let entries = source.bytes.windows(4).filter(|bytes| bytes == b"PK\x01\x02");
         if entries.take(MAX_MEMBERS + 1).count() > MAX_MEMBERS {
             return Err(

@@ -69,7 +69,7 @@ impl<'a> View<'a> {
         let count = shape.iter().try_fold(1, |n: usize, &side| n.checked_mul(side)).ok_or_else(outside)?;
         let strides = match strides {
             Some(strides) if strides.len() != shape.len() => return Err("has strides of another rank".into()),
-            // the stride of a single index is never walked, and may be anything
+            // The stride of a single index is never walked, and may be anything
             Some(strides) => {
                 let rows = strides.into_iter().zip(dense(&shape)).zip(&shape);
                 rows.map(|((stride, dense), &side)| if side == 1 { dense } else { stride }).collect()
@@ -119,7 +119,7 @@ impl<'a> View<'a> {
 
     fn gather<const N: usize>(&self, decode: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         let (scalars, _) = self.bytes.as_chunks::<N>();
-        // a view of nothing may start at the very end of its storage
+        // A view of nothing may start at the very end of its storage
         if self.count == 0 {
             return Vec::new();
         }

@@ -82,7 +82,7 @@ pub(super) fn read<'a>(source: &Source<'a>) -> Result<Contents<'a>> {
         return Err(Error::Tensor { name: pair[0].0.clone(), reason: "stands twice in the file".into() });
     }
     tensors.sort_by_key(|(_, info)| info.data_offsets);
-    // the arrays follow one another without gap or overlap, and fill their shapes
+    // The arrays follow one another without gap or overlap, and fill their shapes
     let header = Header::new(None, tensors.clone()).map_err(|e| damaged(&e))?;
     match header.data_len() {
         needed if needed > data.len() => return Err(cut_off(8 + length as usize + needed)),

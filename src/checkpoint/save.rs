@@ -22,12 +22,20 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Tensor`] when a value does not fit an f16; [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>, dtype: DType) -> Result<()> {
+        replace(path.as_ref(), &self.to_bytes(dtype)?)
+    }
+
+    /// What [`Checkpoint::save`] writes, for [`Checkpoint::from_bytes`] to read.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when a value does not fit an f16.
+    pub fn to_bytes(&self, dtype: DType) -> Result<Vec<u8>> {
         let metadata = HashMap::from([
-            // what other readers of safetensors look for
+            // What other readers of safetensors look for
             ("format".to_string(), "pt".to_string()),
             ("mobileone".to_string(), self.metadata.to_json()),
         ]);
-        replace(path.as_ref(), &safetensors::write(self.weights.iter(), metadata, dtype)?)
+        safetensors::write(self.weights.iter(), metadata, dtype)
     }
 }
 
@@ -50,7 +58,7 @@ static SERIAL: AtomicU32 = AtomicU32::new(0);
 
 /// Puts a file of `bytes` at `path`: written beside it under another name, then renamed.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    // a link stays, and its target is replaced
+    // A link stays, and its target is replaced
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let io = |source| Error::Io { path: path.clone(), source };
     if fs::metadata(path).is_ok_and(|kind| !kind.is_file()) {
@@ -67,7 +75,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         file.sync_all()
     });
     written.and_then(|()| fs::rename(&beside, path)).map_err(|e| {
-        // the first error is the one to tell
+        // The first error is the one to tell
         let _ = fs::remove_file(&beside);
         io(e)
     })

@@ -50,6 +50,9 @@ struct Report {
     device: String,
     dtype: String,
     results: Vec<Row>,
+    /// What ended the work before its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// One picture's result.
@@ -86,7 +89,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let bar = Bar::new(paths.len());
     let mut rows = Vec::new();
     let mut failed = 0;
-    feed(&session, &paths, &bar, |seen| {
+    let end = feed(&session, &paths, &bar, |seen| {
         let row = Row::new(seen, &labels);
         failed += usize::from(matches!(row.found, Found::Error(_)));
         bar.aside(|| row.print(args))?;
@@ -94,13 +97,18 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
             rows.push(row);
         }
         Ok(())
-    })?;
+    });
     let seconds = bar.seconds();
     drop(bar);
     if args.json {
         let (model, device, dtype) = (model.name, device.info().to_string(), dtype.to_string());
-        out::json(&Report { model, device, dtype, results: rows }, true)?;
+        let error = match &end {
+            Err(Stop::Error(line)) => Some(line.clone()),
+            _ => None,
+        };
+        out::json(&Report { model, device, dtype, results: rows, error }, true)?;
     }
+    end?;
     if paths.len() > 1 {
         let count = paths.len();
         let failures = if failed > 0 { format!(", {failed} of them unreadable") } else { String::new() };

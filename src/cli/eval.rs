@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         at += 1;
         match seen.found {
             Ok((top, _)) => {
-                let found = top.first().map_or(class, |best| best.index);
+                let found = top.first().expect("a classifier has at least one class").index;
                 *counts.entry((class, found)).or_default() += 1;
                 top5 += usize::from(top.iter().any(|top| top.index == class));
             }

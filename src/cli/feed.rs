@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Mutex, mpsc::sync_channel},
     thread,
@@ -50,7 +51,7 @@ pub fn feed(
                 scope.spawn(move || {
                     for path in paths.iter().skip(first).step_by(threads) {
                         let begun = Instant::now();
-                        let picture = decode(path, gate);
+                        let picture = decode_or_survive(path, gate);
                         if sender.send((picture, ms(begun))).is_err() {
                             break;
                         }
@@ -72,6 +73,13 @@ pub fn feed(
             each(Seen { path, found, decode_ms })?;
         }
         Ok(())
+    })
+}
+
+/// Decodes one picture; a decoder that panics on it costs this picture and no other.
+fn decode_or_survive(path: &Path, gate: &Mutex<()>) -> Result<Picture, Error> {
+    catch_unwind(AssertUnwindSafe(|| decode(path, gate))).unwrap_or_else(|_| {
+        Err(Error::File { path: path.into(), reason: "the decoder broke on it: the file is damaged".into() })
     })
 }
 

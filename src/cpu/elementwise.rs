@@ -79,7 +79,7 @@ pub fn pool(src: &[f32], pixels: usize, channels: usize, dst: &mut [f32]) {
     pictures.for_each(|(dst, src)| {
         dst.par_chunks_mut(STRIP).enumerate().for_each(|(strip, dst)| {
             Arch::new().dispatch(|| {
-                // f64, because a large picture has many pixels
+                // In f64, because a large picture has many pixels
                 let mut sums = [0f64; STRIP];
                 for pixel in src.chunks_exact(channels) {
                     for (sum, &value) in sums.iter_mut().zip(&pixel[strip * STRIP..][..dst.len()]) {

@@ -4,20 +4,18 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
 use super::Executor;
 use crate::{
-    answer::{Answer, Top},
+    answer::{Answer, softmax, top_k},
     error::{Error, Result},
     graph::Graph,
-    models::Model,
     options::Options,
     plan::Outputs,
     preprocess::{Pixels, Preprocess, Scratch},
-    reference,
     tensor::{Shape, Tensor},
     weights::Weights,
 };
@@ -76,40 +74,77 @@ pub struct Engine {
 /// What waits, and the executor while nobody runs it.
 struct Work {
     executor: Option<Executor>,
-    waiting: VecDeque<Arc<Job>>,
+    waiting: VecDeque<Waiting>,
+    /// Frames that are taken.
     in_flight: usize,
 }
 
-/// One inference: its input, then its answer.
-struct Job {
+/// One of the session's frames, given back when dropped.
+struct Frame(Arc<Engine>);
+
+impl Frame {
+    /// # Errors
+    /// [`Error::Busy`] when all frames are taken.
+    fn take(engine: &Arc<Engine>) -> Result<Frame> {
+        let mut work = engine.work();
+        if work.in_flight >= engine.frames {
+            return Err(Error::Busy);
+        }
+        work.in_flight += 1;
+        Ok(Frame(engine.clone()))
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        self.0.work().in_flight -= 1;
+    }
+}
+
+/// One inference before it runs. The ticket has the frame too: it is free when the inference has run, or was
+/// passed over, and the ticket is gone.
+struct Waiting {
+    job: Arc<Job>,
+    frame: Arc<Frame>,
+    input: Vec<f32>,
     batch: usize,
+}
+
+/// One inference as its ticket sees it.
+#[derive(Default)]
+struct Job {
     state: Mutex<State>,
     done: Condvar,
 }
 
-/// `input` until it runs, `answer` from then until it is taken.
+/// `answer` from when it has run until it is taken.
 #[derive(Default)]
 struct State {
-    input: Option<Vec<f32>>,
     answer: Option<Result<Answer>>,
     waker: Option<Waker>,
     taken: bool,
 }
 
 impl Job {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic while a job is kept")
     }
 }
 
 impl Engine {
-    /// Packs `model` for inputs of `input`.
+    /// Packs `weights` for `graph` and inputs of `input`.
     ///
     /// # Errors
     /// Those of [`Executor::new`].
-    pub fn new(threads: Arc<Threads>, model: &Model, input: Shape, options: &Options) -> Result<Engine> {
+    pub fn new(
+        threads: Arc<Threads>,
+        graph: &Graph,
+        weights: &Weights,
+        input: Shape,
+        options: &Options,
+    ) -> Result<Engine> {
         let size = (input.h, input.w);
-        let new = |batch| Executor::new(&model.graph, &model.weights, size, batch, threads.0.clone());
+        let new = |batch| Executor::new(graph, weights, size, batch, threads.0.clone());
         let mut batch = options.batch.min(MOST_PICTURES);
         let mut executor = new(batch);
         // Large inputs leave memory for fewer at once.
@@ -126,7 +161,7 @@ impl Engine {
             batch,
             frames: options.frames,
             input,
-            lines: describe(&model.graph, input),
+            lines: describe(graph, input),
             work: Mutex::new(work),
         })
     }
@@ -146,9 +181,10 @@ impl Engine {
     /// # Errors
     /// As [`Engine::submit`]; also those of [`Preprocess::run_into`].
     pub fn submit_pixels(self: &Arc<Engine>, pixels: &Pixels) -> Result<Ticket> {
+        let frame = Frame::take(self)?;
         let mut input = vec![0.0; self.input.len()];
         self.preprocess.run_into(pixels, &mut Scratch::default(), &mut input)?;
-        self.start(input, 1)
+        Ok(start(frame, input, 1))
     }
 
     /// Starts pictures `[batch, h, w, c]`.
@@ -156,45 +192,36 @@ impl Engine {
     /// # Errors
     /// [`Error::Busy`] when all frames are in flight.
     pub fn submit(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Ticket> {
-        self.start(pictures.to_vec(), batch)
+        let frame = Frame::take(self)?;
+        Ok(start(frame, pictures.to_vec(), batch))
     }
 
-    fn start(self: &Arc<Engine>, input: Vec<f32>, batch: usize) -> Result<Ticket> {
-        let state = Mutex::new(State { input: Some(input), ..State::default() });
-        let job = Arc::new(Job { batch, state, done: Condvar::new() });
-        let mut work = self.work.lock().expect("no panic while work is kept");
-        if work.in_flight >= self.frames {
-            return Err(Error::Busy);
-        }
-        work.in_flight += 1;
-        work.waiting.push_back(job.clone());
-        let idle = work.executor.is_some();
-        drop(work);
-        if idle {
-            let engine = self.clone();
-            self.threads.spawn(move || engine.drain());
-        }
-        Ok(Ticket { engine: self.clone(), job })
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().expect("no panic while work is kept")
     }
 
     /// Runs what waits. Whoever holds the executor takes every job there is; the others go away, so no
-    /// thread of the pool ever waits for another.
+    /// thread of the pool ever waits for another. A job whose ticket is gone is passed over.
     fn drain(&self) {
-        let mut work = self.work.lock().expect("no panic while work is kept");
+        let mut work = self.work();
         let Some(mut executor) = work.executor.take() else { return };
-        while let Some(job) = work.waiting.pop_front() {
+        while let Some(Waiting { job, frame, input, batch }) = work.waiting.pop_front() {
             drop(work);
-            let input = job.state().input.take().expect("a job runs once");
-            executor.run(&input, job.batch);
-            let answer = self.answer(&executor, &input, job.batch);
+            let wanted = Arc::strong_count(&job) > 1;
+            let answer = wanted.then(|| {
+                executor.run(&input, batch);
+                self.answer(&executor, &input, batch)
+            });
+            // Before the answer: whoever takes it may submit again at once.
+            drop(frame);
             let waker = {
                 let mut state = job.state();
-                state.answer = Some(answer);
+                state.answer = answer;
                 state.waker.take()
             };
             job.done.notify_all();
             waker.into_iter().for_each(Waker::wake);
-            work = self.work.lock().expect("no panic while work is kept");
+            work = self.work();
         }
         work.executor = Some(executor);
     }
@@ -224,22 +251,35 @@ impl Engine {
             if self.outputs.logits {
                 answer.logits.extend(logits);
             }
-            let softmax = reference::softmax(logits);
-            let best = reference::top_k(logits, self.outputs.top_k);
-            let top = best.into_iter().map(|(index, _)| Top { index, probability: softmax[index] });
-            answer.top.push(top.collect());
+            let probabilities = softmax(logits);
+            answer.top.push(top_k(logits, &probabilities, self.outputs.top_k));
             if self.outputs.probabilities {
-                answer.probabilities.extend(softmax);
+                answer.probabilities.extend(probabilities);
             }
         }
         Ok(answer)
     }
 }
 
+/// Queues an inference, and sees to it that somebody runs it.
+fn start(frame: Frame, input: Vec<f32>, batch: usize) -> Ticket {
+    let (engine, frame, job) = (frame.0.clone(), Arc::new(frame), Arc::<Job>::default());
+    let ticket = Ticket { job: job.clone(), _frame: frame.clone() };
+    let mut work = engine.work();
+    work.waiting.push_back(Waiting { job, frame, input, batch });
+    let idle = work.executor.is_some();
+    drop(work);
+    if idle {
+        let threads = engine.threads.clone();
+        threads.spawn(move || engine.drain());
+    }
+    ticket
+}
+
 /// An inference in flight on the processor. Dropped, it gives its answer up.
 pub struct Ticket {
-    engine: Arc<Engine>,
     job: Arc<Job>,
+    _frame: Arc<Frame>,
 }
 
 impl Ticket {
@@ -285,12 +325,6 @@ impl Future for Ticket {
                 Poll::Pending
             }
         }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.engine.work.lock().expect("no panic while work is kept").in_flight -= 1;
     }
 }
 

@@ -91,7 +91,7 @@ impl Dense {
 /// The values under the kernel of output `y`, `x`: `[k][k][src_c]`, zeros outside of the map.
 fn gather(conv: &Conv, from: Shape, src: &[f32], y: usize, x: usize, patch: &mut [f32]) {
     let row = conv.kernel * from.c;
-    // the taps whose column is inside
+    // The taps whose column is inside
     let left = conv.padding.saturating_sub(x * conv.stride).min(conv.kernel);
     let right = (from.w + conv.padding).saturating_sub(x * conv.stride).min(conv.kernel).max(left);
     for (ky, patch) in patch.chunks_exact_mut(row).enumerate() {
@@ -130,7 +130,7 @@ fn product(src: &[f32], weight: &[f32], dst: &mut [f32], m: usize, parallelism: 
     let (n, k) = (dst.len() / m, weight.len() / m);
     assert_eq!((dst.len(), weight.len(), src.len()), (n * m, k * m, n * k));
     let stride = |of: usize| isize::try_from(of).expect("a slice is shorter than isize::MAX");
-    // gemm's lhs is our weight and its rhs our src, both transposed, for it likes columns without gaps.
+    // The lhs of gemm is our weight and its rhs our src, both transposed, for it likes columns without gaps.
     // SAFETY: by the assertion above each pointer is valid for its rows x columns at these strides, and dst,
     // borrowed mutably, overlaps neither operand. dst is written without being read.
     unsafe {

@@ -5,13 +5,13 @@ pub mod mobileone;
 use std::path::Path;
 
 use crate::{
-    Error, Result,
-    checkpoint::{Checkpoint, Metadata},
+    Result,
+    checkpoint::{Checkpoint, Metadata, PreprocessFields},
     graph::Graph,
     preprocess::{CropMode, Interpolation, Preprocess},
     weights::Weights,
 };
-use mobileone::Architecture;
+use mobileone::{Architecture, Variant};
 
 /// A network ready to run: the graph, its parameters, and how to feed and read it.
 #[derive(Clone, Debug)]
@@ -49,8 +49,8 @@ impl Model {
     /// The network that `checkpoint` holds, to be run in `form`.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for a tensor that is missing, misshapen, not finite, left over or contradicts another,
-    /// and for [`Form::Train`] of a checkpoint without branches; [`Error::Metadata`] for strides or labels
+    /// [`Error::Tensor`](crate::Error::Tensor) for a tensor that is missing, misshapen, not finite, left over or contradicts another,
+    /// and for [`Form::Train`] of a checkpoint without branches; [`Error::Metadata`](crate::Error::Metadata) for strides or labels
     /// that do not fit the tensors.
     pub fn new(checkpoint: Checkpoint, form: Form) -> Result<Model> {
         let network = mobileone::read(&checkpoint)?;
@@ -63,7 +63,7 @@ impl Model {
             && labels.len() != classes
         {
             let reason = format!("expected {classes}, one per class, found {}", labels.len());
-            return Err(Error::Metadata { field: "labels".into(), reason });
+            return Err(metadata.fault("labels", reason));
         }
         let name = architecture.name();
         Ok(Model {
@@ -95,24 +95,51 @@ impl Model {
         Model::new(Checkpoint::from_bytes(bytes)?, Form::Fused)
     }
 
-    /// The fused network under timm's names, with all that was found out in the metadata.
+    /// The fused network under timm's names, with all that is known of it in the metadata. Preprocessing that
+    /// is only guessed is left out, to be guessed again by whoever reads it.
     ///
     /// # Panics
     /// When the model is in [`Form::Train`], whose normalizations cannot be written as they were.
     pub fn to_checkpoint(&self) -> Checkpoint {
         assert_eq!(self.form, Form::Fused, "only the fused form can be written");
-        let mut metadata = Metadata {
-            variant: self.architecture.variant().map(|variant| variant.id.into()),
+        let variant = self.architecture.variant();
+        let guess = default_preprocess(variant);
+        let given = &self.metadata.preprocess;
+        let Preprocess { size, crop_pct, crop_mode, interpolation, mean, std } = self.preprocess.clone();
+        fn known<T: PartialEq>(value: T, guess: T, given: bool) -> Option<T> {
+            (given || value != guess).then_some(value)
+        }
+        let all = variant.is_some();
+        let preprocess = PreprocessFields {
+            size: known(size, guess.size, all || given.size.is_some()),
+            crop_pct: known(crop_pct, guess.crop_pct, all || given.crop_pct.is_some()),
+            crop_mode: known(crop_mode, guess.crop_mode, all || given.crop_mode.is_some()),
+            interpolation: known(interpolation, guess.interpolation, all || given.interpolation.is_some()),
+            mean: known(mean, guess.mean, all || given.mean.is_some()),
+            std: known(std, guess.std, all || given.std.is_some()),
+        };
+        let metadata = Metadata {
+            variant: variant.map(|variant| variant.id.into()),
             strides: Some(self.architecture.strides.clone()),
             labels: self.labels.clone(),
-            preprocess_source: Some("metadata"),
+            preprocess_source: (preprocess != PreprocessFields::default()).then_some("metadata"),
+            preprocess,
+            from_config: Vec::new(),
             ..self.metadata.clone()
         };
-        let Preprocess { size, crop_pct, crop_mode, interpolation, mean, std } = self.preprocess.clone();
-        let fields = &mut metadata.preprocess;
-        (fields.size, fields.crop_pct, fields.crop_mode) = (Some(size), Some(crop_pct), Some(crop_mode));
-        (fields.interpolation, fields.mean, fields.std) = (Some(interpolation), Some(mean), Some(std));
         Checkpoint { weights: mobileone::fused_weights(&self.weights), metadata }
+    }
+}
+
+/// How pictures become inputs where nothing is given: as the variant was trained, or a guess.
+fn default_preprocess(variant: Option<&Variant>) -> Preprocess {
+    Preprocess {
+        size: (224, 224),
+        crop_pct: variant.map_or(0.9, |variant| variant.crop_pct),
+        crop_mode: CropMode::Center,
+        interpolation: Interpolation::Bilinear,
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
     }
 }
 
@@ -120,14 +147,7 @@ impl Model {
 /// that came from.
 fn resolve(metadata: &Metadata, architecture: &Architecture) -> (Preprocess, String) {
     let variant = architecture.variant();
-    let default = Preprocess {
-        size: (224, 224),
-        crop_pct: variant.map_or(0.9, |variant| variant.crop_pct),
-        crop_mode: CropMode::Center,
-        interpolation: Interpolation::Bilinear,
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-    };
+    let default = default_preprocess(variant);
     let defaults = match variant {
         Some(variant) => format!("defaults of {}", variant.name),
         None => "a guess: 224 pixels, crop 0.9, ImageNet's mean and std".into(),

@@ -74,7 +74,7 @@ fn paths_that_are_no_files() {
     assert_refused(Checkpoint::open(folder.join("empty")), "is empty", "empty");
     #[cfg(unix)]
     assert_refused(Checkpoint::open("/dev/zero"), "no regular file", "device");
-    // the name says nothing: the beginning does
+    // The name says nothing: the beginning does
     std::fs::copy(golden("se.timm.fused.safetensors"), folder.join("weights.pth")).unwrap();
     assert!(Checkpoint::open(folder.join("weights.pth")).is_ok());
     std::fs::remove_dir_all(folder).unwrap();
@@ -162,7 +162,7 @@ fn tensors_of_no_use() {
     for (bytes, expected) in rows {
         assert_refused(Checkpoint::from_bytes(bytes), expected, expected);
     }
-    // a mean may be negative, and a variance may be zero
+    // A mean may be negative, and a variance may be zero
     let fine = [("stem.conv_scale.bn.running_mean", -1.0), ("stem.conv_scale.bn.running_var", 0.0)];
     assert!(
         Checkpoint::from_bytes(&safetensors(&fine.map(|(name, v)| (name, Stored::f32(&[1], &[v]))))).is_ok()
@@ -188,7 +188,7 @@ fn damage_never_panics_and_never_invents() {
         match Checkpoint::from_bytes(&damaged(&bytes, within, random)) {
             Ok(found) => {
                 read += 1;
-                // a value may have changed, but nothing else has come up
+                // A value may have changed, but nothing else has come up
                 assert!(found.weights.len() <= expected.len());
                 assert!(found.weights.iter().all(|(_, array)| array.data.iter().all(|v| v.is_finite())));
             }
@@ -218,7 +218,7 @@ fn damage_to_a_pickle_is_refused_or_does_not_matter() {
     let mut refused = 0;
     for _ in 0..6000 {
         match Checkpoint::from_bytes(&damaged(&bytes, bytes.len(), random)) {
-            // every member has its checksum
+            // Every member has its checksum
             Ok(found) => super::assert_same(&found.weights, &expected, "damaged"),
             Err(_) => refused += 1,
         }

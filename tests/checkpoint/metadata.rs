@@ -81,7 +81,7 @@ fn where_labels_and_fields_may_stand() {
         assert_eq!(labels(text).as_deref(), expected, "{text}");
     }
     assert_eq!(config(r#"{"crop_pct": 1.0}"#).preprocess.crop_pct, Some(1.0));
-    // what pretrained_cfg says is what the weights were made with
+    // What pretrained_cfg says is what the weights were made with
     assert_eq!(
         config(r#"{"crop_pct": 1.0, "pretrained_cfg": {"crop_pct": 0.5}}"#).preprocess.crop_pct,
         Some(0.5)

@@ -147,7 +147,7 @@ fn names_that_are_none_of_a_mobileone() {
         ("stages.99999999999999999999.1.reparam_conv.weight", "stages.99999999999999999999.1"),
         ("layer_1.0.reparam_conv.weight", "layer_1.0.reparam_conv.weight"),
         ("head.fc.running_var", "head.fc.running_var"),
-        // a module of one naming at a position of another
+        // A module of one naming at a position of another
         ("stages.0.1.rbr_skip.weight", "stages.0.1.rbr_skip.weight"),
     ];
     for (name, expected) in rows {

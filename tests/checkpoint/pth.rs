@@ -95,7 +95,7 @@ fn files_of_pytorch() {
     let rows = [
         ("odd.apple.train.pth.tar", "odd.timm.train.safetensors"),
         ("odd.apple.fused.pth", "odd.timm.fused.safetensors"),
-        // parameters, halves, transposed and shared storages, under "model"
+        // Parameters, halves, transposed and shared storages, under "model"
         ("odd.timm.train.bin", "odd.timm.train.safetensors"),
     ];
     for (file, expected) in rows {
@@ -117,7 +117,7 @@ fn views_of_storages() {
     check(tensor(ten(), 1, &[2, 3], &[1, 2]), &[2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
     check(tensor(ten(), 0, &[2, 2, 2], &[1, 4, 2]), &[2, 2, 2], &[0.0, 2.0, 4.0, 6.0, 1.0, 3.0, 5.0, 7.0]);
     check(tensor(ten(), 9, &[3], &[0]), &[3], &[9.0, 9.0, 9.0]);
-    // of a side of 1 the stride does not matter
+    // Of a side of 1 the stride does not matter
     check(tensor(ten(), 4, &[1, 2, 1], &[i64::MAX, 3, i64::MAX]), &[1, 2, 1], &[4.0, 7.0]);
     check(tensor(ten(), 4, &[], &[]), &[], &[4.0]);
     let parameter = call(global("torch._utils", "_rebuild_parameter"), &[vector(10), b"\x88".to_vec()]);
@@ -157,7 +157,7 @@ fn nothing_is_run() {
     let in_arguments =
         call(global("torch._utils", "_rebuild_tensor_v2"), &[shape, int(0), system.clone(), system.clone()]);
     assert!(Checkpoint::from_bytes(&checkpoint(bias(in_arguments))).is_err());
-    // passed over beside the weights, as training state is
+    // Passed over beside the weights, as training state is
     let beside = dict(&[
         ("epoch", system.clone()),
         ("args", namespace),
@@ -179,7 +179,7 @@ fn where_the_state_dict_stands() {
         dict(&[("model_ema", other()), ("model", own())]),
         dict(&[("ema_state_dict", own())]),
         dict(&[("checkpoint", int(1)), ("model", dict(&[("state_dict", own())]))]),
-        // a dictionary of settings under a name that also means weights
+        // A dictionary of settings under a name that also means weights
         dict(&[("model", dict(&[("depth", int(3))])), ("weights", own())]),
         dict(&[("best_acc1", vector(10)), ("state_dict", own())]),
         call(global("collections", "OrderedDict"), &[])
@@ -196,7 +196,7 @@ fn where_the_state_dict_stands() {
     refused(twice, "\"linear.bias\" … stands twice");
     let deep = (0..50).fold(own(), |inner, _| dict(&[("model", inner)]));
     refused(deep, "no state dict");
-    // a dictionary that holds itself
+    // A dictionary that holds itself
     let cycle = [b"}q\x01", &text("model")[..], b"h\x01s"].concat();
     refused(cycle, "no state dict");
     refused(int(3), "no state dict");
@@ -233,7 +233,7 @@ fn tensors_that_lie() {
         (tensor(ten(), 0, &[1 << 32, 1 << 32], &[0, 0]), outside),
         (tensor(ten(), 0, &[2], &[1, 1]), "strides of another rank"),
         (tensor(ten(), 0, &[1; 9], &[1; 9]), "9 dimensions"),
-        // a storage shown a thousand million times over
+        // A storage shown a thousand million times over
         (tensor(ten(), 0, &[1 << 40], &[0]), "exceed the file"),
         (tensor(ten(), 0, &[100_000], &[0]), "exceed the file"),
         (tensor(int(3), 0, &[1], &[1]), "no storage"),
@@ -242,7 +242,7 @@ fn tensors_that_lie() {
         (int(3), "is no tensor"),
     ];
     for (case, (value, expected)) in rows.into_iter().enumerate() {
-        // beside a tensor that is as it should be
+        // Beside a tensor that is as it should be
         let value = dict(&[("head.fc.weight", vector(10)), ("head.fc.bias", value)]);
         assert_refused(
             Checkpoint::from_bytes(&checkpoint(value)),
@@ -292,7 +292,7 @@ fn pickles_that_lie() {
     for (pickle, expected) in rows {
         refused_pickle(pickle, expected);
     }
-    // deep nesting, endless pushing and copying: bounded, and nothing here recurses
+    // Deep nesting, endless pushing and copying: bounded, and nothing here recurses
     let nested = [&b"]".repeat(500_000)[..], &b"a".repeat(499_999), b"."].concat();
     refused_pickle(&nested, "no state dict");
     refused_pickle(&b"N".repeat(2_000_000), "more than");
@@ -308,7 +308,7 @@ fn archives_that_are_something_else() {
     let (pickle, ten) = (("m/data.pkl", &fine[..]), ("m/data/0", &[0; 40][..]));
     let stored = CompressionMethod::Stored;
     assert!(Checkpoint::from_bytes(&archive(&[pickle, ten], stored)).is_ok());
-    // without a folder, as some tools repack it
+    // Without a folder, as some tools repack it
     assert!(Checkpoint::from_bytes(&archive(&[("data.pkl", &fine), ("data/0", &[0; 40])], stored)).is_ok());
     type Members<'a> = &'a [(&'a str, &'a [u8])];
     let rows: &[(Members, &str)] = &[
@@ -333,10 +333,10 @@ fn archives_that_are_something_else() {
         bytes[at..at + patch.len()].copy_from_slice(patch);
         bytes
     };
-    // the central directory's entry of the storage: its name stands 46 bytes behind its beginning
+    // The central directory's entry of the storage: its name stands 46 bytes behind its beginning
     let entry = find(b"m/data/0") - 46;
     let data = bytes.windows(40).position(|w| w == [0; 40]).unwrap();
-    // as torch.serialization.set_crc32_options(False) leaves it
+    // As torch.serialization.set_crc32_options(False) leaves it
     assert!(Checkpoint::from_bytes(&patched(entry + 16, &[0; 4])).is_ok());
     let rows = [
         (patched(data + 3, &[1]), "does not fit its checksum"),

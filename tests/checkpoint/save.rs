@@ -38,7 +38,7 @@ fn what_is_saved_is_read_again() {
     assert_same(&read.weights, &checkpoint.weights, "f32");
     assert_eq!(read.metadata, checkpoint.metadata);
 
-    // over what was there, and in half
+    // Over what was there, and in half
     checkpoint.save(&path, DType::F16).unwrap();
     let half = Checkpoint::open(&path).unwrap();
     let (rounded, values) = (half.weights.get("stem.conv_kxk.0.conv.weight"), |c: &Checkpoint| {

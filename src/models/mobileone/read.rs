@@ -23,7 +23,8 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
     let stages = tensors.positions_per_stage()?;
     let given = checkpoint.metadata.strides.as_ref();
     if let Some(strides) = given {
-        check_strides(strides, stages.len())?;
+        check_strides(strides, stages.len())
+            .map_err(|reason| checkpoint.metadata.fault("strides", reason))?;
     }
 
     let stem =
@@ -62,13 +63,13 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
     Ok(Network { positions, classes: architecture.classes, features: src_c, architecture })
 }
 
-fn check_strides(strides: &Strides, stages: usize) -> Result<()> {
-    let wrong = |reason: String| Err(Error::Metadata { field: "strides".into(), reason });
+fn check_strides(strides: &Strides, stages: usize) -> Result<(), String> {
     if strides.stages.len() != stages {
-        return wrong(format!("expected {stages}, one per stage, found {}", strides.stages.len()));
+        return Err(format!("expected {stages}, one per stage, found {}", strides.stages.len()));
     }
-    match std::iter::once(strides.stem).chain(strides.stages.iter().copied()).find(|s| ![1, 2].contains(s)) {
-        Some(stride) => wrong(format!("a stride is 1 or 2, found {stride}")),
+    let mut all = std::iter::once(strides.stem).chain(strides.stages.iter().copied());
+    match all.find(|stride| !Strides::KNOWN.contains(stride)) {
+        Some(stride) => Err(format!("a stride is 1 or 2, found {stride}")),
         None => Ok(()),
     }
 }
@@ -122,7 +123,7 @@ struct Tensors<'a> {
 
 impl<'a> Tensors<'a> {
     fn new(weights: &'a Weights) -> Tensors<'a> {
-        // a counter of PyTorch's, without meaning here
+        // A counter of PyTorch's, without meaning here
         let names =
             weights.iter().map(|(name, _)| name).filter(|name| !name.ends_with(".num_batches_tracked"));
         Tensors { weights, names: names.collect(), used: BTreeSet::new() }
@@ -208,7 +209,7 @@ impl<'a> Tensors<'a> {
                 self.norm(&format!("{branch}.bn"), dst_c)?;
                 convs += 1;
             }
-            // where the kernel is 1x1 already, no scale branch exists: its tensors would be left over
+            // Where the kernel is 1x1 already, no scale branch exists: its tensors would be left over
             let scale = kernel > 1 && self.any(&format!("{name}.conv_scale."));
             if scale {
                 self.array(&format!("{name}.conv_scale.conv.weight"), &[dst_c, depth, 1, 1].map(Is))?;

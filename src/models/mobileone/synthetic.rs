@@ -75,7 +75,7 @@ pub fn random(recipe: &Recipe, seed: u64) -> Checkpoint {
             src_c = width;
         }
     }
-    // the last ReLU lets nearly all channels pass, so that no two features are alike
+    // The last ReLU lets nearly all channels pass, so that no two features are alike
     let last =
         format!("stages.{}.{}", recipe.widths.len() - 1, 2 * recipe.blocks[recipe.widths.len() - 1] - 1);
     let bias = if form == Form::Fused { "reparam_conv.bias" } else { "conv_kxk.0.bn.bias" };
