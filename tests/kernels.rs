@@ -8,7 +8,7 @@ use mobileone::{
     verify,
 };
 
-use crate::gpu::device;
+use crate::gpu::{device, has_f16};
 
 /// Distinct values of both signs, of order 1.
 fn values(len: usize, seed: usize) -> Vec<f32> {
@@ -85,6 +85,9 @@ impl Net {
             std: [1.0; 3],
         };
         for dtype in [DType::F32, DType::F16] {
+            if dtype == DType::F16 && !has_f16(&device) {
+                continue;
+            }
             let options = Options { preprocess: preprocess.clone(), batch, dtype, outputs, frames: 1, tiles };
             let lines = verify::layers(&device, &self.graph, &self.weights, &input, &options).unwrap();
             assert!(lines.len() > 1);

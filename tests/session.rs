@@ -6,6 +6,13 @@ use mobileone::{
     verify::verify,
 };
 
+#[cfg(feature = "gpu")]
+use crate::gpu::has_f16;
+#[cfg(not(feature = "gpu"))]
+fn has_f16(_: &Device) -> bool {
+    false
+}
+
 const ALL: Outputs = Outputs { logits: true, probabilities: true, top_k: 3, features: true };
 
 fn data(name: &str) -> String {
@@ -76,7 +83,7 @@ fn logits_are_those_of_pytorch() {
                     continue;
                 }
                 let session = match Session::new(&device, &model, &options(&model, &input, dtype, batch)) {
-                    Err(Error::Option(_)) if dtype == DType::F16 && device.info().backend == "cpu" => {
+                    Err(Error::Option(_)) if dtype == DType::F16 && !has_f16(&device) => {
                         continue;
                     }
                     session => session.unwrap(),
@@ -106,7 +113,7 @@ fn verify_passes_on_every_device_and_form() {
         let model = model(file, form);
         for device in devices() {
             for dtype in [DType::F32, DType::F16] {
-                if dtype == DType::F16 && device.info().backend == "cpu" {
+                if dtype == DType::F16 && !has_f16(&device) {
                     let refused = verify(&device, &model, dtype, (96, 64)).unwrap_err();
                     assert!(refused.to_string().contains("use --dtype f32"), "{refused}");
                     continue;
@@ -129,7 +136,7 @@ fn verify_passes_s0() {
     let model = Model::new(s0, Form::Fused).unwrap();
     for device in devices() {
         for dtype in [DType::F32, DType::F16] {
-            if dtype == DType::F16 && device.info().backend == "cpu" {
+            if dtype == DType::F16 && !has_f16(&device) {
                 continue;
             }
             for line in verify(&device, &model, dtype, (64, 64)).unwrap() {
@@ -313,7 +320,7 @@ fn full_sizes_are_those_of_pytorch() {
                         (DType::F16, Some(rounded)) => 1.3 * relative(&rounded.data, &exact.data),
                         (DType::F16, None) => continue,
                     };
-                    if dtype == DType::F16 && device.info().backend == "cpu" {
+                    if dtype == DType::F16 && !has_f16(&device) {
                         continue;
                     }
                     let session = Session::new(&device, &model, &options(&model, &input, dtype, n)).unwrap();

@@ -52,7 +52,7 @@ impl Limits {
         }
         let time = self.macs_per_second * SUBMIT_MS / 1000 / macs.max(1);
         let whole = MOST_BYTES / plan.activation_bytes().max(1) as u64;
-        let wanted = time.min(whole).min(MOST_PICTURES).max(1);
+        let wanted = time.min(whole).clamp(1, MOST_PICTURES);
         Ok(wanted.min(memory).min(u64::from(self.workgroups)) as usize)
     }
 
