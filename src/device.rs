@@ -110,11 +110,15 @@ impl Device {
 
     /// Every device of this machine, best first, software GPUs and then the CPU last.
     pub fn list() -> Vec<DeviceInfo> {
-        let mut infos = Vec::new();
         #[cfg(feature = "gpu")]
-        infos.extend([false, true].into_iter().flat_map(crate::gpu::find).map(|found| found.info));
+        let gpus = [false, true].into_iter().flat_map(crate::gpu::find).map(|found| found.info);
+        #[cfg(not(feature = "gpu"))]
+        let gpus = std::iter::empty();
         #[cfg(feature = "cpu")]
-        infos.push(cpu_info(crate::cpu::Threads::default_count()));
+        let cpu = Some(cpu_info(crate::cpu::Threads::default_count()));
+        #[cfg(not(feature = "cpu"))]
+        let cpu = None;
+        let mut infos: Vec<DeviceInfo> = gpus.chain(cpu).collect();
         infos.sort_by_key(DeviceInfo::rank);
         infos
     }
