@@ -114,7 +114,7 @@ impl Device {
         #[cfg(feature = "gpu")]
         infos.extend([false, true].into_iter().flat_map(crate::gpu::find).map(|found| found.info));
         #[cfg(feature = "cpu")]
-        infos.push(cpu_info(crate::cpu::Threads::default_count()));
+        infos.extend([cpu_info(crate::cpu::Threads::default_count())]);
         infos.sort_by_key(DeviceInfo::rank);
         infos
     }
