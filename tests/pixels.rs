@@ -65,6 +65,9 @@ fn the_device_makes_the_hosts_input() {
     };
     let gpu = Arc::new(Gpu::from_wgpu(device, queue));
     for dtype in [DType::F32, DType::F16] {
+        if dtype == DType::F16 && !f16 {
+            continue;
+        }
         let options = Options { dtype, ..options(&model) };
         let input = Shape::new(1, 64, 80, 3);
         let engine = Engine::of(gpu.clone(), &model.graph, &model.weights, input, &options).unwrap();
@@ -145,10 +148,15 @@ fn device_with(
     required_features: wgpu::Features,
 ) -> Option<(wgpu::Device, wgpu::Queue)> {
     crate::gpu::device()?;
+    let backends = match crate::gpu::wanted().as_str() {
+        "metal" => wgpu::Backends::METAL,
+        "dx12" => wgpu::Backends::DX12,
+        _ => wgpu::Backends::VULKAN,
+    };
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::VULKAN;
+    descriptor.backends = backends;
     let instance = wgpu::Instance::new(descriptor);
-    let adapter = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN)).into_iter().next();
+    let adapter = pollster::block_on(instance.enumerate_adapters(backends)).into_iter().next();
     let descriptor = wgpu::DeviceDescriptor { required_limits, required_features, ..Default::default() };
     let device = adapter.unwrap().request_device(&descriptor);
     Some(pollster::block_on(device).unwrap())

@@ -73,7 +73,8 @@ fn texts() -> BTreeMap<String, (String, DType)> {
 fn every_text_is_sound_in_every_language() {
     let spirv_val = Command::new("spirv-val").arg("--version").output().is_ok();
     if !spirv_val {
-        let required = std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
+        let required =
+            cfg!(target_os = "linux") && std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
         assert!(!required, "REQUIRE_GPU=1, but there is no spirv-val; install spirv-tools");
         eprintln!("SKIPPED: spirv-val is missing; install spirv-tools");
     }
