@@ -72,7 +72,7 @@ mod tests {
                 |i| ((i as f64 * 0.618_033_988_749_895).fract() * 20.0 - 10.0) as f32,
                 |i| (i * 7 % 10 / 2) as f32,
                 |_| -3.0,
-                |i| if i % 3 == 1 { 3e38 } else { -3e38 + i as f32 * 1e34 },
+                |i| if i % 3 == 1 { 3e38 } else { -3e38 + (i % 100) as f32 * 1e36 },
             ];
             for (row, value) in rows.iter().enumerate() {
                 let logits: Vec<f32> = (0..classes).map(value).collect();
