@@ -19,11 +19,13 @@
 mod answer;
 pub mod checkpoint;
 #[cfg(feature = "cpu")]
+#[doc(hidden)] // The executor behind a session; public for its judges.
 pub mod cpu;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod device;
 mod error;
 #[cfg(feature = "gpu")]
+#[doc(hidden)] // The engine behind a session; public for its judges.
 pub mod gpu;
 pub mod graph;
 #[cfg(feature = "hub")]
