@@ -42,10 +42,6 @@ fn weight(distance: f32) -> f32 {
     return 0.0;
 }
 
-fn floor_divide(a: i32, b: i32) -> i32 {
-    return a / b - select(0, 1, a % b < 0);
-}
-
 @compute @workgroup_size(INVOCATIONS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -66,8 +62,10 @@ fn main(
     let part = i32(numerator % u32(unit));
     let stretch = 2 * max(i32(axis.length), resized); // the filter's own unit: never less than a source pixel
     let support = stretch * select(1, 2, axis.cubic == 1u);
-    let low = max(whole + floor_divide(part - support + resized, unit), 0);
-    let high = min(whole + floor_divide(part + support + resized, unit), i32(axis.length));
+    // GL leaves open how negative numbers divide: so many units more keep the dividend above zero.
+    let more = support / unit + 1;
+    let low = max(whole - more + (part - support + resized + more * unit) / unit, 0);
+    let high = min(whole + (part + support + resized) / unit, i32(axis.length));
 
     var total = 0.0; // never 0 in the end: a tap lies within half a pixel of the centre
     for (var t = low; t < high; t++) {

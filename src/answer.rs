@@ -46,7 +46,7 @@ pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
 }
 
 /// The `k` best of one picture's classes (all of them if there are fewer), by their logits, none of them NaN.
-#[cfg(feature = "cpu")]
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 pub(crate) fn top_k(logits: &[f32], probabilities: &[f32], k: usize) -> Vec<Top> {
     let mut best: Vec<usize> = Vec::with_capacity(k.min(logits.len()) + 1);
     for (index, logit) in logits.iter().enumerate() {

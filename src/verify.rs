@@ -108,6 +108,7 @@ pub fn layers(
         #[cfg(feature = "gpu")]
         Executor::Gpu(gpu) => {
             let engine = crate::gpu::Engine::of(gpu.clone(), graph, weights, input.shape(), options)?;
+            let layout = engine.plan().layout;
             for traced in std::sync::Arc::new(engine).trace(input)? {
                 let mut line = match traced.output {
                     None if traced.answer.is_empty() => {
@@ -121,7 +122,6 @@ pub fn layers(
                     None => {
                         let read = |id: usize| outputs[id].as_ref().expect("the answer comes last");
                         let logits = graph.logits.map(read);
-                        let layout = crate::kernels::answer::Layout::of(graph, options.outputs);
                         let expected = answer(read(graph.features), logits, layout);
                         judge_answer(&traced.label, &traced.answer, &expected, layout)
                     }

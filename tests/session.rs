@@ -129,6 +129,42 @@ fn verify_passes_on_every_device_and_form() {
     }
 }
 
+/// More best classes than a device looks for come from the host, all of them distinct.
+#[test]
+fn all_classes_can_be_the_best() {
+    use mobileone::models::mobileone::{Recipe, VARIANTS, random};
+    let tiny = Recipe {
+        stem: 8,
+        widths: vec![8, 8, 16, 16],
+        blocks: vec![1; 4],
+        squeezed: vec![0; 4],
+        ..Recipe::of(&VARIANTS[0], 3000)
+    };
+    let model = Model::new(random(&tiny, 5), Form::Fused).unwrap();
+    let input = golden_input("odd");
+    for top_k in [64, 65, 3000, 60_000] {
+        let mut answers = Vec::new();
+        for device in devices() {
+            let mut options = options(&model, &input, DType::F32, 3);
+            options.outputs = Outputs { top_k, ..Outputs::default() };
+            let session = Session::new(&device, &model, &options).unwrap();
+            answers.push(session.run(Input::Tensor(&input)).unwrap());
+        }
+        for answer in &answers {
+            assert!(answer.probabilities.is_empty(), "not asked for");
+            for (top, expected) in answer.top.iter().zip(&answers[0].top) {
+                assert_eq!(top.len(), top_k.min(3000));
+                let mut classes: Vec<usize> = top.iter().map(|top| top.index).collect();
+                classes.sort_unstable();
+                classes.dedup();
+                assert_eq!(classes.len(), top.len(), "each once");
+                assert_eq!(top[0].index, expected[0].index);
+                assert!(top.windows(2).all(|pair| pair[0].probability >= pair[1].probability));
+            }
+        }
+    }
+}
+
 /// A real width, in the form that it ships in and in the storage that phones take.
 #[test]
 fn verify_passes_s0() {

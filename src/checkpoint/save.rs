@@ -30,11 +30,8 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Tensor`] when a value does not fit an f16.
     pub fn to_bytes(&self, dtype: DType) -> Result<Vec<u8>> {
-        let metadata = HashMap::from([
-            // What other readers of safetensors look for
-            ("format".to_string(), "pt".to_string()),
-            ("mobileone".to_string(), self.metadata.to_json()),
-        ]);
+        // One entry only: the order of several would differ from file to file.
+        let metadata = HashMap::from([("mobileone".to_string(), self.metadata.to_json())]);
         safetensors::write(self.weights.iter(), metadata, dtype)
     }
 }

@@ -54,7 +54,7 @@ pub struct PictureArgs {
     #[arg(long, value_name = "HxW", value_parser = size)]
     pub size: Option<(usize, usize)>,
     /// The share of the resized picture that the crop keeps, such as 0.9
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     pub crop_pct: Option<f64>,
     /// Subtracted from red, green and blue (0 to 1): 0.485,0.456,0.406
     #[arg(long, value_name = "R,G,B", value_parser = triple, allow_hyphen_values = true)]
@@ -118,6 +118,22 @@ pub fn describe(preprocess: &Preprocess) -> String {
     format!("{h}x{w}, {mode} crop {crop_pct}, {filter}, mean {mean:?}, std {std:?}")
 }
 
+/// Refuses to write over a file that is read.
+pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
+    let Ok(place) = output.canonicalize() else { return Ok(()) };
+    for path in read {
+        let file = match locate(path) {
+            Ok(Place::File(file)) => file,
+            _ => path.to_path_buf(),
+        };
+        if file.canonicalize().ok().as_ref() == Some(&place) {
+            let output = output.display();
+            return Err(Stop::Error(format!("{output}: this file is read: give the output another name")));
+        }
+    }
+    Ok(())
+}
+
 /// The network that `spec` names, from a file or the hub.
 pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
     Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
@@ -157,6 +173,13 @@ fn size(text: &str) -> Result<(usize, usize), String> {
     match (h.trim().parse(), w.trim().parse()) {
         (Ok(h), Ok(w)) if h >= LEAST && w >= LEAST => Ok((h, w)),
         _ => Err(format!("expected a height and a width from {LEAST}, such as 224 or 192x256")),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.trim().parse() {
+        Ok(share) if (0.1..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a share from 0.1 to 1, such as 0.875".into()),
     }
 }
 

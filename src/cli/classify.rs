@@ -80,7 +80,7 @@ struct Class {
 }
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
-    let paths = expand(&args.images)?;
+    let (paths, mut failed) = expand(&args.images)?;
     let model = load(&args.model, Form::Fused)?;
     let labels = args.picture.labels(&model)?;
     let device = args.device.open()?;
@@ -88,7 +88,6 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let session = args.picture.session(&device, &model, dtype, usize::from(args.top_k))?;
     let bar = Bar::new(paths.len());
     let mut rows = Vec::new();
-    let mut failed = 0;
     let end = feed(&session, &paths, &bar, |seen| {
         let row = Row::new(seen, &labels);
         failed += usize::from(matches!(row.found, Found::Error(_)));
@@ -156,19 +155,24 @@ impl Row {
     }
 }
 
-/// The pictures that are meant by files and folders.
-fn expand(images: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
+/// The pictures that are meant by files and folders, and the count of folders without any, which are reported.
+fn expand(images: &[PathBuf]) -> Result<(Vec<PathBuf>, usize), Stop> {
     let mut paths = Vec::new();
+    let mut empty = Vec::new();
     for image in images {
         if image.is_dir() {
             let pictures = pictures_in(image)?;
             if pictures.is_empty() {
-                return Err(Stop::Error(format!("{}: no pictures in this folder", image.display())));
+                empty.push(format!("{}: no pictures in this folder", image.display()));
             }
             paths.extend(pictures);
         } else {
             paths.push(image.clone());
         }
     }
-    Ok(paths)
+    if paths.is_empty() {
+        return Err(Stop::Error(empty.join("; ")));
+    }
+    empty.iter().for_each(|line| note(&format!("error: {}", plain(line))));
+    Ok((paths, empty.len()))
 }

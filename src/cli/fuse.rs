@@ -1,15 +1,12 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use mobileone::{
-    DType, Error, Form,
-    hub::{Place, locate},
-};
+use mobileone::{DType, Error, Form};
 use serde::Serialize;
 
 use super::{
     Verdict,
-    args::load,
+    args::{keep, load},
     out::{self, Stop, commas, say},
 };
 
@@ -60,16 +57,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Stored::F32 => DType::F32,
         Stored::F16 => DType::F16,
     };
-    let output = args.output.canonicalize().ok();
-    if let Place::File(input) = locate(&args.input)?
-        && output.is_some()
-        && input.canonicalize().ok() == output
-    {
-        return Err(Stop::Error(format!(
-            "{}: IN and OUT are one file: give OUT another name",
-            input.display()
-        )));
-    }
+    keep(&args.output, &[&args.input])?;
     let model = load(&args.input, Form::Fused)?;
     let checkpoint = model.to_checkpoint();
     checkpoint.save(&args.output, dtype)?;

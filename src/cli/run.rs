@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, LEAST, load},
+    args::{DeviceArgs, LEAST, keep, load},
     out::{self, Stop, ms, say},
 };
 
@@ -56,6 +56,7 @@ struct Report {
 }
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
+    keep(&args.output, &[&args.input, &args.model])?;
     let x = read_tensor(&args.input, "x")?;
     let input = check(&x).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };

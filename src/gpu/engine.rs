@@ -90,8 +90,15 @@ impl Engine {
         input: Shape,
         options: &Options,
     ) -> Result<Engine> {
-        let plan =
-            Plan::new(graph, weights, input, options.dtype, options.outputs, gpu.limits, options.tiles)?;
+        let plan = Plan::new(
+            graph,
+            weights,
+            input,
+            options.dtype,
+            on_device(options.outputs),
+            gpu.limits,
+            options.tiles,
+        )?;
         Engine::new(gpu, plan, weights, options)
     }
 
@@ -124,6 +131,17 @@ impl Engine {
         pass.set_pipeline(&step.pipeline);
         pass.set_bind_group(0, &step.bindings, &[]);
         pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+/// The best classes that a device finds, a round each; the host finds more of them among the softmax.
+const MOST_ROUNDS: usize = 64;
+
+/// What the device computes of what is wanted.
+fn on_device(wanted: Outputs) -> Outputs {
+    match wanted.top_k {
+        0..=MOST_ROUNDS => wanted,
+        _ => Outputs { top_k: 0, probabilities: true, ..wanted },
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     layout::{is_finite, pad},
 };
 use crate::{
-    answer::{Answer, Top},
+    answer::{Answer, Top, top_k},
     error::{Error, Result},
     plan::Place,
     preprocess::{Passes, Pixels},
@@ -258,13 +258,20 @@ impl Engine {
         let mut probabilities = Vec::new();
         let mut top = Vec::new();
         for one in answer.chunks_exact(layout.words()) {
-            if layout.probabilities {
-                probabilities.extend(floats(&one[layout.probabilities_at()..][..layout.classes]));
-            }
+            let softmax = match layout.probabilities {
+                true => floats(&one[layout.probabilities_at()..][..layout.classes]),
+                false => Vec::new(),
+            };
             let pairs = one[layout.top_at()..].chunks_exact(2);
             let best =
                 pairs.map(|pair| Top { index: pair[0] as usize, probability: f32::from_bits(pair[1]) });
-            top.push(best.collect());
+            top.push(match layout.top < self.outputs.top_k.min(layout.classes) {
+                true => top_k(&softmax, &softmax, self.outputs.top_k),
+                false => best.collect(),
+            });
+            if self.outputs.probabilities {
+                probabilities.extend(softmax);
+            }
         }
         Ok(Answer {
             batch,

@@ -151,3 +151,19 @@ fn a_fused_file_is_the_same_network() {
         assert!(error <= bound, "{file}: {error:e}");
     }
 }
+
+#[test]
+fn what_is_read_is_not_written_over() {
+    let here = folder("run-over");
+    let (model, x) = (here.join("model.safetensors"), here.join("x.safetensors"));
+    std::fs::copy(data("odd.timm.fused.safetensors"), &model).unwrap();
+    std::fs::copy(data("odd.golden.safetensors"), &x).unwrap();
+    for output in [&model, &x] {
+        let before = std::fs::read(output).unwrap();
+        let [model, x, output] = [&model, &x, output].map(|path| path.to_str().unwrap());
+        let run = run(["run", "--model", model, "--input", x, "--output", output]);
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.err.contains("this file is read: give the output another name"), "{run:?}");
+        assert!(std::fs::read(output).unwrap() == before);
+    }
+}
