@@ -7,6 +7,10 @@ use crate::{
     tensor::DType,
 };
 
+/// The most pixels of an input.
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub(crate) const MOST_PIXELS: usize = 1 << 26;
+
 /// What a session is made for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {

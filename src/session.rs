@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     graph::Graph,
     models::Model,
-    options::Options,
+    options::{MOST_PIXELS, Options},
     preprocess::Pixels,
     tensor::{Shape, Tensor},
 };
@@ -193,7 +193,6 @@ impl Session {
 
 /// Refuses inputs that are empty, that shrink to nothing on the way, or that no memory could hold.
 fn check_size(graph: &Graph, input: Shape) -> Result<()> {
-    const MOST_PIXELS: usize = 1 << 26;
     let Shape { h, w, .. } = input;
     if h == 0 || w == 0 || h.saturating_mul(w) > MOST_PIXELS {
         return Err(Error::Option(format!(

@@ -14,6 +14,7 @@ pub use engine::{Engine, Threads, Ticket, trace};
 use crate::{
     Error, Result,
     graph::{Graph, NodeId},
+    options::MOST_PIXELS,
     tensor::{Shape, Tensor},
     weights::Weights,
 };
@@ -21,8 +22,6 @@ use step::Kernel;
 
 /// The most bytes of activations that an executor takes.
 const MAX_BYTES: usize = 2 << 30;
-/// The most pixels of an input.
-const MAX_PIXELS: usize = 1 << 26;
 
 /// A graph ready to run on the processor, for one input size and batches up to a largest.
 pub struct Executor {
@@ -63,7 +62,7 @@ impl Executor {
         pool: Arc<rayon::ThreadPool>,
     ) -> Result<Executor> {
         let (h, w) = size;
-        if h == 0 || w == 0 || max_batch == 0 || h.checked_mul(w).is_none_or(|pixels| pixels > MAX_PIXELS) {
+        if h == 0 || w == 0 || max_batch == 0 || h.checked_mul(w).is_none_or(|pixels| pixels > MOST_PIXELS) {
             return Err(Error::Input(format!("{max_batch} x {h}x{w} pixels is nothing, or too large")));
         }
         let shapes = graph.shapes(Shape::new(1, h, w, graph.input_channels()));

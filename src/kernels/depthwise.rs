@@ -13,7 +13,7 @@ pub const TILES: &[usize] = &[1, 2, 4, 7];
 
 /// The kernel that takes a map `src` to a map `dst` as `conv` says.
 pub fn kernel(conv: &Conv, src: Shape, dst: Shape, relu: bool, tile: usize, dtype: DType) -> Kernel {
-    let mut head = super::depthwise::window(conv, src, dst, relu, tile, dtype);
+    let mut head = window(conv, src, dst, relu, tile, dtype);
     head.push(("C4", dst.c4().into()));
     Kernel { shader: &SHADER, head, workgroups: strips(dst, tile).div_ceil(WORKGROUP) }
 }
