@@ -1,6 +1,6 @@
 //! From a picture's bytes to the input slot, on the device: two passes of the resize, then the normalization.
 
-use super::{Engine, Gpu, engine::compile};
+use super::{Engine, Gpu, compile::Wanted};
 use crate::{
     error::Result,
     kernels::{normalize, resize},
@@ -39,19 +39,25 @@ struct Buffers {
 }
 
 impl Front {
-    /// Pipelines that a front makes, for whatever pictures.
-    pub const PIPELINES: usize = 2;
+    /// The texts that a front runs, for whatever pictures, where the input's scalars are `dtype`.
+    pub fn wanted(dtype: DType) -> [Wanted; 2] {
+        let kernels = [("resize", resize::kernel()), ("normalize", normalize::kernel(dtype))];
+        kernels.map(|(label, kernel)| Wanted {
+            label: label.into(),
+            text: kernel.text(),
+            bindings: vec![
+                (0, wgpu::BufferBindingType::Storage { read_only: true }),
+                (DST, wgpu::BufferBindingType::Storage { read_only: false }),
+                (DST + 1, wgpu::BufferBindingType::Uniform),
+            ],
+        })
+    }
 
-    /// A front that writes to the slot `input`, whose scalars are `dtype`.
-    pub fn new(gpu: &Gpu, input: wgpu::Buffer, dtype: DType) -> Result<Front> {
-        let kinds = [
-            (0, wgpu::BufferBindingType::Storage { read_only: true }),
-            (DST, wgpu::BufferBindingType::Storage { read_only: false }),
-            (DST + 1, wgpu::BufferBindingType::Uniform),
-        ];
+    /// A front that writes to the slot `input` with the pipelines of [`Front::wanted`].
+    pub fn new(gpu: &Gpu, input: wgpu::Buffer, pipelines: &[wgpu::ComputePipeline]) -> Result<Front> {
         gpu.scoped("preprocessing", || Front {
-            resize: compile(gpu, "resize", &resize::kernel().text(), &kinds),
-            normalize: compile(gpu, "normalize", &normalize::kernel(dtype).text(), &kinds),
+            resize: pipelines[0].clone(),
+            normalize: pipelines[1].clone(),
             workgroups: gpu.limits.workgroups,
             uniforms: gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("preprocessing"),
