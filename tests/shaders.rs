@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Write, process::Command};
 
 use mobileone::{
     Checkpoint, DType, Form, Model, Outputs, Shape,
-    kernels::{CHOICES, Choice, SHADERS, normalize, resize},
+    kernels::{CHOICES, Choice, SHADERS, normalize, prepare, resize},
     models::mobileone::{VARIANTS, synthetic},
     plan::{Limits, Plan, Tuning},
 };
@@ -62,6 +62,7 @@ fn texts() -> BTreeMap<String, (String, DType)> {
             }
         }
         texts.insert(normalize::kernel(dtype).text(), ("normalize".into(), dtype));
+        texts.insert(prepare::kernel(dtype).text(), ("prepare".into(), dtype));
     }
     texts.insert(resize::kernel().text(), ("resize".into(), DType::F32));
     texts

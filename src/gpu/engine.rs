@@ -66,7 +66,7 @@ impl Engine {
         let input = plan.place(0);
         let (mut wanted, which) = texts(&plan);
         let own = wanted.len();
-        wanted.extend(Front::wanted(input.dtype));
+        wanted.extend(Front::wanted(plan.front, input.dtype));
         let cache = Cache::open(&gpu, options.cache.as_ref());
         let compiler = Compiler { gpu: &gpu, cache, checked: options.checked };
         let pipelines = compiler.all(&wanted)?;

@@ -84,5 +84,7 @@ fn class(layer: &Layer, limits: &Limits, fast: bool) -> Vec<Choice> {
         (Kind::Block, _) => vec![Apart],
         (Kind::Head, Class::Software) => vec![Steps],
         (Kind::Head, _) => vec![Head, Steps],
+        // A large picture costs too much to be read twice, and its size is known only when it comes.
+        (Kind::Front, _) => vec![Passes],
     }
 }
