@@ -10,7 +10,8 @@
 //!
 //! # Invariants
 //! - wgpu is named under [`gpu`] only, and in `Device::from_wgpu`, where a caller's own device is taken in.
-//! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command.
+//! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command; in `tune` and
+//!   for compiled pipelines where the caller gives a path.
 //! - Below [`models`] nothing says MobileOne.
 //! - [`reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
 //! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.
@@ -39,12 +40,15 @@ mod options;
 pub mod picture;
 pub mod plan;
 pub mod preprocess;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 mod profile;
 pub mod reference;
 pub mod reparam;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod session;
 pub mod tensor;
+#[cfg(feature = "gpu")]
+pub mod tune;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub mod verify;
 mod weights;
@@ -60,6 +64,7 @@ pub use models::{Form, Model};
 pub use options::Options;
 pub use plan::Outputs;
 pub use preprocess::{Pixels, Preprocess};
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use profile::Profiled;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use session::{Input, Session, Ticket};

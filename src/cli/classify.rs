@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let labels = args.picture.labels(&model)?;
     let device = args.device.open()?;
     let dtype = args.device.dtype();
-    let session = args.picture.session(&device, &model, dtype, usize::from(args.top_k))?;
+    let session = args.picture.session(&device, &model, &args.device, usize::from(args.top_k))?;
     let bar = Bar::new(paths.len());
     let mut rows = Vec::new();
     let end = feed(&session, &paths, &bar, |seen| {
