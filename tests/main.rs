@@ -8,6 +8,8 @@ mod cpu;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod device;
 #[cfg(feature = "gpu")]
+mod frame;
+#[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "hub")]
 mod hub;
