@@ -30,3 +30,5 @@ mod reparam;
 mod session;
 #[cfg(feature = "gpu")]
 mod shaders;
+#[cfg(feature = "gpu")]
+mod tune;
