@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use table::{read, write};
+pub use table::{Kept, read, write};
 
 use crate::{
     device::{Device, Executor},

@@ -30,12 +30,15 @@ fn a_table_is_of_one_device_driver_and_version() {
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("table.json");
     assert_eq!(tune::read(&path, &info("1")), Ok(None), "no file, no word");
-    let with = |key: &str, choice| Tuning { layers: [(key.to_string(), choice)].into(), ..Tuning::default() };
+    let with = |key: &str, choice| {
+        let tuning = Tuning { layers: [(key.to_string(), choice)].into(), ..Tuning::default() };
+        tune::Kept { tuning, f16: key == "b", cpu: false }
+    };
     tune::write(&path, &info("1"), &with("a", Choice::Head)).unwrap();
     tune::write(&path, &info("1"), &with("b", Choice::Split(4, 4))).unwrap();
     let both = tune::read(&path, &info("1")).unwrap().unwrap();
-    assert_eq!(both.layers.len(), 2, "other layers are kept");
-    assert_eq!(both.layers["b"], Choice::Split(4, 4));
+    assert_eq!(both.tuning.layers.len(), 2, "other layers are kept");
+    assert_eq!((both.tuning.layers["b"], both.f16, both.cpu), (Choice::Split(4, 4), true, false));
 
     let refused = |info: &DeviceInfo| {
         let line = tune::read(&path, info).unwrap_err();
@@ -57,7 +60,7 @@ fn a_table_is_of_one_device_driver_and_version() {
     }
     // What is void is written over, not added to.
     tune::write(&path, &info("2"), &with("c", Choice::Apart)).unwrap();
-    assert_eq!(tune::read(&path, &info("2")).unwrap().unwrap().layers.len(), 1);
+    assert_eq!(tune::read(&path, &info("2")).unwrap().unwrap().tuning.layers.len(), 1);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

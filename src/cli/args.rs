@@ -1,6 +1,9 @@
 //! Arguments that several commands take.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::OnceCell,
+    path::{Path, PathBuf},
+};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -8,6 +11,7 @@ use mobileone::{
     Checkpoint, DType, Device, Form, Model, Options, Outputs, Preprocess, Session,
     hub::{Hub, Place, locate},
     labels::Labels,
+    tune::Kept,
 };
 
 use super::{
@@ -20,9 +24,13 @@ pub struct DeviceArgs {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     pub device: String,
-    /// Storage of weights and maps; auto is f32; f16-fast also sums up to 32 products in f16
+    /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster; f16-fast also sums up to 32
+    /// products in f16
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     pub dtype: Precision,
+    /// What was measured on the device that was opened.
+    #[arg(skip)]
+    kept: OnceCell<Kept>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -37,20 +45,31 @@ impl DeviceArgs {
     /// The device asked for, which is said with the reason.
     pub fn open(&self) -> Result<Device, Stop> {
         let device = Device::open(&self.device)?;
+        let kept = cache::read(&device);
+        if self.device.trim().eq_ignore_ascii_case("auto") && kept.cpu {
+            let cpu = Device::open("cpu")?;
+            let gpu = plain(&device.info().to_string());
+            note(&format!("device: {} (tune found it faster than {gpu})", plain(&cpu.info().to_string())));
+            return Ok(cpu);
+        }
         note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
+        self.kept.get_or_init(|| kept);
         Ok(device)
     }
 
-    /// `options` as these arguments and what is kept for `device` want them.
-    pub fn options(&self, device: &Device, options: Options) -> Options {
-        let mut options = cache::keep(device, options);
+    /// `options` as these arguments and what was measured on `device`, which was opened, want them.
+    pub fn options(&self, device: &Device, mut options: Options) -> Options {
         options.dtype = self.dtype();
+        options.tuning = self.kept.get().map(|kept| kept.tuning.clone()).unwrap_or_default();
         options.tuning.fast = matches!(self.dtype, Precision::F16Fast);
+        options.cache = cache::pipelines(device);
         options
     }
 
+    /// The storage, once the device is open.
     pub fn dtype(&self) -> DType {
         match self.dtype {
+            Precision::Auto if self.kept.get().is_some_and(|kept| kept.f16) => DType::F16,
             Precision::Auto | Precision::F32 => DType::F32,
             Precision::F16 | Precision::F16Fast => DType::F16,
         }
