@@ -41,6 +41,8 @@ pub mod plan;
 pub mod preprocess;
 pub mod reference;
 pub mod reparam;
+#[cfg(feature = "sample")]
+pub mod sample;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod session;
 pub mod tensor;

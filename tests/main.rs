@@ -24,6 +24,8 @@ mod preprocess;
 mod reference;
 mod refused;
 mod reparam;
+#[cfg(feature = "cli")]
+mod sample;
 #[cfg(feature = "cpu")]
 mod session;
 #[cfg(feature = "gpu")]

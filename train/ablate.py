@@ -23,7 +23,7 @@ import train
 RESULTS = Path(__file__).with_name("ablations.jsonl")
 SEEDS = (0, 1, 2)
 SIDE = 48  # of the pictures, in training and in validation
-BASE = dict(primer=6000, pictures=12000, epochs=4, sizes=(SIDE,), ema=0.998)
+BASE = dict(primer=6000, pictures=24000, epochs=6, sizes=(SIDE,), ema=0.998)
 # EMA on or off is read from every run: the same weights, averaged and not.
 VARIANTS = {
     "no branches": dict(plain=True),

@@ -151,6 +151,22 @@ def glyph(path, text):
     return cv2.resize(mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
+def bend(rng, mask):
+    """A glyph that no font has: slanted, drawn out, and bent by a smooth field."""
+    mask = np.pad(mask, MARK // 6)
+    h, w = mask.shape
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    reach = MARK * rng.uniform(0, 0.07)
+    dx, dy = (cv2.resize(rng.standard_normal((4, 4)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC) for _ in range(2))
+    slant, wide, power = rng.normal(0, 0.12), np.exp(rng.normal(0, 0.15)), np.exp(rng.normal(0, 0.12))
+    u, v = (x - w / 2) / wide + slant * (y - h / 2) + w / 2, (np.clip(y / h, 0, 1) ** np.float32(power)) * h
+    bent = cv2.remap(mask, np.float32(u + reach * dx), np.float32(v + reach * dy), cv2.INTER_LINEAR)
+    rows, columns = np.flatnonzero(bent.max(1)), np.flatnonzero(bent.max(0))
+    if len(rows) < 8 or len(columns) < 4:
+        return mask
+    return bent[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
 def from_font(rng, split, text):
     while True:
         family = families(split)
@@ -158,6 +174,8 @@ def from_font(rng, split, text):
         mask = glyph(family[rng.integers(len(family))], text)
         if mask is not None:
             break
+    if split == "train" and rng.random() < 0.6:
+        mask = bend(rng, mask)
     kind = rng.random()
     if kind < 0.12:  # a fatter pen
         n = rng.integers(2, 5)
@@ -441,9 +459,9 @@ def legible(picture, alpha):
 def digit(rng, split, label):
     """The scene of one digit and its mark's share of each pixel. Validation digits come from fonts alone."""
     if split == "train" and rng.random() < 0.45:
-        mask, tiny = handwritten(rng, label), 0.2
+        mask, tiny = handwritten(rng, label), 0.25
     else:
-        mask, tiny = from_font(rng, split, str(label)), 0.06 if split == "train" else 0
+        mask, tiny = from_font(rng, split, str(label)), 0.08 if split == "train" else 0
     return thumbnail(rng, mask) if rng.random() < tiny else place(rng, room(rng), mask)
 
 

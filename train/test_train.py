@@ -1,9 +1,13 @@
 """A few steps on few pictures: the set is seeded, the loss falls, training resumes exactly, the files are right.
 
-    python test_train.py        # under a minute; pytest runs it too
+    MOBILEONE=../target/debug/mobileone python test_train.py        # under a minute; pytest runs it too
+
+MOBILEONE is the program that must read the files; without it that part says that it is skipped.
 """
 
 import json
+import os
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -62,11 +66,23 @@ def test_training():
         assert (folder / "fused.safetensors").stat().st_size <= 400_000
         with safe_open(folder / "fused.safetensors", "pt") as file:
             assert json.loads(file.metadata()["mobileone"])["labels"] == data.LABELS
+        read_by_the_program(folder / "train.safetensors", folder / "fused.safetensors")
         want = models.predict(ema, set_[0])
         for file, most in ("train.safetensors", 1e-6), ("fused.safetensors", 1e-2):
             got = models.predict(models.open_model(folder / file)[0], set_[0])
             error = ((got - want).norm() / want.norm()).item()
             assert error <= most, f"{file}: relative error {error}"
+
+
+def read_by_the_program(*files):
+    program = os.environ.get("MOBILEONE")
+    if not program:
+        print("SKIPPED: MOBILEONE names no program to read the files with")
+        return
+    for file in files:
+        said = json.loads(subprocess.run([program, "info", file, "--json"], stdout=subprocess.PIPE, check=True).stdout)
+        assert (said["classes"], said["stem"], said["input"]) == (11, 16, [1, 3, 64, 64]), said
+        assert said["parameters"] == sum(p.numel() for p in models.fuse(models.build()).parameters()), said
 
 
 if __name__ == "__main__":

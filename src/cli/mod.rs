@@ -14,6 +14,7 @@ mod info;
 mod out;
 mod run;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -23,8 +24,10 @@ use out::{Stop, note, plain};
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone                                         the built-in check against PyTorch
-  mobileone classify cat.jpg                        with MobileOne-S1 from the hub
+  mobileone                                         the built-in model on the built-in pictures
+  mobileone classify photo.jpg                      a digit held up to the camera
+  mobileone classify --model s1 cat.jpg             with MobileOne-S1 from the hub
+  mobileone classify --watch inbox/ --jsonl         pictures as they appear
   mobileone classify --model my.safetensors --labels my.txt --json photos/
   mobileone eval --model s0 validation/             a folder per class
   mobileone fuse mobileone_s0_unfused.pth.tar s0.safetensors --dtype f16
@@ -32,7 +35,7 @@ Examples:
   MOBILEONE_DEVICE=cpu mobileone run --model s0 --input x.safetensors --output y.safetensors
 
 A model is a file (safetensors, or PyTorch's .pth, .pth.tar, .bin), a folder with model.safetensors and
-config.json, a hub id such as timm/mobileone_s1.apple_in1k, or s0 to s4 for timm's.
+config.json, a hub id such as timm/mobileone_s1.apple_in1k, s0 to s4 for timm's, or the built-in digits.
 A device is auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver.
 
 Exit status: 0 done; 1 some pictures could not be read, or verify failed; 2 nothing could be done.";
