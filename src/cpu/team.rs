@@ -245,3 +245,74 @@ impl Rect<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::Barrier, time::Duration};
+
+    fn pool(threads: usize) -> ThreadPool {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads")
+    }
+
+    #[test]
+    fn every_scalar_is_handed_out_once() {
+        for threads in [1, 2, 3, 8] {
+            let pool = pool(threads);
+            for (blocks, pixels, cut) in [(1, 1, (1, 1)), (5, 7, (2, 3)), (3, 100, (9, 7)), (40, 2, (1, 9))] {
+                let mut map = vec![0.0; blocks * pixels * BLOCK];
+                lead(&pool, |team| {
+                    for _ in 0..50 {
+                        let cut = Cut { blocks: cut.0, pixels: cut.1 };
+                        let grid = Grid::new(&mut map, pixels, cut);
+                        team.run(&|_| {
+                            while let Some(mut rect) = grid.take() {
+                                for block in rect.blocks.clone() {
+                                    rect.block(block).iter_mut().for_each(|x| *x += 1.0);
+                                }
+                            }
+                        });
+                    }
+                });
+                assert!(map.iter().all(|&x| x == 50.0), "{threads} threads, {blocks} x {pixels} by {cut:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pool_that_is_busy_is_not_waited_for() {
+        let pool = pool(2);
+        let barrier = std::sync::Arc::new(Barrier::new(3));
+        for _ in 0..2 {
+            let barrier = barrier.clone();
+            pool.spawn(move || {
+                barrier.wait();
+            });
+        }
+        let count = AtomicUsize::new(0);
+        lead(&pool, |team| {
+            team.run(&|_| {
+                count.fetch_add(1, Relaxed);
+            })
+        });
+        assert_eq!(count.into_inner(), 1);
+        barrier.wait();
+    }
+
+    #[test]
+    fn a_panic_of_any_member_reaches_the_leader() {
+        for who in [0, 1] {
+            let outcome = catch_unwind(|| {
+                lead(&pool(2), |team| {
+                    let met = Barrier::new(2);
+                    team.run(&|member| {
+                        met.wait();
+                        assert_ne!(member, who, "as it should");
+                        std::thread::sleep(Duration::from_millis(5)); // the leader goes to sleep, and wakes up
+                    });
+                });
+            });
+            assert!(outcome.is_err(), "member {who}");
+        }
+    }
+}
