@@ -39,6 +39,8 @@ mod options;
 pub mod picture;
 pub mod plan;
 pub mod preprocess;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+mod profile;
 pub mod reference;
 pub mod reparam;
 #[cfg(feature = "sample")]
@@ -61,6 +63,8 @@ pub use models::{Form, Model};
 pub use options::Options;
 pub use plan::Outputs;
 pub use preprocess::{Pixels, Preprocess};
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub use profile::Profiled;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use session::{Input, Session, Ticket};
 pub use tensor::{DType, Shape, Tensor};

@@ -14,6 +14,8 @@ mod hub;
 #[cfg(feature = "gpu")]
 mod kernels;
 mod labels;
+#[cfg(feature = "cpu")]
+mod microkernels;
 mod models;
 #[cfg(feature = "image")]
 mod picture;

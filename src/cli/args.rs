@@ -1,6 +1,9 @@
 //! Arguments that several commands take.
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,6 +24,9 @@ pub struct DeviceArgs {
     /// Storage of weights and maps; auto is f32
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     pub dtype: Precision,
+    /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZero<usize>>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -34,6 +40,10 @@ impl DeviceArgs {
     /// The device asked for, which is said with the reason.
     pub fn open(&self) -> Result<Device, Stop> {
         let device = Device::open(&self.device)?;
+        let device = match self.threads {
+            Some(count) => device.with_threads(count)?,
+            None => device,
+        };
         note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
         Ok(device)
     }
