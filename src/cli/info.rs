@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let mut report = report(&model, in_file)?;
     if args.layers {
         let device = args.device.open()?;
-        let options = Options { dtype: args.device.dtype(), ..Options::of(&model) };
+        let options = args.device.options(&device, Options::of(&model));
         let plan = Session::new(&device, &model, &options)?.describe();
         report.layers = Some(plan.lines().map(String::from).collect());
     }

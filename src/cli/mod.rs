@@ -4,6 +4,7 @@
 //! with one line that says what is wrong and what to do.
 
 mod args;
+mod cache;
 mod classify;
 mod devices;
 mod eval;
@@ -13,6 +14,7 @@ mod hello;
 mod info;
 mod out;
 mod run;
+mod tune;
 mod verify;
 mod watch;
 
@@ -57,6 +59,7 @@ enum Command {
     Fuse(fuse::Args),
     Info(info::Args),
     Devices(devices::Args),
+    Tune(tune::Args),
 }
 
 /// How a command that came to its end has ended.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Some(Command::Fuse(args)) => fuse::run(&args),
         Some(Command::Info(args)) => info::run(&args),
         Some(Command::Devices(args)) => devices::run(&args),
+        Some(Command::Tune(args)) => tune::run(&args),
     };
     match result {
         Ok(Verdict::Good) | Err(Stop::Closed) => ExitCode::SUCCESS,

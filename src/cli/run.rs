@@ -62,10 +62,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
     let model = load(&args.model, form)?;
     let device = args.device.open()?;
-    let mut options = Options::of(&model);
+    let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = (input.h, input.w);
     options.batch = input.n;
-    options.dtype = args.device.dtype();
     let classes = model.graph.classes();
     options.outputs =
         Outputs { logits: classes.is_some(), features: classes.is_none(), ..Outputs::default() };

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
 use mobileone::{
-    Form, Model,
+    Form, Model, Options,
     models::mobileone::{VARIANTS, synthetic},
-    verify::{Line, verify},
+    verify::{Line, examine},
 };
 use serde::Serialize;
 
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
                 plain(&device.info().to_string())
             ))?;
         }
-        let lines = verify(&device, &model, dtype, size)?;
+        let lines = examine(&device, &model, args.device.options(&device, Options::of(&model)))?;
         if !args.json {
             print(&lines)?;
         }
