@@ -8,6 +8,7 @@ use mobileone::{
     Checkpoint, DType, Device, Form, Model, Options, Outputs, Preprocess, Session,
     hub::{Hub, Place, locate},
     labels::Labels,
+    models::mobileone::{VARIANTS, synthetic},
 };
 
 use super::out::{Stop, note, plain};
@@ -38,7 +39,13 @@ impl DeviceArgs {
     }
 
     pub fn dtype(&self) -> DType {
-        match self.dtype {
+        self.dtype.dtype()
+    }
+}
+
+impl Precision {
+    pub fn dtype(self) -> DType {
+        match self {
             Precision::Auto | Precision::F32 => DType::F32,
             Precision::F16 => DType::F16,
         }
@@ -134,13 +141,23 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The network that `spec` names, from a file or the hub.
+/// Before the name of a variant: its network with random weights, for figures that need no trained ones.
+const RANDOM: &str = "random:";
+
+/// The network that `spec` names, from a file or the hub, or random.
 pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
     Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
-/// The checkpoint that `spec` names, from a file or the hub.
+/// The checkpoint that `spec` names, from a file or the hub, or random.
 pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
+    if let Some(name) = spec.to_str().and_then(|spec| spec.strip_prefix(RANDOM)) {
+        let variants = (0..).map(|at| format!("s{at}")).zip(&VARIANTS);
+        let found = variants.into_iter().find(|(short, _)| short.eq_ignore_ascii_case(name));
+        let (_, variant) = found
+            .ok_or_else(|| Stop::Error(format!("{RANDOM}{name}: random networks are {RANDOM}s0 to s4")))?;
+        return Ok(synthetic(variant, 1000, 0));
+    }
     let path = match locate(spec)? {
         Place::File(path) => path,
         Place::Hub(id) => fetch(&id)?,
@@ -168,7 +185,7 @@ fn fetch(id: &str) -> Result<PathBuf, Stop> {
 /// The least height and width of an input: below it, the last maps shrink to nothing.
 pub const LEAST: usize = 32;
 
-fn size(text: &str) -> Result<(usize, usize), String> {
+pub fn size(text: &str) -> Result<(usize, usize), String> {
     let (h, w) = text.split_once(['x', '×']).unwrap_or((text, text));
     match (h.trim().parse(), w.trim().parse()) {
         (Ok(h), Ok(w)) if h >= LEAST && w >= LEAST => Ok((h, w)),
