@@ -41,6 +41,7 @@ mod options;
 pub mod picture;
 pub mod plan;
 pub mod preprocess;
+mod profile;
 pub mod reference;
 pub mod reparam;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
@@ -61,6 +62,7 @@ pub use models::{Form, Model};
 pub use options::Options;
 pub use plan::Outputs;
 pub use preprocess::{Pixels, Preprocess};
+pub use profile::Profiled;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use session::{Input, Session, Ticket};
 pub use tensor::{DType, Shape, Tensor};

@@ -2,7 +2,7 @@
 
 use crate::{
     models::Model,
-    plan::{Outputs, Tiles},
+    plan::{Outputs, Tuning},
     preprocess::Preprocess,
     tensor::DType,
 };
@@ -24,8 +24,8 @@ pub struct Options {
     pub outputs: Outputs,
     /// Inferences that may be in flight at once.
     pub frames: usize,
-    /// Tile sizes of the shaders.
-    pub tiles: Tiles,
+    /// Which forms of the shaders run, before those that suit the device's class.
+    pub tuning: Tuning,
 }
 
 impl Options {
@@ -43,7 +43,7 @@ impl Options {
                 ..Outputs::default()
             },
             frames: 2,
-            tiles: Tiles::default(),
+            tuning: Tuning::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     graph::Graph,
     options::Options,
-    plan::{Binding, Buffer, DST, GUARD, Outputs, Plan},
+    plan::{Binding, Buffer, GUARD, Outputs, Plan},
     preprocess::Preprocess,
     tensor::Shape,
     weights::Weights,
@@ -60,7 +60,7 @@ impl Engine {
         })?;
         let (params, offsets) = upload(&gpu, &plan, weights)?;
         let (steps, pipelines) = build(&gpu, &plan, &slots, &params, &offsets)?;
-        let input = plan.places[0];
+        let input = plan.place(0);
         let front = Front::new(&gpu, slots[input.slot].clone(), input.dtype)?;
         let mut engine = Engine {
             gpu,
@@ -97,7 +97,7 @@ impl Engine {
             options.dtype,
             on_device(options.outputs),
             gpu.limits,
-            options.tiles,
+            &options.tuning,
         )?;
         Engine::new(gpu, plan, weights, options)
     }
@@ -206,7 +206,7 @@ fn build(
             Some(pipeline) => pipeline.clone(),
             None => {
                 let kind = |binding: &Binding| {
-                    let read_only = binding.index != DST;
+                    let read_only = !binding.written;
                     (binding.index, wgpu::BufferBindingType::Storage { read_only })
                 };
                 let kinds: Vec<_> = dispatch.bindings.iter().map(kind).collect();
@@ -248,10 +248,7 @@ pub(super) fn compile(
     bindings: &[(u32, wgpu::BufferBindingType)],
 ) -> wgpu::ComputePipeline {
     let label = Some(label);
-    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label,
-        source: wgpu::ShaderSource::Wgsl(text.into()),
-    });
+    let module = module(gpu, label, text);
     let entry = |&(binding, ty): &(u32, wgpu::BufferBindingType)| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
@@ -279,4 +276,19 @@ pub(super) fn compile(
         },
         cache: None,
     })
+}
+
+/// A module of one of our texts, with the runtime's checks where the options want them.
+#[allow(unsafe_code)]
+fn module(gpu: &Gpu, label: Option<&str>, text: &str) -> wgpu::ShaderModule {
+    let descriptor = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(text.into()) };
+    match gpu.checked {
+        true => gpu.device.create_shader_module(descriptor),
+        // SAFETY: every text is made of a file of this crate whose indices stay inside the buffers that the plan
+        // binds to it: tests run each at each choice on shapes that no tile divides, with checks and without,
+        // and find the same output bit for bit. Their loops count to constants, so all of them end.
+        false => unsafe {
+            gpu.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+        },
+    }
 }

@@ -8,7 +8,10 @@ use crate::tensor::{DType, Shape};
 pub mod add;
 pub mod affine;
 pub mod answer;
+pub mod block;
+mod choice;
 pub mod depthwise;
+pub mod head;
 pub mod linear;
 pub mod normalize;
 pub mod pointwise;
@@ -16,6 +19,8 @@ pub mod pool;
 pub mod resize;
 pub mod scale;
 pub mod stem;
+
+pub use choice::{CHOICES, Choice, Kind};
 
 /// Invocations in the workgroups of the map kernels.
 const WORKGROUP: usize = 64;
@@ -42,10 +47,17 @@ pub const SHADERS: &[&Shader] = &[
     &add::SHADER,
     &affine::SHADER,
     &answer::SHADER,
+    &block::DIRECT,
+    &block::SHARED,
     &depthwise::SHADER,
+    &head::SHADER,
     &linear::SHADER,
     &normalize::SHADER,
-    &pointwise::SHADER,
+    &pointwise::FAST,
+    &pointwise::REGISTERS,
+    &pointwise::SHARED,
+    &pointwise::SPLIT,
+    &pointwise::SUBGROUP,
     &pool::SHADER,
     &resize::SHADER,
     &scale::SHADER,
