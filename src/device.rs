@@ -97,7 +97,7 @@ impl Device {
 
     #[cfg(feature = "cpu")]
     fn cpu(_wanted: &str, why: &str) -> Result<Device> {
-        let threads = Arc::new(crate::cpu::Threads::new()?);
+        let threads = Arc::new(crate::cpu::Threads::new(None)?);
         let info = cpu_info(threads.count());
         Ok(Device { executor: Executor::Cpu(threads), info, why: why.into() })
     }

@@ -41,6 +41,7 @@ mod options;
 pub mod picture;
 pub mod plan;
 pub mod preprocess;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 mod profile;
 pub mod reference;
 pub mod reparam;
@@ -62,6 +63,7 @@ pub use models::{Form, Model};
 pub use options::Options;
 pub use plan::Outputs;
 pub use preprocess::{Pixels, Preprocess};
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use profile::Profiled;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use session::{Input, Session, Ticket};

@@ -1,14 +1,14 @@
 //! What the parts of a run cost.
 
-/// What one dispatch, or one node on the CPU, costs.
+/// What one dispatch, or one step on the CPU, costs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profiled {
-    /// Its label in the plan.
+    /// Its label in the plan: `stages.2.7 pointwise 14x14 256->256`.
     pub label: String,
     /// Multiply-adds of the batch.
     pub macs: u64,
-    /// Bytes read and written, each counted once.
+    /// Bytes of weights, of maps read and of maps written, each counted once, of the batch.
     pub bytes: u64,
-    /// How long it took, at best.
+    /// How long it took.
     pub seconds: f64,
 }

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::Executor;
+use super::{Executor, Isa, Threads};
 use crate::{
     answer::{Answer, softmax, top_k},
     error::{Error, Result},
@@ -16,6 +16,7 @@ use crate::{
     options::Options,
     plan::Outputs,
     preprocess::{Pixels, Preprocess, Scratch},
+    profile::Profiled,
     tensor::{Shape, Tensor},
     weights::Weights,
 };
@@ -23,40 +24,13 @@ use crate::{
 /// The largest batch of one submit: more gains nothing and costs memory.
 const MOST_PICTURES: usize = 64;
 
-/// The processor's threads, shared by the sessions of one device.
-pub struct Threads(Arc<rayon::ThreadPool>);
-
-impl Threads {
-    /// One thread per core, or as many as `RAYON_NUM_THREADS` says.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when the system gives none.
-    pub fn new() -> Result<Threads> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(Threads::default_count()).build();
-        let pool = pool.map_err(|error| Error::Device { wanted: "cpu".into(), reason: error.to_string() })?;
-        Ok(Threads(Arc::new(pool)))
-    }
-
-    /// Threads that a new pool would have.
-    pub fn default_count() -> usize {
-        let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        asked.filter(|&count| count > 0).unwrap_or_else(cores)
-    }
-
-    /// Threads of this pool.
-    pub fn count(&self) -> usize {
-        self.0.current_num_threads()
-    }
-}
-
 /// Every node's output for `input`.
 ///
 /// # Errors
 /// Those of [`Executor::new`].
 pub fn trace(threads: &Threads, graph: &Graph, weights: &Weights, input: &Tensor) -> Result<Vec<Tensor>> {
     let Shape { n, h, w, .. } = input.shape();
-    Ok(Executor::new(graph, weights, (h, w), n, threads.0.clone())?.trace(input))
+    Ok(Executor::new(graph, weights, (h, w), n, threads, Isa::best())?.trace(input))
 }
 
 /// A model on the processor.
@@ -144,7 +118,7 @@ impl Engine {
         options: &Options,
     ) -> Result<Engine> {
         let size = (input.h, input.w);
-        let new = |batch| Executor::new(graph, weights, size, batch, threads.0.clone());
+        let new = |batch| Executor::new(graph, weights, size, batch, &threads, Isa::best());
         let mut batch = options.batch.min(MOST_PICTURES);
         let mut executor = new(batch);
         // Large inputs leave memory for fewer at once.
@@ -155,7 +129,7 @@ impl Engine {
         let executor = executor?;
         let work = Work { executor: Some(executor), waiting: VecDeque::new(), in_flight: 0 };
         Ok(Engine {
-            threads: threads.0.clone(),
+            threads: threads.pool(),
             outputs: options.outputs,
             preprocess: options.preprocess.clone(),
             batch,
@@ -194,6 +168,25 @@ impl Engine {
     pub fn submit(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Ticket> {
         let frame = Frame::take(self)?;
         Ok(start(frame, pictures.to_vec(), batch))
+    }
+
+    /// Runs `batch` pictures and says what each step took; waits while another inference runs.
+    ///
+    /// # Panics
+    /// As [`Executor::run`].
+    pub fn profile(&self, pictures: &[f32], batch: usize) -> Vec<Profiled> {
+        loop {
+            let executor = self.work().executor.take();
+            let Some(mut executor) = executor else {
+                std::thread::yield_now();
+                continue;
+            };
+            let rows = executor.profile(pictures, batch);
+            self.work().executor = Some(executor);
+            // What came in the meantime found nobody idle.
+            self.drain();
+            return rows;
+        }
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
