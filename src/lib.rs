@@ -18,6 +18,8 @@
 //! - The same input gives the same output, bit for bit, on one device.
 
 mod answer;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub mod bench;
 pub mod checkpoint;
 #[cfg(feature = "cpu")]
 #[doc(hidden)] // The executor behind a session; public for its judges.

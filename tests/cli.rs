@@ -1,5 +1,6 @@
 //! The command at its edge: exit codes, messages, JSON, and what may be typed by accident.
 
+mod bench;
 mod devices;
 mod messages;
 mod pictures;

@@ -1,5 +1,7 @@
 //! One test binary: a module per room of the library and per kernel.
 
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+mod bench;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;

@@ -11,6 +11,7 @@ use mobileone::{
     Checkpoint, DType, Device, Form, Model, Options, Outputs, Preprocess, Session,
     hub::{Hub, Place, locate},
     labels::Labels,
+    models::mobileone::{VARIANTS, synthetic},
     sample,
 };
 
@@ -61,7 +62,13 @@ impl DeviceArgs {
     }
 
     pub fn dtype(&self) -> DType {
-        match self.dtype {
+        self.dtype.dtype()
+    }
+}
+
+impl Precision {
+    pub fn dtype(self) -> DType {
+        match self {
             Precision::Auto | Precision::F32 => DType::F32,
             Precision::F16 | Precision::F16Fast => DType::F16,
         }
@@ -163,15 +170,26 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The network that `spec` names: in the box, in a file, or on the hub.
+/// Before the name of a variant: its network with random weights, for figures that need no trained ones.
+const RANDOM: &str = "random:";
+
+/// The network that `spec` names: in the box, in a file, on the hub, or random.
 pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
     Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
-/// The checkpoint that `spec` names: in the box, in a file, or on the hub. What lies on this machine comes first.
+/// The checkpoint that `spec` names: in the box, in a file, on the hub, or random. What lies on this machine comes
+/// first.
 pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
     if spec.as_os_str() == sample::NAME && !spec.exists() {
         return Ok(sample::digits()?);
+    }
+    if let Some(name) = spec.to_str().and_then(|spec| spec.strip_prefix(RANDOM)) {
+        let variants = (0..).map(|at| format!("s{at}")).zip(&VARIANTS);
+        let found = variants.into_iter().find(|(short, _)| short.eq_ignore_ascii_case(name));
+        let (_, variant) = found
+            .ok_or_else(|| Stop::Error(format!("{RANDOM}{name}: random networks are {RANDOM}s0 to s4")))?;
+        return Ok(synthetic(variant, 1000, 0));
     }
     let path = match locate(spec)? {
         Place::File(path) => path,

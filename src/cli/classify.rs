@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let labels = args.picture.labels(&model)?;
     let device = args.device.open()?;
     let dtype = args.device.dtype();
-let session = args.picture.session(&device, &model, &args.device, usize::from(args.top_k))?;
+    let session = args.picture.session(&device, &model, &args.device, usize::from(args.top_k))?;
     // From before the first picture, so that none is missed.
     let watch = args.watch.as_deref().map(Watch::new).transpose()?;
     let (rows, failed, end) = go_through(&session, &paths, &labels, args);
