@@ -18,6 +18,8 @@
 //! - The same input gives the same output, bit for bit, on one device.
 
 mod answer;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub mod bench;
 pub mod checkpoint;
 #[cfg(feature = "cpu")]
 #[doc(hidden)] // The executor behind a session; public for its judges.
@@ -44,6 +46,8 @@ pub mod preprocess;
 mod profile;
 pub mod reference;
 pub mod reparam;
+#[cfg(feature = "sample")]
+pub mod sample;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod session;
 pub mod tensor;

@@ -3,7 +3,7 @@
 use crate::reference::{data, goldens, model, named_outputs, relative_l2, tensor};
 use mobileone::{
     Error, Graph, Model, Options, Shape, Tensor, Weights,
-    cpu::{Engine, Executor, Threads},
+    cpu::{Engine, Executor, Isa, Threads},
     graph::{Activation, Conv, Op},
     models::{
         Form,
@@ -14,15 +14,21 @@ use mobileone::{
 };
 
 /// Distinct values in [-1, 1), some of each sign.
-fn distinct(count: usize) -> Vec<f32> {
+pub fn distinct(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i as f64 * 0.618_033_988_749_895 + 0.3).fract() * 2.0 - 1.0) as f32).collect()
 }
 
-fn pool(threads: usize) -> std::sync::Arc<rayon::ThreadPool> {
-    std::sync::Arc::new(rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap())
+fn team(threads: usize) -> Threads {
+    Threads::new(std::num::NonZero::new(threads)).unwrap()
 }
 
-/// Runs one operation, with `inputs` inputs of `shape`, on 1 and 3 threads and in the reference.
+thread_local! {
+    /// One thread, and three.
+    static THREADS: [Threads; 2] = [team(1), team(3)];
+}
+
+/// Runs one operation, with `inputs` inputs of `shape`, with every instruction set of this machine, on 1 and 3
+/// threads, and in the reference.
 fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usize])]) {
     let mut weights = Weights::new();
     for (name, shape) in arrays {
@@ -47,10 +53,12 @@ fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usi
 
     let input = Tensor::new(shape, distinct(shape.len())).unwrap();
     let expected = reference::run(&graph, &weights, &input);
-    let mut first: Option<Vec<Tensor>> = None;
-    for threads in [1, 3] {
-        let size = (shape.h, shape.w);
-        let mut executor = Executor::new(&graph, &weights, size, shape.n, pool(threads)).unwrap();
+    let size = (shape.h, shape.w);
+    let mut first: Option<(Isa, Vec<Tensor>)> = None;
+    for (isa, threads) in Isa::all().into_iter().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+        let name = format!("{name}, {}", isa.name());
+        let mut executor = THREADS
+            .with(|all| Executor::new(&graph, &weights, size, shape.n, &all[threads / 3], isa).unwrap());
         // Whatever a buffer held before must not matter
         executor.run(&vec![f32::NAN; shape.len()], shape.n);
         let found = executor.trace(&input);
@@ -61,7 +69,10 @@ fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usi
             }
         }
         assert_eq!(executor.features(), found[id].data(), "{name}");
-        assert!(first.get_or_insert_with(|| found.clone()) == &found, "{name} {shape}: threads matter");
+        match &first {
+            Some((of, first)) if *of == isa => assert!(*first == found, "{name} {shape}: threads matter"),
+            _ => first = Some((isa, found)),
+        }
     }
 }
 
@@ -133,6 +144,91 @@ fn everything_else() {
     }
 }
 
+/// Runs `graph` fused and node by node, with every instruction set, on 1 and 3 threads, and in the reference.
+fn check_graph(name: &str, graph: &Graph, weights: &Weights, shape: Shape) {
+    let input = Tensor::new(shape, distinct(shape.len())).unwrap();
+    let expected = reference::run(graph, weights, &input);
+    for isa in Isa::all() {
+        let mut first: Option<Vec<f32>> = None;
+        for threads in [0, 1] {
+            let mut executor = THREADS.with(|all| {
+                let size = (shape.h, shape.w);
+                Executor::new(graph, weights, size, shape.n, &all[threads], isa).unwrap()
+            });
+            executor.run(&vec![f32::NAN; shape.len()], shape.n);
+            executor.run(input.data(), shape.n);
+            let found = executor.features().to_vec();
+            let expected = expected[graph.features].data();
+            let error = relative_l2(&found, expected);
+            assert!(error <= 2e-6 || found == expected, "{name} {}: {error:e}", isa.name());
+            let traced = executor.trace(&input);
+            assert!(traced[graph.features].data() == found, "{name} {}: a fused pass differs", isa.name());
+            assert!(*first.get_or_insert(found.clone()) == found, "{name} {}: threads matter", isa.name());
+        }
+    }
+}
+
+#[test]
+fn blocks_of_two_convolutions() {
+    for ((h, w), (c, dst_c), (kernel, stride)) in [
+        ((1, 1), (1, 1), (3, 1)),
+        ((5, 3), (3, 20), (3, 2)),
+        ((17, 16), (17, 48), (3, 1)),
+        ((31, 9), (48, 33), (5, 1)),
+        ((40, 50), (20, 100), (3, 2)),
+        ((90, 70), (33, 16), (3, 1)),
+    ] {
+        for (first, second) in [
+            (Activation::Relu, Activation::None),
+            (Activation::Sigmoid, Activation::Relu),
+            (Activation::None, Activation::Sigmoid),
+        ] {
+            let mut weights = Weights::new();
+            let mut insert = |name: &str, shape: &[usize]| {
+                weights.insert(name, shape, distinct(shape.iter().product()));
+            };
+            insert("scale", &[c]);
+            insert("shift", &[c]);
+            insert("dw", &[c, 1, kernel, kernel]);
+            insert("db", &[c]);
+            insert("pw", &[dst_c, c, 1, 1]);
+            insert("pb", &[dst_c]);
+            insert("w", &[dst_c, dst_c, 3, 3]);
+            let mut graph = Graph::default();
+            graph.push("input", Op::Input { channels: c }, &[]);
+            let (scale, shift, activation) = ("scale".into(), "shift".into(), Activation::None);
+            graph.push("affine", Op::Affine { scale, shift, activation }, &[0]);
+            let conv = |src_c, dst_c, kernel, stride, groups| Conv {
+                src_c,
+                dst_c,
+                kernel,
+                stride,
+                padding: kernel / 2,
+                groups,
+            };
+            let op = |conv, weight: &str, bias: Option<&str>, activation| Op::Conv {
+                conv,
+                weight: weight.into(),
+                bias: bias.map(String::from),
+                activation,
+            };
+            graph.push("depthwise", op(conv(c, c, kernel, stride, c), "dw", Some("db"), first), &[1]);
+            let pointwise = conv(c, dst_c, 1, 1, 1);
+            graph.features = graph.push("pointwise", op(pointwise, "pw", Some("pb"), second), &[2]);
+            let shape = Shape::new(3, h, w, c);
+            let name = format!("{h}x{w} {c}->{dst_c} {kernel}x{kernel}/{stride} {first:?} {second:?}");
+            check_graph(&name, &graph, &weights, shape);
+            // A dense convolution of a map that is not the input, and the first one's output is kept.
+            if dst_c < 50 {
+                graph.features = graph.push("dense", op(conv(dst_c, dst_c, 3, 2, 1), "w", None, first), &[3]);
+                check_graph(&name, &graph, &weights, shape);
+                graph.features = 2;
+                check_graph(&name, &graph, &weights, shape);
+            }
+        }
+    }
+}
+
 #[test]
 fn agrees_with_pytorch() {
     for (golden, file, form) in goldens() {
@@ -140,7 +236,7 @@ fn agrees_with_pytorch() {
         let golden = data(&format!("{golden}.golden"));
         let x = tensor(&golden, "x");
         let Shape { n, h, w, .. } = x.shape();
-        let mut executor = Executor::new(&graph, &weights, (h, w), 4, pool(2)).unwrap();
+        let mut executor = Executor::new(&graph, &weights, (h, w), 4, &team(2), Isa::best()).unwrap();
         let outputs = executor.trace(&x);
         for (name, id) in named_outputs(&graph) {
             let expected = tensor(&golden, &name);
@@ -167,24 +263,28 @@ fn whole_networks_with_any_threads() {
         let Model { graph, weights, .. } = Model::new(synthetic(variant, 10, 7), Form::Fused).unwrap();
         let shape = Shape::new(batch, 64, 96, 3);
         let x = Tensor::new(shape, distinct(shape.len())).unwrap();
-        let run = |threads| {
-            let mut executor = Executor::new(&graph, &weights, (64, 96), batch, pool(threads)).unwrap();
-            executor.run(x.data(), batch);
-            executor.logits().unwrap().to_vec()
-        };
-        let logits = run(1);
-        assert_eq!(logits, run(2), "{}", variant.name);
-        assert_eq!(logits, run(5), "{}", variant.name);
         let expected = &reference::run(&graph, &weights, &x)[graph.logits.unwrap()];
-        let error = relative_l2(&logits, expected.data());
-        assert!(error <= 1e-5, "{}: {error:e}", variant.name);
+        for isa in Isa::all() {
+            let run = |threads| {
+                let threads = team(threads);
+                let mut executor = Executor::new(&graph, &weights, (64, 96), batch, &threads, isa).unwrap();
+                executor.run(x.data(), batch);
+                executor.logits().unwrap().to_vec()
+            };
+            let logits = run(1);
+            for threads in [2, 3, 5] {
+                assert_eq!(logits, run(threads), "{} {} {threads}", variant.name, isa.name());
+            }
+            let error = relative_l2(&logits, expected.data());
+            assert!(error <= 1e-5, "{} {}: {error:e}", variant.name, isa.name());
+        }
     }
 }
 
 #[test]
 fn refuses_what_does_not_fit() {
     let Model { graph, weights, .. } = model("odd.timm.fused", Form::Fused);
-    let new = |size, batch| Executor::new(&graph, &weights, size, batch, pool(1));
+    let new = |size, batch| Executor::new(&graph, &weights, size, batch, &team(1), Isa::best());
     for (size, batch) in [
         ((0, 32), 1),
         ((32, 0), 1),
@@ -196,7 +296,7 @@ fn refuses_what_does_not_fit() {
         assert!(matches!(new(size, batch), Err(Error::Input(_))), "{size:?} {batch}");
     }
     assert!(new((32, 32), 1).is_ok());
-    let other = Executor::new(&graph, &Weights::new(), (32, 32), 1, pool(1));
+    let other = Executor::new(&graph, &Weights::new(), (32, 32), 1, &team(1), Isa::best());
     assert!(matches!(other, Err(Error::Tensor { name, .. }) if name.starts_with("stem.reparam_conv.")));
 }
 
@@ -205,7 +305,7 @@ fn a_frame_is_taken_until_its_inference_is_done() {
     let model = Model::new(synthetic(&VARIANTS[0], 10, 7), Form::Fused).unwrap();
     let options = Options { batch: 8, ..Options::of(&model) };
     let shape = Shape::new(1, 224, 224, 3);
-    let threads = std::sync::Arc::new(Threads::new().unwrap());
+    let threads = std::sync::Arc::new(Threads::new(None).unwrap());
     let engine = Engine::new(threads, &model.graph, &model.weights, shape, &options).unwrap();
     let engine = std::sync::Arc::new(engine);
     let pictures = distinct(8 * shape.len());

@@ -2,6 +2,7 @@
 
 use std::{
     cell::OnceCell,
+    num::NonZero,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +12,8 @@ use mobileone::{
     Checkpoint, DType, Device, Form, Model, Options, Outputs, Preprocess, Session,
     hub::{Hub, Place, locate},
     labels::Labels,
+    models::mobileone::{VARIANTS, synthetic},
+    sample,
     tune::Kept,
 };
 
@@ -28,6 +31,9 @@ pub struct DeviceArgs {
     /// products in f16
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     pub dtype: Precision,
+    /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZero<usize>>,
     /// What was measured on the device that was opened.
     #[arg(skip)]
     kept: OnceCell<Kept>,
@@ -45,12 +51,17 @@ impl DeviceArgs {
     /// The device asked for, which is said with the reason.
     pub fn open(&self) -> Result<Device, Stop> {
         let device = Device::open(&self.device)?;
+        let cpu = |device: Device| match self.threads {
+            Some(count) => device.with_threads(count),
+            None => Ok(device),
+        };
+        let device = cpu(device)?;
         let kept = cache::read(&device);
         if self.device.trim().eq_ignore_ascii_case("auto") && kept.cpu {
-            let cpu = Device::open("cpu")?;
             let gpu = plain(&device.info().to_string());
-            note(&format!("device: {} (tune found it faster than {gpu})", plain(&cpu.info().to_string())));
-            return Ok(cpu);
+            let device = cpu(Device::open("cpu")?)?;
+            note(&format!("device: {} (tune found it faster than {gpu})", plain(&device.info().to_string())));
+            return Ok(device);
         }
         note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
         self.kept.get_or_init(|| kept);
@@ -70,6 +81,15 @@ impl DeviceArgs {
     pub fn dtype(&self) -> DType {
         match self.dtype {
             Precision::Auto if self.kept.get().is_some_and(|kept| kept.f16) => DType::F16,
+            other => other.dtype(),
+        }
+    }
+}
+
+impl Precision {
+    /// The storage, whatever was measured.
+    pub fn dtype(self) -> DType {
+        match self {
             Precision::Auto | Precision::F32 => DType::F32,
             Precision::F16 | Precision::F16Fast => DType::F16,
         }
@@ -171,13 +191,27 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The network that `spec` names, from a file or the hub.
+/// Before the name of a variant: its network with random weights, for figures that need no trained ones.
+const RANDOM: &str = "random:";
+
+/// The network that `spec` names: in the box, in a file, on the hub, or random.
 pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
     Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
-/// The checkpoint that `spec` names, from a file or the hub.
+/// The checkpoint that `spec` names: in the box, in a file, on the hub, or random. What lies on this machine comes
+/// first.
 pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
+    if spec.as_os_str() == sample::NAME && !spec.exists() {
+        return Ok(sample::digits()?);
+    }
+    if let Some(name) = spec.to_str().and_then(|spec| spec.strip_prefix(RANDOM)) {
+        let variants = (0..).map(|at| format!("s{at}")).zip(&VARIANTS);
+        let found = variants.into_iter().find(|(short, _)| short.eq_ignore_ascii_case(name));
+        let (_, variant) = found
+            .ok_or_else(|| Stop::Error(format!("{RANDOM}{name}: random networks are {RANDOM}s0 to s4")))?;
+        return Ok(synthetic(variant, 1000, 0));
+    }
     let path = match locate(spec)? {
         Place::File(path) => path,
         Place::Hub(id) => fetch(&id)?,

@@ -23,7 +23,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, or s0 to s4; without it, the paper's variants
+    /// A file, a folder, a hub id, s0 to s4, or digits; without it, the paper's variants
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
     /// A line per dispatch of the plan on the device

@@ -24,7 +24,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, or s0 to s4
+    /// A file, a folder, a hub id, s0 to s4, or digits
     #[arg(long, value_name = "M")]
     model: PathBuf,
     /// A safetensors file with `x`

@@ -27,7 +27,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, or s0 to s4; without it, random S0 and S4 at 224x224
+    /// A file, a folder, a hub id, s0 to s4, or digits; without it, random S0 and S4 at 224x224
     #[arg(long, value_name = "M")]
     model: Option<PathBuf>,
     #[command(flatten)]

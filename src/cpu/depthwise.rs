@@ -1,136 +1,96 @@
-//! Each channel convolved by itself: strips of channels in registers, walking along a row.
+//! Each channel convolved by itself.
 
-use pulp::Arch;
-use rayon::prelude::*;
+use std::ops::Range;
 
-use super::elementwise::{activate, relu};
+use super::{
+    blocks::{BLOCK, Buffer, blocks, small_cut},
+    elementwise::sigmoid,
+    microkernels::{self, Isa},
+    team::{Grid, Team},
+};
 use crate::{
     graph::{Activation, Conv},
     tensor::Shape,
 };
 
-/// Channels that one strip computes together.
-const LANES: usize = 16;
-/// About as many outputs as one task is worth.
-const BLOCK: usize = 1 << 13;
-
 /// A depthwise convolution for one size of map.
 pub struct Depthwise {
+    isa: Isa,
     conv: Conv,
     src: Shape,
-    /// `[k][k][c]`.
-    weight: Vec<f32>,
-    /// `[c]`.
-    bias: Vec<f32>,
+    /// `[blocks][k][k][16]`.
+    taps: Buffer,
+    /// `[blocks][16]`.
+    bias: Buffer,
     activation: Activation,
     /// A row of zeros, read where the kernel hangs over the map's edge.
-    zeros: Vec<f32>,
+    zeros: Buffer,
 }
 
 impl Depthwise {
-    /// For pictures of shape `src`; weight `[k][k][c]`.
+    /// For pictures of shape `src`; weight `[c][k][k]`.
     pub fn new(
+        isa: Isa,
         conv: &Conv,
         src: Shape,
-        weight: Vec<f32>,
-        bias: Vec<f32>,
+        weight: &[f32],
+        bias: &[f32],
         activation: Activation,
     ) -> Depthwise {
-        assert!([1, 3, 5].contains(&conv.kernel) && conv.dst_c == conv.src_c, "no loops for {conv:?}");
-        let zeros = vec![0.0; src.w * src.c];
-        Depthwise { conv: conv.clone(), src, weight, bias, activation, zeros }
-    }
-
-    /// Computes every row of `dst`, a few rows to a task.
-    pub fn run(&self, src: &[f32], dst: &mut [f32]) {
-        let row = self.conv.dst_len(self.src.w) * self.src.c;
-        let rows = BLOCK.div_ceil(row);
-        dst.par_chunks_mut(rows * row).enumerate().for_each(|(task, dst)| {
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for (index, dst) in dst.chunks_exact_mut(row).enumerate() {
-                        let at = task * rows + index;
-                        match self.conv.kernel {
-                            1 => self.row::<1>(src, at, dst),
-                            3 => self.row::<3>(src, at, dst),
-                            5 => self.row::<5>(src, at, dst),
-                            kernel => unreachable!("{kernel}x{kernel} has been refused"),
-                        }
-                        if self.activation == Activation::Sigmoid {
-                            activate(dst, self.activation);
-                        }
-                    }
-                },
-            )
-        });
-    }
-
-    /// Row `at` of all pictures' rows.
-    #[inline(always)]
-    fn row<const K: usize>(&self, src: &[f32], at: usize, dst: &mut [f32]) {
-        let (conv, from) = (&self.conv, self.src);
-        let dst_h = conv.dst_len(from.h);
-        let (picture, y) = (at / dst_h, at % dst_h);
-        let row = from.w * from.c;
-        let rows: [&[f32]; K] =
-            std::array::from_fn(|tap| match (y * conv.stride + tap).checked_sub(conv.padding) {
-                Some(y) if y < from.h => &src[(picture * from.h + y) * row..][..row],
-                _ => &self.zeros,
-            });
-        let mut channel = 0;
-        while channel + LANES <= from.c {
-            self.strip::<K, LANES>(&rows, channel, dst);
-            channel += LANES;
+        assert!(conv.dst_c == conv.src_c, "no loops for {conv:?}");
+        let area = conv.kernel * conv.kernel;
+        let mut taps = Buffer::new(blocks(src.c) * area * BLOCK);
+        for (channel, of) in weight.chunks_exact(area).enumerate() {
+            for (tap, &value) in of.iter().enumerate() {
+                taps.all_mut()[(channel / BLOCK * area + tap) * BLOCK + channel % BLOCK] = value;
+            }
         }
-        while channel < from.c {
-            self.strip::<K, 1>(&rows, channel, dst);
-            channel += 1;
+        let zeros = Buffer::new(src.w * BLOCK);
+        Depthwise { isa, conv: conv.clone(), src, taps, bias: Buffer::of(bias), activation, zeros }
+    }
+
+    /// Blocks of channels.
+    pub fn blocks(&self) -> usize {
+        blocks(self.src.c)
+    }
+
+    /// Output pixels of one picture.
+    pub fn pixels(&self) -> usize {
+        self.conv.dst_len(self.src.h) * self.conv.dst_len(self.src.w)
+    }
+
+    /// Computes `pixels` of block `block` of the map `src` into `dst` `[pixels][16]`.
+    pub fn block(&self, src: &[f32], block: usize, pixels: Range<usize>, dst: &mut [f32]) {
+        let area = self.conv.kernel * self.conv.kernel * BLOCK;
+        let len = src.len() / self.blocks();
+        let what = microkernels::Depthwise {
+            src: &src[block * len..][..len],
+            h: self.src.h,
+            w: self.src.w,
+            kernel: self.conv.kernel,
+            stride: self.conv.stride,
+            padding: self.conv.padding,
+            taps: &self.taps.all()[block * area..][..area],
+            bias: &self.bias.all()[block * BLOCK..][..BLOCK],
+            relu: self.activation == Activation::Relu,
+            zeros: self.zeros.all(),
+        };
+        microkernels::depthwise(self.isa, &what, pixels, dst);
+        if self.activation == Activation::Sigmoid {
+            sigmoid(dst);
         }
     }
 
-    /// Channels `channel..channel + L` of one row.
-    #[inline(always)]
-    fn strip<const K: usize, const L: usize>(&self, rows: &[&[f32]; K], channel: usize, dst: &mut [f32]) {
-        let (c, stride, padding) = (self.src.c, self.conv.stride, self.conv.padding);
-        let load = |from: &[f32], at: usize| -> [f32; L] { from[at..at + L].try_into().expect("L lanes") };
-        let bias = load(&self.bias, channel);
-        let taps: [[[f32; L]; K]; K] = std::array::from_fn(|ky| {
-            std::array::from_fn(|kx| load(&self.weight, (ky * K + kx) * c + channel))
-        });
-        let relu_wanted = self.activation == Activation::Relu;
-        for (x, dst) in dst.chunks_exact_mut(c).enumerate() {
-            let mut sum = bias;
-            let mut tap = |pixel: &[f32], tap: &[f32; L]| {
-                let pixel: &[f32; L] = pixel.try_into().expect("L lanes");
-                for lane in 0..L {
-                    sum[lane] += pixel[lane] * tap[lane];
-                }
-            };
-            let left = x * stride;
-            if left >= padding && left - padding + K <= self.src.w {
-                let first = (left - padding) * c + channel;
-                for (row, taps) in rows.iter().zip(&taps) {
-                    let window = &row[first..first + (K - 1) * c + L];
-                    for (kx, taps) in taps.iter().enumerate() {
-                        tap(&window[kx * c..kx * c + L], taps);
-                    }
-                }
-            } else {
-                for (row, taps) in rows.iter().zip(&taps) {
-                    for (kx, taps) in taps.iter().enumerate() {
-                        if let Some(column) = (left + kx).checked_sub(padding)
-                            && column < self.src.w
-                        {
-                            tap(&row[column * c + channel..][..L], taps);
-                        }
-                    }
+    /// Computes the whole map `dst` of `batch` pictures.
+    pub fn run(&self, team: &Team, src: &[f32], dst: &mut [f32], batch: usize) {
+        let pixels = batch * self.pixels();
+        let grid = Grid::new(dst, pixels, small_cut(self.blocks(), pixels, team.members));
+        team.run(&|_| {
+            while let Some(mut rect) = grid.take() {
+                for block in rect.blocks.clone() {
+                    self.block(src, block, rect.pixels.clone(), rect.block(block));
                 }
             }
-            if relu_wanted {
-                sum = sum.map(relu);
-            }
-            dst[channel..channel + L].copy_from_slice(&sum);
-        }
+        });
     }
 }

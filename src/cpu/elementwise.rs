@@ -1,134 +1,181 @@
-//! Everything that is not a convolution: short loops, cut into blocks of fixed size.
+//! Everything that is not a convolution: short loops over rectangles.
 
-use pulp::Arch;
-use rayon::prelude::*;
-
+use super::{
+    blocks::{BLOCK, Buffer, small_cut},
+    microkernels::Isa,
+    team::{Cut, Grid, Rect, Team},
+};
 use crate::graph::Activation;
 
-/// About as many scalars as one task is worth.
-const BLOCK: usize = 1 << 14;
+/// The sigmoid of `values`, in place.
+pub fn sigmoid(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));
+}
 
-/// `values` activated, in place.
+/// Writes `value` of each pixel, activated; a loop for each activation, so that each can be made of vectors.
 #[inline(always)]
-pub fn activate(values: &mut [f32], activation: Activation) {
+fn write(dst: &mut [f32], activation: Activation, value: impl Fn(usize) -> [f32; BLOCK]) {
+    let pixels = dst.chunks_exact_mut(BLOCK).enumerate();
     match activation {
-        Activation::None => {}
-        Activation::Relu => values.iter_mut().for_each(|value| *value = relu(*value)),
-        Activation::Sigmoid => values.iter_mut().for_each(|value| *value = 1.0 / (1.0 + (-*value).exp())),
+        Activation::None => pixels.for_each(|(at, dst)| dst.copy_from_slice(&value(at))),
+        Activation::Relu => pixels.for_each(|(at, dst)| {
+            dst.copy_from_slice(&value(at).map(|x| if x < 0.0 { 0.0 } else { x }));
+        }),
+        Activation::Sigmoid => pixels.for_each(|(at, dst)| {
+            dst.copy_from_slice(&value(at).map(|x| 1.0 / (1.0 + (-x).exp())));
+        }),
     }
 }
 
-/// `max(x, 0)`, NaN kept.
+/// Sixteen scalars from pixel `at` on.
 #[inline(always)]
-pub fn relu(x: f32) -> f32 {
-    if x < 0.0 { 0.0 } else { x }
+fn pixel(from: &[f32], at: usize) -> &[f32; BLOCK] {
+    from[at * BLOCK..][..BLOCK].try_into().expect("16 channels")
+}
+
+/// Has the team do `work`, which is given a rectangle and one of its blocks, for every block of every rectangle.
+fn each(team: &Team, dst: &mut [f32], pixels: usize, work: impl Fn(&mut Rect, usize) + Sync) {
+    let cut = small_cut(dst.len() / (pixels * BLOCK), pixels, team.members);
+    let grid = Grid::new(dst, pixels, cut);
+    team.run(&|_| {
+        while let Some(mut rect) = grid.take() {
+            for block in rect.blocks.clone() {
+                work(&mut rect, block);
+            }
+        }
+    });
+}
+
+/// The pixels of `rect` in block `block` of another map of the same size.
+fn same<'a>(src: &'a [f32], rect: &Rect, block: usize, pixels: usize) -> &'a [f32] {
+    &src[(block * pixels + rect.pixels.start) * BLOCK..][..rect.pixels.len() * BLOCK]
 }
 
 /// `dst = act(src * scale + shift)` per channel.
-pub fn affine(src: &[f32], scale: &[f32], shift: &[f32], activation: Activation, dst: &mut [f32]) {
-    let channels = scale.len();
-    let block = BLOCK.div_ceil(channels) * channels;
-    dst.par_chunks_mut(block).zip(src.par_chunks(block)).for_each(|(dst, src)| {
-        Arch::new().dispatch(|| {
-            for (dst, src) in dst.chunks_exact_mut(channels).zip(src.chunks_exact(channels)) {
-                for (((dst, src), scale), shift) in dst.iter_mut().zip(src).zip(scale).zip(shift) {
-                    *dst = src * scale + shift;
-                }
-            }
-            activate(dst, activation);
-        })
-    });
+pub struct Affine {
+    pub scale: Buffer,
+    pub shift: Buffer,
+    pub activation: Activation,
+}
+
+impl Affine {
+    pub fn run(&self, isa: Isa, team: &Team, src: &[f32], pixels: usize, dst: &mut [f32]) {
+        each(team, dst, pixels, |rect, block| {
+            let (scale, shift) = (*pixel(self.scale.all(), block), *pixel(self.shift.all(), block));
+            let src = same(src, rect, block, pixels);
+            let dst = rect.block(block);
+            isa.compiled(
+                #[inline(always)]
+                || {
+                    write(dst, self.activation, |at| {
+                        let src = pixel(src, at);
+                        std::array::from_fn(|lane| src[lane] * scale[lane] + shift[lane])
+                    });
+                },
+            );
+        });
+    }
 }
 
 /// `dst = act(a + b)`.
-pub fn add(a: &[f32], b: &[f32], activation: Activation, dst: &mut [f32]) {
-    let blocks = dst.par_chunks_mut(BLOCK).zip(a.par_chunks(BLOCK).zip(b.par_chunks(BLOCK)));
-    blocks.for_each(|(dst, (a, b))| {
-        Arch::new().dispatch(|| {
-            for ((dst, a), b) in dst.iter_mut().zip(a).zip(b) {
-                *dst = a + b;
-            }
-            activate(dst, activation);
-        })
-    });
-}
-
-/// `dst[n, c] = act(src[n, .., c] * gate[n, c])`.
-pub fn scale(src: &[f32], gate: &[f32], channels: usize, activation: Activation, dst: &mut [f32]) {
-    let picture = src.len() / (gate.len() / channels);
-    let block = BLOCK.div_ceil(channels) * channels;
-    let pictures = dst.par_chunks_mut(picture).zip(src.par_chunks(picture)).zip(gate.par_chunks(channels));
-    pictures.for_each(|((dst, src), gate)| {
-        dst.par_chunks_mut(block).zip(src.par_chunks(block)).for_each(|(dst, src)| {
-            Arch::new().dispatch(|| {
-                for (dst, src) in dst.chunks_exact_mut(channels).zip(src.chunks_exact(channels)) {
-                    for ((dst, src), gate) in dst.iter_mut().zip(src).zip(gate) {
-                        *dst = src * gate;
-                    }
-                }
-                activate(dst, activation);
-            })
-        });
-    });
-}
-
-/// The mean of each channel of each picture.
-pub fn pool(src: &[f32], pixels: usize, channels: usize, dst: &mut [f32]) {
-    const STRIP: usize = 64;
-    let pictures = dst.par_chunks_mut(channels).zip(src.par_chunks(pixels * channels));
-    pictures.for_each(|(dst, src)| {
-        dst.par_chunks_mut(STRIP).enumerate().for_each(|(strip, dst)| {
-            Arch::new().dispatch(|| {
-                // In f64, because a large picture has many pixels
-                let mut sums = [0f64; STRIP];
-                for pixel in src.chunks_exact(channels) {
-                    for (sum, &value) in sums.iter_mut().zip(&pixel[strip * STRIP..][..dst.len()]) {
-                        *sum += value as f64;
-                    }
-                }
-                for (dst, sum) in dst.iter_mut().zip(sums) {
-                    *dst = (sum / pixels as f64) as f32;
-                }
-            })
-        });
-    });
-}
-
-/// `dst = act(W src + bias)` for each of `batch` vectors; weight `[dst_c][src_c]`.
-pub fn linear(
-    src: &[f32],
-    weight: &[f32],
-    bias: &[f32],
+pub fn add(
+    isa: Isa,
+    team: &Team,
+    a: &[f32],
+    b: &[f32],
+    pixels: usize,
     activation: Activation,
     dst: &mut [f32],
-    batch: usize,
 ) {
-    let (src_c, dst_c) = (src.len() / batch, bias.len());
-    let rows = BLOCK.div_ceil(src_c);
-    dst.par_chunks_mut(dst_c).zip(src.par_chunks(src_c)).for_each(|(dst, src)| {
-        let blocks = dst.par_chunks_mut(rows).zip(weight.par_chunks(rows * src_c)).zip(bias.par_chunks(rows));
-        blocks.for_each(|((dst, weight), bias)| {
-            Arch::new().dispatch(|| {
-                for ((dst, row), bias) in dst.iter_mut().zip(weight.chunks_exact(src_c)).zip(bias) {
-                    *dst = dot(row, src) + bias;
-                }
-                activate(dst, activation);
-            })
-        });
+    each(team, dst, pixels, |rect, block| {
+        let (a, b) = (same(a, rect, block, pixels), same(b, rect, block, pixels));
+        let dst = rect.block(block);
+        isa.compiled(
+            #[inline(always)]
+            || {
+                write(dst, activation, |at| {
+                    let (a, b) = (pixel(a, at), pixel(b, at));
+                    std::array::from_fn(|lane| a[lane] + b[lane])
+                });
+            },
+        );
     });
 }
 
-/// The sum of products, in lanes.
+/// `dst = act(src * gate)`, the gate one per channel and picture.
+pub fn scale(
+    isa: Isa,
+    team: &Team,
+    (src, gate): (&[f32], &[f32]),
+    batch: usize,
+    pixels: usize,
+    activation: Activation,
+    dst: &mut [f32],
+) {
+    let one = pixels / batch;
+    each(team, dst, pixels, |rect, block| {
+        let src = same(src, rect, block, pixels);
+        let start = rect.pixels.start;
+        let dst = rect.block(block);
+        isa.compiled(
+            #[inline(always)]
+            || {
+                let (mut at, end) = (0, dst.len() / BLOCK);
+                while at < end {
+                    let picture = (start + at) / one;
+                    let next = ((picture + 1) * one - start).min(end);
+                    let gate = *pixel(gate, block * batch + picture);
+                    let src = &src[at * BLOCK..next * BLOCK];
+                    write(&mut dst[at * BLOCK..next * BLOCK], activation, |at| {
+                        let src = pixel(src, at);
+                        std::array::from_fn(|lane| src[lane] * gate[lane])
+                    });
+                    at = next;
+                }
+            },
+        );
+    });
+}
+
+/// The mean of each channel of each of `batch` pictures.
+pub fn pool(isa: Isa, team: &Team, src: &[f32], batch: usize, dst: &mut [f32]) {
+    let blocks = dst.len() / (batch * BLOCK);
+    let pixels = src.len() / (blocks * BLOCK);
+    let cut = Cut { blocks: blocks.div_ceil(2 * team.members).max(1), pixels: 1 };
+    let grid = Grid::new(dst, batch, cut);
+    let one = pixels / batch;
+    team.run(&|_| {
+        while let Some(mut rect) = grid.take() {
+            for block in rect.blocks.clone() {
+                let src = &src[(block * pixels + rect.pixels.start * one) * BLOCK..][..one * BLOCK];
+                let dst = rect.block(block);
+                isa.compiled(
+                    #[inline(always)]
+                    || mean(src, dst),
+                );
+            }
+        }
+    });
+}
+
+/// The mean of `src` `[pixels][16]`, `[16]`.
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 32;
-    let mut sums = [0f32; LANES];
-    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a.zip(b) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
+pub fn mean(src: &[f32], dst: &mut [f32]) {
+    // Of few in f32, of those in f64, because a large picture has many pixels
+    const FEW: usize = 16;
+    let mut sums = [0f64; BLOCK];
+    for few in src.chunks(FEW * BLOCK) {
+        let mut part = [0f32; BLOCK];
+        for pixel in few.chunks_exact(BLOCK) {
+            for lane in 0..BLOCK {
+                part[lane] += pixel[lane];
+            }
+        }
+        for lane in 0..BLOCK {
+            sums[lane] += part[lane] as f64;
         }
     }
-    sums.iter().sum::<f32>() + rest
+    for (dst, sum) in dst.iter_mut().zip(sums) {
+        *dst = (sum / (src.len() / BLOCK) as f64) as f32;
+    }
 }

@@ -1,159 +1,312 @@
-//! Matrix products over pixels, through the `gemm` crate: `dst[pixels][dst_c] = src[pixels][src_c] weight`.
+//! Matrix products over pixels.
 
-use gemm::{Parallelism, gemm};
-use pulp::Arch;
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::elementwise::{activate, relu};
+use super::{
+    blocks::{BLOCK, Buffer, blocks},
+    depthwise::Depthwise,
+    elementwise::sigmoid,
+    microkernels::{Isa, Product, product},
+    step::Frame,
+    team::{Cut, Grid, Rect, Team},
+};
 use crate::{
     graph::{Activation, Conv},
     tensor::Shape,
 };
 
-/// Scalars of `src` and `dst` that one block should hold, to stay in a core's own cache.
-const BLOCK: usize = 1 << 15;
-/// Blocks whose pixels are gathered before any of their memory is used again.
-const BAND: usize = 64;
-/// Fewer pixels than this are not cut: the product is cut by channels instead, in `gemm`.
-const FEW: usize = 64;
+/// The most pixels of one rectangle: with its inputs it should stay in a core's own cache.
+const MOST: usize = 196;
+/// Fewer pixels than this are not worth the weights that are read for them: channels are cut instead.
+const FEW: usize = 56;
 
-/// A 1x1 convolution; weight `[src_c][dst_c]`, bias `[dst_c]`.
-pub fn pointwise(src: &[f32], weight: &[f32], bias: &[f32], activation: Activation, dst: &mut [f32]) {
-    let dst_c = bias.len();
-    let (src_c, pixels) = (weight.len() / dst_c, dst.len() / dst_c);
-    if pixels < FEW {
-        product(src, weight, dst, dst_c, Parallelism::Rayon(0));
-        finish(dst, bias, activation);
-        return;
-    }
-    let block = block(pixels, src_c + dst_c);
-    dst.par_chunks_mut(block * dst_c).zip(src.par_chunks(block * src_c)).for_each(|(dst, src)| {
-        product(src, weight, dst, dst_c, Parallelism::None);
-        finish(dst, bias, activation);
-    });
+/// Output channels that are computed together.
+struct Panel {
+    blocks: usize,
+    /// `[runs][run][blocks * 16]`.
+    weight: Buffer,
+    /// `[blocks * 16]`.
+    bias: Buffer,
 }
 
-/// Pixels to a block: equal blocks, a multiple of 8 pixels each.
-fn block(pixels: usize, scalars_per_pixel: usize) -> usize {
-    let most = (BLOCK / scalars_per_pixel).clamp(FEW, 1024);
-    pixels.div_ceil(pixels.div_ceil(most)).next_multiple_of(8)
+/// A matrix with a bias, packed for [`product`].
+pub struct Matrix {
+    isa: Isa,
+    panels: Vec<Panel>,
+    runs: usize,
+    run: usize,
+    activation: Activation,
+}
+
+impl Matrix {
+    /// Packs `weight` `[dst_c][runs * run]`.
+    pub fn new(
+        isa: Isa,
+        weight: &[f32],
+        bias: &[f32],
+        (runs, run): (usize, usize),
+        activation: Activation,
+    ) -> Matrix {
+        let src_c = runs * run;
+        let mut first = 0;
+        let panels: Vec<(usize, usize)> = isa
+            .panels(blocks(bias.len()))
+            .into_iter()
+            .map(|blocks| {
+                first += blocks;
+                (first - blocks, blocks)
+            })
+            .collect();
+        let panel = |(first, blocks): (usize, usize)| {
+            let channels = first * BLOCK..bias.len().min((first + blocks) * BLOCK);
+            let width = blocks * BLOCK;
+            let mut packed = Buffer::new(src_c * width);
+            let rows = &weight[channels.start * src_c..channels.end * src_c];
+            let all = packed.all_mut();
+            for (lane, row) in rows.chunks_exact(src_c).enumerate() {
+                for (to, &value) in all[lane..].iter_mut().step_by(width).zip(row) {
+                    *to = value;
+                }
+            }
+            let mut padded = Buffer::new(width);
+            padded.all_mut()[..channels.len()].copy_from_slice(&bias[channels]);
+            Panel { blocks, weight: packed, bias: padded }
+        };
+        let panels = panels.into_par_iter().map(panel).collect();
+        Matrix { isa, panels, runs, run, activation }
+    }
+
+    /// Blocks of output channels.
+    fn blocks(&self) -> usize {
+        self.panels.iter().map(|panel| panel.blocks).sum()
+    }
+
+    /// How `pixels` and the output channels are cut.
+    pub fn cut(&self, pixels: usize, members: usize) -> Cut {
+        let blocks = self.blocks();
+        if members == 1 {
+            return Cut { blocks, pixels: pixels.div_ceil(pixels.div_ceil(MOST)) };
+        }
+        let rounds = pixels.div_ceil(members * MOST);
+        let parts = (members * rounds).min(pixels / FEW).max(1);
+        let pixels = pixels.div_ceil(parts);
+        if parts >= members {
+            return Cut { blocks, pixels };
+        }
+        // No panel begins at an odd block, but for the only one.
+        let blocks = blocks.div_ceil((2 * members).div_ceil(parts)).next_multiple_of(2).max(4);
+        Cut { blocks, pixels }
+    }
+
+    /// Whether `pixels` are cut only, not channels too.
+    pub fn is_tall(&self, pixels: usize, members: usize) -> bool {
+        self.cut(pixels, members).blocks >= self.blocks()
+    }
+
+    /// Fills `rect` from `src`, the inputs of `src_pixels` pixels, of which those from `first` on are wanted.
+    fn fill(&self, src: &[f32], src_pixels: usize, first: usize, rect: &mut Rect) {
+        let mut block = 0;
+        for panel in &self.panels {
+            if rect.blocks.contains(&block) {
+                let what = Product {
+                    src,
+                    src_pixels,
+                    first,
+                    runs: self.runs,
+                    run: self.run,
+                    weight: panel.weight.all(),
+                    bias: panel.bias.all(),
+                    relu: self.activation == Activation::Relu,
+                };
+                match panel.blocks {
+                    1 => product(self.isa, &what, &mut rect.some::<1>(block)),
+                    2 => product(self.isa, &what, &mut rect.some::<2>(block)),
+                    _ => product(self.isa, &what, &mut rect.some::<3>(block)),
+                }
+                if self.activation == Activation::Sigmoid {
+                    for block in block..block + panel.blocks {
+                        sigmoid(rect.block(block));
+                    }
+                }
+            }
+            block += panel.blocks;
+        }
+    }
+
+    /// Multiplies every pixel of `src` into `dst`.
+    pub fn run(&self, team: &Team, src: &[f32], dst: &mut [f32], pixels: usize) {
+        let grid = Grid::new(dst, pixels, self.cut(pixels, team.members));
+        team.run(&|_| {
+            while let Some(mut rect) = grid.take() {
+                self.fill(src, pixels, rect.pixels.start, &mut rect);
+            }
+        });
+    }
+
+    /// Multiplies every pixel that `depthwise` makes of `src` into `dst`, with no map in between.
+    pub fn run_after(
+        &self,
+        depthwise: &Depthwise,
+        &Frame { team, scratch, batch, .. }: &Frame,
+        src: &[f32],
+        dst: &mut [f32],
+    ) {
+        let pixels = batch * depthwise.pixels();
+        let grid = Grid::new(dst, pixels, self.cut(pixels, team.members));
+        team.run(&|member| {
+            let mut scratch = scratch.of(member);
+            while let Some(mut rect) = grid.take() {
+                let wide = rect.pixels.len();
+                let middle = scratch.at_least(depthwise.blocks() * wide * BLOCK);
+                for (block, middle) in middle.chunks_exact_mut(wide * BLOCK).enumerate() {
+                    depthwise.block(src, block, rect.pixels.clone(), middle);
+                }
+                self.fill(middle, wide, 0, &mut rect);
+            }
+        });
+    }
+}
+
+/// What a dense convolution reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `[n][h][w][c]`: the input.
+    Nhwc,
+    /// `[blocks][n * h * w][16]`: any other map.
+    Blocks,
 }
 
 /// A dense convolution of any kernel, stride and padding, for one size of map.
 pub struct Dense {
     conv: Conv,
     src: Shape,
-    /// `[k][k][src_c][dst_c]`.
-    weight: Vec<f32>,
-    /// `[dst_c]`.
-    bias: Vec<f32>,
-    activation: Activation,
-    /// What lies under the kernel at each output pixel of one band: `[pixels][k][k][src_c]`.
-    patches: Vec<f32>,
-    /// Output pixels that one task computes.
-    block: usize,
+    pub layout: Layout,
+    /// A run for each row of the kernel: `[k][src_c]`.
+    matrix: Matrix,
 }
 
 impl Dense {
-    /// For pictures of shape `src`; weight `[k][k][src_c][dst_c]`.
-    pub fn new(conv: &Conv, src: Shape, weight: Vec<f32>, bias: Vec<f32>, activation: Activation) -> Dense {
+    /// For pictures of shape `src`; weight `[dst_c][k][k][src_c]`.
+    pub fn new(
+        isa: Isa,
+        conv: &Conv,
+        (src, layout): (Shape, Layout),
+        weight: &[f32],
+        bias: &[f32],
+        activation: Activation,
+    ) -> Dense {
         assert_eq!(conv.groups, 1, "no loops for {conv:?}");
-        let pixels = conv.dst_len(src.h) * conv.dst_len(src.w);
-        let patch = conv.kernel * conv.kernel * conv.src_c;
-        let block = block(pixels, patch + conv.dst_c);
-        let patches = vec![0.0; pixels.min(block * BAND) * patch];
-        Dense { conv: conv.clone(), src, weight, bias, activation, patches, block }
+        let matrix = Matrix::new(isa, weight, bias, (conv.kernel, conv.kernel * conv.src_c), activation);
+        Dense { conv: conv.clone(), src, layout, matrix }
     }
 
-    /// Computes every picture of `dst`.
-    pub fn run(&mut self, src: &[f32], dst: &mut [f32]) {
-        let Dense { conv, src: from, weight, bias, activation, patches, block } = self;
-        let (dst_w, dst_c, block) = (conv.dst_len(from.w), conv.dst_c, *block);
-        let picture = conv.dst_len(from.h) * dst_w * dst_c;
-        let patch = weight.len() / dst_c;
-        for (src, dst) in src.chunks_exact(from.len()).zip(dst.chunks_exact_mut(picture)) {
-            for (band, dst) in dst.chunks_mut(block * BAND * dst_c).enumerate() {
-                let blocks = dst.par_chunks_mut(block * dst_c).zip(patches.par_chunks_mut(block * patch));
-                blocks.enumerate().for_each(|(task, (dst, patches))| {
-                    let patches = &mut patches[..dst.len() / dst_c * patch];
-                    for (index, patch) in patches.chunks_exact_mut(patch).enumerate() {
-                        let at = (band * BAND + task) * block + index;
-                        gather(conv, *from, src, at / dst_w, at % dst_w, patch);
+    /// Computes the whole map `dst` of `batch` pictures.
+    pub fn run(&self, &Frame { team, scratch, batch, .. }: &Frame, src: &[f32], dst: &mut [f32]) {
+        let pixels = batch * self.conv.dst_len(self.src.h) * self.conv.dst_len(self.src.w);
+        let Cut { pixels: wide, .. } = self.matrix.cut(pixels, team.members);
+        let grid = Grid::new(dst, pixels, Cut { blocks: self.matrix.blocks(), pixels: wide });
+        team.run(&|member| {
+            let mut scratch = scratch.of(member);
+            while let Some(mut rect) = grid.take() {
+                let wide = rect.pixels.len();
+                let patches = scratch.at_least(self.conv.kernel * blocks(self.matrix.run) * wide * BLOCK);
+                self.gather(src, batch, rect.pixels.clone(), patches);
+                self.matrix.fill(patches, wide, 0, &mut rect);
+            }
+        });
+    }
+
+    /// What lies under the kernel at `pixels`, zeros outside of the map: `[k][blocks of k * src_c][pixels][16]`.
+    fn gather(&self, src: &[f32], batch: usize, pixels: Range<usize>, patches: &mut [f32]) {
+        let Dense { conv, src: from, matrix, .. } = self;
+        let (dst_h, dst_w, wide) = (conv.dst_len(from.h), conv.dst_len(from.w), pixels.len() * BLOCK);
+        let mut at = pixels.start;
+        while at < pixels.end {
+            let (row, x) = (at / dst_w, at % dst_w);
+            let end = dst_w.min(x + pixels.end - at);
+            let part = (at - pixels.start) * BLOCK..(at - pixels.start + end - x) * BLOCK;
+            for (index, patches) in patches.chunks_exact_mut(wide).enumerate() {
+                let (ky, first) = (index / blocks(matrix.run), index % blocks(matrix.run) * BLOCK);
+                let y = (row % dst_h * conv.stride + ky).checked_sub(conv.padding);
+                let dst = &mut patches[part.clone()];
+                match (y.filter(|&y| y < from.h), self.layout) {
+                    (None, _) => dst.fill(0.0),
+                    (Some(y), Layout::Nhwc) => {
+                        let row = (row / dst_h * from.h + y) * from.w * from.c;
+                        self.row(src, row, x..end, first, dst);
                     }
-                    product(patches, weight, dst, dst_c, Parallelism::None);
-                    finish(dst, bias, *activation);
+                    (Some(y), Layout::Blocks) => {
+                        let row = (row / dst_h * from.h + y) * from.w;
+                        self.row_of_blocks(src, batch * from.pixels(), row, x..end, first, dst);
+                    }
+                }
+            }
+            at += end - x;
+        }
+    }
+
+    /// Sixteen scalars under one row of the kernel, from `first` on, at the outputs `columns` of the row that
+    /// begins at scalar `row`: `[columns][16]`. Past the kernel's row anything is written.
+    fn row(&self, src: &[f32], row: usize, columns: Range<usize>, first: usize, dst: &mut [f32]) {
+        let Dense { conv, src: from, matrix, .. } = self;
+        let (step, padding, width) = (conv.stride * from.c, conv.padding * from.c, from.w * from.c);
+        // Outputs whose sixteen scalars can be read as they lie: within the row where the kernel reads.
+        let reach = (matrix.run - first).min(BLOCK);
+        let begin = padding.saturating_sub(first).div_ceil(step);
+        let end = src.len().checked_sub(BLOCK).map_or(0, |last| {
+            let past = (last + 1 + padding).min((row + width + 1 + padding).saturating_sub(reach));
+            past.saturating_sub(row + first).div_ceil(step)
+        });
+        let middle = begin.clamp(columns.start, columns.end)..end.clamp(columns.start, columns.end);
+        let middle = middle.start..middle.end.max(middle.start);
+        let edge = |columns: Range<usize>, dst: &mut [f32]| {
+            for (x, dst) in columns.zip(dst.chunks_exact_mut(BLOCK)) {
+                for (lane, dst) in dst.iter_mut().enumerate() {
+                    let at = (x * step + first + lane).checked_sub(padding).filter(|&at| at < width);
+                    *dst = at.map_or(0.0, |at| src[row + at]);
+                }
+            }
+        };
+        let (left, rest) = dst.split_at_mut((middle.start - columns.start) * BLOCK);
+        let (dst, right) = rest.split_at_mut(middle.len() * BLOCK);
+        edge(columns.start..middle.start, left);
+        edge(middle.end..columns.end, right);
+        if !middle.is_empty() {
+            let src = &src[row + middle.start * step + first - padding..];
+            matrix.isa.compiled(
+                #[inline(always)]
+                || {
+                    let src = src.windows(BLOCK).step_by(step);
+                    for (dst, src) in dst.chunks_exact_mut(BLOCK).zip(src) {
+                        dst.copy_from_slice(src);
+                    }
+                },
+            );
+        }
+    }
+
+    /// The same of a map in blocks of `pixels`, whose row begins at pixel `row`.
+    fn row_of_blocks(
+        &self,
+        src: &[f32],
+        pixels: usize,
+        row: usize,
+        columns: Range<usize>,
+        first: usize,
+        dst: &mut [f32],
+    ) {
+        let Dense { conv, src: from, .. } = self;
+        for (x, dst) in columns.zip(dst.chunks_exact_mut(BLOCK)) {
+            for (lane, dst) in dst.iter_mut().enumerate() {
+                let (kx, channel) = ((first + lane) / from.c, (first + lane) % from.c);
+                let column =
+                    (x * conv.stride + kx).checked_sub(conv.padding).filter(|&column| column < from.w);
+                *dst = column.map_or(0.0, |column| {
+                    src[(channel / BLOCK * pixels + row + column) * BLOCK + channel % BLOCK]
                 });
             }
         }
-    }
-}
-
-/// The values under the kernel of output `y`, `x`: `[k][k][src_c]`, zeros outside of the map.
-fn gather(conv: &Conv, from: Shape, src: &[f32], y: usize, x: usize, patch: &mut [f32]) {
-    let row = conv.kernel * from.c;
-    // The taps whose column is inside
-    let left = conv.padding.saturating_sub(x * conv.stride).min(conv.kernel);
-    let right = (from.w + conv.padding).saturating_sub(x * conv.stride).min(conv.kernel).max(left);
-    for (ky, patch) in patch.chunks_exact_mut(row).enumerate() {
-        match (y * conv.stride + ky).checked_sub(conv.padding) {
-            Some(y) if y < from.h && left < right => {
-                let first = (y * from.w + x * conv.stride + left - conv.padding) * from.c;
-                patch[..left * from.c].fill(0.0);
-                patch[left * from.c..right * from.c]
-                    .copy_from_slice(&src[first..first + (right - left) * from.c]);
-                patch[right * from.c..].fill(0.0);
-            }
-            _ => patch.fill(0.0),
-        }
-    }
-}
-
-/// `dst += bias`, then the activation, while `dst` is still in the cache.
-fn finish(dst: &mut [f32], bias: &[f32], activation: Activation) {
-    Arch::new().dispatch(|| {
-        for dst in dst.chunks_exact_mut(bias.len()) {
-            let pairs = dst.iter_mut().zip(bias);
-            match activation {
-                Activation::Relu => pairs.for_each(|(dst, bias)| *dst = relu(*dst + bias)),
-                Activation::None | Activation::Sigmoid => pairs.for_each(|(dst, bias)| *dst += bias),
-            }
-        }
-        if activation == Activation::Sigmoid {
-            activate(dst, activation);
-        }
-    });
-}
-
-/// `dst[n][m] = src[n][k] weight[k][m]`, all row by row without gaps.
-#[allow(unsafe_code)]
-fn product(src: &[f32], weight: &[f32], dst: &mut [f32], m: usize, parallelism: Parallelism) {
-    let (n, k) = (dst.len() / m, weight.len() / m);
-    assert_eq!((dst.len(), weight.len(), src.len()), (n * m, k * m, n * k));
-    let stride = |of: usize| isize::try_from(of).expect("a slice is shorter than isize::MAX");
-    // The lhs of gemm is our weight and its rhs our src, both transposed, for it likes columns without gaps.
-    // SAFETY: by the assertion above each pointer is valid for its rows x columns at these strides, and dst,
-    // borrowed mutably, overlaps neither operand. dst is written without being read.
-    unsafe {
-        gemm(
-            m,
-            n,
-            k,
-            dst.as_mut_ptr(),
-            stride(m),
-            1,
-            false,
-            weight.as_ptr(),
-            stride(m),
-            1,
-            src.as_ptr(),
-            stride(k),
-            1,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            parallelism,
-        );
     }
 }

@@ -1,41 +1,69 @@
-//! The fast CPU executor of a graph: weights packed once, buffers laid out once, work cut into blocks whose
-//! sizes depend on the shapes alone, so that any number of threads gives the same bits.
+//! The fast CPU executor of a graph: weights packed once, buffers laid out once. Each output is one sum in one
+//! order, so that any number of threads gives the same bits, however the work is cut.
 
+mod blocks;
 mod depthwise;
 mod elementwise;
 mod engine;
 mod matmul;
+pub mod microkernels;
 mod step;
+mod team;
+mod threads;
 
-use std::{mem, sync::Arc};
+use std::{
+    mem,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Instant,
+};
 
-pub use engine::{Engine, Threads, Ticket, trace};
+pub use engine::{Engine, Ticket, trace};
+pub use microkernels::Isa;
+pub use threads::Threads;
 
 use crate::{
     Error, Result,
-    graph::{Graph, NodeId},
+    graph::{Conv, Cost, Graph, NodeId, Op},
     options::MOST_PIXELS,
+    profile::Profiled,
     tensor::{Shape, Tensor},
     weights::Weights,
 };
-use step::Kernel;
+use blocks::{BLOCK, Buffer, blocks, enter, leave};
+use matmul::Layout;
+use step::{Frame, Kernel, can_read_nhwc};
+use team::Team;
 
 /// The most bytes of activations that an executor takes.
 const MAX_BYTES: usize = 2 << 30;
+/// About as many bytes of activations as should be in use at once; pictures of a batch run in groups.
+const GROUP_BYTES: usize = 8 << 20;
 
 /// A graph ready to run on the processor, for one input size and batches up to a largest.
 pub struct Executor {
     pool: Arc<rayon::ThreadPool>,
+    isa: Isa,
     /// The step of node i + 1.
     steps: Vec<Step>,
-    /// The slot of each node; that of the input is not used.
+    /// What runs, in order.
+    schedule: Vec<Entry>,
+    /// The slot of each node; that of the input is used only where a step wants it in blocks.
     places: Vec<usize>,
-    /// Activations, shared by nodes whose lifetimes do not overlap.
-    slots: Vec<Vec<f32>>,
+    /// Activations of one group, shared by nodes whose lifetimes do not overlap.
+    slots: Vec<Buffer>,
     /// What each node writes for one picture.
     shapes: Vec<Shape>,
-    features: NodeId,
-    logits: Option<NodeId>,
+    costs: Vec<Cost>,
+    /// Whether a step wants the input in blocks.
+    enters: bool,
+    scratch: Scratch,
+    /// Pictures that run together.
+    group: usize,
+    /// Of the whole batch, `[batch, h, w, c]` each.
+    outputs: Vec<Output>,
+    /// The classifier runs on the whole batch at once: its inputs and outputs in blocks.
+    classifier: Option<[Buffer; 2]>,
     max_batch: usize,
     /// Pictures of the last run.
     batch: usize,
@@ -45,11 +73,36 @@ pub struct Executor {
 struct Step {
     kernel: Kernel,
     inputs: Vec<NodeId>,
+    label: String,
+}
+
+/// What runs between two barriers.
+#[derive(Clone, Copy, Debug)]
+enum Entry {
+    /// One node.
+    One(NodeId),
+    /// A depthwise convolution and the pointwise one that alone reads it, the next node; this is the latter.
+    Pair(NodeId),
+}
+
+/// A node whose output is kept.
+struct Output {
+    id: NodeId,
+    values: Vec<f32>,
+}
+
+/// Memory of each member of a team.
+pub struct Scratch(Vec<Mutex<Buffer>>);
+
+impl Scratch {
+    fn of(&self, member: usize) -> MutexGuard<'_, Buffer> {
+        self.0[member].lock().expect("no panic while a step runs")
+    }
 }
 
 impl Executor {
     /// Packs `weights` and lays out the buffers of `graph` for inputs of `size` (height, width) and batches
-    /// of at most `max_batch`, to run on the threads of `pool`.
+    /// of at most `max_batch`, to run on `threads` with the instructions of `isa`.
     ///
     /// # Errors
     /// [`Error::Input`] for an empty input or batch and for one that would take more than 2 GiB;
@@ -59,32 +112,69 @@ impl Executor {
         weights: &Weights,
         size: (usize, usize),
         max_batch: usize,
-        pool: Arc<rayon::ThreadPool>,
+        threads: &Threads,
+        isa: Isa,
     ) -> Result<Executor> {
         let (h, w) = size;
         if h == 0 || w == 0 || max_batch == 0 || h.checked_mul(w).is_none_or(|pixels| pixels > MOST_PIXELS) {
             return Err(Error::Input(format!("{max_batch} x {h}x{w} pixels is nothing, or too large")));
         }
-        let shapes = graph.shapes(Shape::new(1, h, w, graph.input_channels()));
-        let mut sizes: Vec<usize> = shapes.iter().map(|shape| shape.len()).collect();
-        sizes[0] = 0; // the input is the caller's
-        let (places, sizes) = graph.slots(&sizes);
-        let scalars = sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
-        let bytes = scalars.saturating_mul(max_batch).saturating_mul(size_of::<f32>());
+        let input = Shape::new(1, h, w, graph.input_channels());
+        let shapes = graph.shapes(input);
+        let enters = graph.nodes.iter().any(|node| node.inputs.contains(&0) && !can_read_nhwc(&node.op));
+        let (schedule, lifetimes) = schedule(graph);
+        let mut sizes: Vec<usize> = shapes.iter().map(|&shape| padded(shape)).collect();
+        if !enters {
+            sizes[0] = 0;
+        }
+        let (places, sizes) = lifetimes.slots(&sizes);
+        let sum = |sizes: &[usize]| sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
+        let largest = sizes.iter().max().copied().unwrap_or(0).max(1);
+        let group = (GROUP_BYTES / size_of::<f32>() / largest).clamp(1, max_batch);
+        let kept: Vec<NodeId> = [Some(graph.features), graph.logits].into_iter().flatten().collect();
+        // The input and what is kept are of the whole batch.
+        let whole: Vec<usize> = kept.iter().chain(&[0]).map(|&id| shapes[id].len()).collect();
+        let scalars = sum(&sizes).saturating_mul(group).saturating_add(sum(&whole).saturating_mul(max_batch));
+        let bytes = scalars.saturating_mul(size_of::<f32>());
         if bytes > MAX_BYTES {
             let reason = format!("{max_batch} x {h}x{w} pixels need {} MiB of activations", bytes >> 20);
             return Err(Error::Input(format!(
                 "{reason}, more than 2048: make the batch or the size smaller"
             )));
         }
-        let mut steps = Vec::new();
-        for node in graph.nodes.iter().skip(1) {
-            let kernel = Kernel::new(&node.op, weights, shapes[node.inputs[0]])?;
-            steps.push(Step { kernel, inputs: node.inputs.clone() });
-        }
-        let slots = sizes.into_iter().map(|size| vec![0.0; size * max_batch]).collect();
-        let (features, logits) = (graph.features, graph.logits);
-        Ok(Executor { pool, steps, places, slots, shapes, features, logits, max_batch, batch: 0 })
+        let pool = threads.pool();
+        let step = |(id, node): (usize, &crate::graph::Node)| {
+            let src = shapes[node.inputs[0]];
+            let nhwc = node.inputs[0] == 0 && can_read_nhwc(&node.op);
+            let layout = if nhwc { Layout::Nhwc } else { Layout::Blocks };
+            let kernel = Kernel::new(isa, &node.op, weights, (src, layout))?;
+            Ok(Step { kernel, inputs: node.inputs.clone(), label: label(graph, &shapes, id) })
+        };
+        let steps =
+            pool.install(|| graph.nodes.iter().enumerate().skip(1).map(step).collect::<Result<_>>())?;
+        let slots = sizes.into_iter().map(|size| Buffer::new(size * group)).collect();
+        let output = |&id: &NodeId| Output { id, values: vec![0.0; shapes[id].len() * max_batch] };
+        let outputs = kept.iter().map(output).collect();
+        let classifier = has_classifier(graph, &shapes).then(|| {
+            kept.iter().map(|&id| Buffer::new(blocks(shapes[id].c) * BLOCK * max_batch)).collect::<Vec<_>>()
+        });
+        Ok(Executor {
+            isa,
+            steps,
+            schedule,
+            places,
+            slots,
+            costs: graph.costs(input),
+            shapes,
+            enters,
+            scratch: Scratch((0..pool.current_num_threads()).map(|_| Mutex::default()).collect()),
+            group,
+            outputs,
+            classifier: classifier.map(|both| both.try_into().expect("features and logits")),
+            max_batch,
+            batch: 0,
+            pool,
+        })
     }
 
     /// Runs `batch` pictures, `[batch, h, w, c]`; the results are in [`Executor::features`] and
@@ -93,17 +183,24 @@ impl Executor {
     /// # Panics
     /// When `batch` is 0 or larger than planned for, or `input` does not hold exactly so many pictures.
     pub fn run(&mut self, input: &[f32], batch: usize) {
-        self.each(input, batch, |_, _| {});
+        let schedule = mem::take(&mut self.schedule);
+        self.each(input, batch, &schedule, |_, _, _| {});
+        self.schedule = schedule;
     }
 
     /// Pooled features of the last run, `[batch, channels]`.
     pub fn features(&self) -> &[f32] {
-        self.output(self.features)
+        self.output(0)
     }
 
     /// Logits of the last run, `[batch, classes]`, if the network has a classifier.
     pub fn logits(&self) -> Option<&[f32]> {
-        self.logits.map(|id| self.output(id))
+        (self.outputs.len() > 1).then(|| self.output(1))
+    }
+
+    fn output(&self, at: usize) -> &[f32] {
+        let Output { id, values } = &self.outputs[at];
+        &values[..self.shapes[*id].len() * self.batch]
     }
 
     /// Runs `input` and keeps every node's output, in the order of the nodes; the first is `input` itself.
@@ -114,37 +211,188 @@ impl Executor {
         let batch = input.shape().n;
         let shapes: Vec<Shape> = self.shapes.iter().map(|shape| shape.with_batch(batch)).collect();
         assert_eq!(input.shape(), shapes[0]);
-        let mut outputs = vec![input.clone()];
-        self.each(input.data(), batch, |id, output| {
-            outputs.push(Tensor::new(shapes[id], output.to_vec()).expect("a node fills its shape"));
+        let mut outputs: Vec<Tensor> = shapes.iter().map(|&shape| Tensor::zeros(shape)).collect();
+        outputs[0] = input.clone();
+        let nodes: Vec<Entry> = (1..shapes.len()).map(Entry::One).collect();
+        self.each(input.data(), batch, &nodes, |at, pictures, map| {
+            let shape = shapes[at + 1];
+            let one = shape.with_batch(1).len();
+            let dst = &mut outputs[at + 1].data_mut()[pictures.start * one..pictures.end * one];
+            leave(map, pictures.len() * shape.pixels(), shape.c, dst);
         });
         outputs
     }
 
-    /// Runs the steps in order and shows each node's output.
-    fn each(&mut self, input: &[f32], batch: usize, mut visit: impl FnMut(NodeId, &[f32]) + Send) {
+    /// Runs `input` as [`Executor::run`] does, and says what each step took.
+    ///
+    /// # Panics
+    /// As [`Executor::run`].
+    pub fn profile(&mut self, input: &[f32], batch: usize) -> Vec<Profiled> {
+        let schedule = mem::take(&mut self.schedule);
+        let mut rows: Vec<Profiled> = schedule.iter().map(|&entry| self.unmeasured(entry, batch)).collect();
+        let mut since = Instant::now();
+        self.each(input, batch, &schedule, |at, _, _| {
+            rows[at].seconds += since.elapsed().as_secs_f64();
+            since = Instant::now();
+        });
+        self.schedule = schedule;
+        rows
+    }
+
+    /// What `entry` is, before it is measured.
+    fn unmeasured(&self, entry: Entry, batch: usize) -> Profiled {
+        let (nodes, read) = match entry {
+            Entry::One(id) => (id..id + 1, id),
+            Entry::Pair(id) => (id - 1..id + 1, id - 1),
+        };
+        let last = nodes.end - 1;
+        let labels: Vec<&str> = nodes.clone().map(|id| self.steps[id - 1].label.as_str()).collect();
+        let sum = |of: fn(&Cost) -> u64| self.costs[nodes.clone()].iter().map(of).sum::<u64>();
+        let read = self.steps[read - 1].inputs.iter().map(|&id| self.shapes[id].len()).sum::<usize>();
+        let maps = (read + self.shapes[last].len()) as u64 * batch as u64;
+        Profiled {
+            label: labels.join(" + "),
+            macs: sum(|cost| cost.macs) * batch as u64,
+            bytes: (sum(|cost| cost.params) + maps) * size_of::<f32>() as u64,
+            seconds: 0.0,
+        }
+    }
+
+    /// Runs `entries` in order, a group of pictures after the other, and shows what each wrote: which entry, of
+    /// which pictures, and the map in blocks.
+    fn each(
+        &mut self,
+        input: &[f32],
+        batch: usize,
+        entries: &[Entry],
+        mut visit: impl FnMut(usize, Range<usize>, &[f32]),
+    ) {
         assert!((1..=self.max_batch).contains(&batch), "a batch of {batch}, planned for {}", self.max_batch);
-        assert_eq!(input.len(), self.shapes[0].len() * batch, "{} x {batch}", self.shapes[0]);
+        let one = self.shapes[0].len();
+        assert_eq!(input.len(), one * batch, "{} x {batch}", self.shapes[0]);
         self.batch = batch;
-        let Executor { pool, steps, places, slots, shapes, .. } = self;
-        pool.install(|| {
-            for (index, step) in steps.iter_mut().enumerate() {
-                let id = index + 1;
-                let mut buffer = mem::take(&mut slots[places[id]]);
-                let dst = &mut buffer[..shapes[id].len() * batch];
-                let src = |at: usize| match step.inputs[at] {
-                    0 => input,
-                    id => &slots[places[id]][..shapes[id].len() * batch],
-                };
-                let second = if step.inputs.len() > 1 { src(1) } else { &[] };
-                step.kernel.run(src(0), second, dst, batch);
-                visit(id, dst);
-                slots[places[id]] = buffer;
+        let pool = self.pool.clone();
+        team::lead(&pool, |team| {
+            let grouped = entries.len() - self.classifier.is_some() as usize;
+            for first in (0..batch).step_by(self.group) {
+                let pictures = first..(first + self.group).min(batch);
+                let input = &input[pictures.start * one..pictures.end * one];
+                if self.enters {
+                    let dst = &mut self.slots[self.places[0]];
+                    let len = pictures.len() * padded(self.shapes[0]);
+                    enter(team, input, self.shapes[0].c, &mut dst.all_mut()[..len]);
+                }
+                for (at, &entry) in entries[..grouped].iter().enumerate() {
+                    let id = self.step(team, entry, input, pictures.len());
+                    let len = pictures.len() * padded(self.shapes[id]);
+                    visit(at, pictures.clone(), &self.slots[self.places[id]].all()[..len]);
+                }
+                self.keep(pictures);
+            }
+            if let Some([features, logits]) = &mut self.classifier {
+                let frame = Frame { isa: self.isa, team, scratch: &self.scratch, batch };
+                let [of_features, of_logits] = &mut self.outputs[..] else { unreachable!("both are kept") };
+                let (shape, classes) = (self.shapes[of_features.id], self.shapes[of_logits.id].c);
+                let src = &mut features.all_mut()[..batch * padded(shape)];
+                enter(team, &of_features.values[..batch * shape.c], shape.c, src);
+                let dst = &mut logits.all_mut()[..batch * padded(self.shapes[of_logits.id])];
+                self.steps[of_logits.id - 1].kernel.run(&frame, src, &[], dst, batch);
+                leave(dst, batch, classes, &mut of_logits.values[..batch * classes]);
+                visit(grouped, 0..batch, dst);
             }
         });
     }
 
-    fn output(&self, id: NodeId) -> &[f32] {
-        &self.slots[self.places[id]][..self.shapes[id].len() * self.batch]
+    /// Runs one entry for a group of `batch` pictures and gives the node that it finishes.
+    fn step(&mut self, team: &Team, entry: Entry, input: &[f32], batch: usize) -> NodeId {
+        let Executor { isa, steps, places, slots, shapes, scratch, .. } = self;
+        let frame = Frame { isa: *isa, team, scratch, batch };
+        let mut one = |id: NodeId, depthwise: Option<NodeId>| {
+            let mut buffer = mem::take(&mut slots[places[id]]);
+            let dst = &mut buffer.all_mut()[..batch * padded(shapes[id])];
+            let pixels = batch * shapes[id].pixels();
+            let Step { kernel, inputs, .. } = &steps[id - 1];
+            let src = |id: NodeId, kernel: &Kernel| match id {
+                0 if kernel.reads_nhwc() => input,
+                id => &slots[places[id]].all()[..batch * padded(shapes[id])],
+            };
+            match (kernel, depthwise.map(|id| &steps[id - 1])) {
+                (Kernel::Matrix(matrix), Some(Step { kernel: Kernel::Depthwise(depthwise), inputs, .. })) => {
+                    let src = &slots[places[inputs[0]]].all()[..batch * padded(shapes[inputs[0]])];
+                    matrix.run_after(depthwise, &frame, src, dst);
+                }
+                (_, Some(_)) => unreachable!("a pair is a depthwise and a pointwise convolution"),
+                (kernel, None) => {
+                    let second = inputs.get(1).map_or(&[][..], |&id| src(id, kernel));
+                    kernel.run(&frame, src(inputs[0], kernel), second, dst, pixels);
+                }
+            }
+            slots[places[id]] = buffer;
+            id
+        };
+        match entry {
+            Entry::One(id) => one(id, None),
+            Entry::Pair(id) => match &steps[id - 1].kernel {
+                Kernel::Matrix(matrix) if !matrix.is_tall(batch * shapes[id].pixels(), team.members) => {
+                    one(id - 1, None);
+                    one(id, None)
+                }
+                _ => one(id, Some(id - 1)),
+            },
+        }
     }
+
+    /// Keeps what a group wrote of the outputs.
+    fn keep(&mut self, pictures: Range<usize>) {
+        let grouped = if self.classifier.is_some() { 1 } else { self.outputs.len() };
+        for Output { id, values } in &mut self.outputs[..grouped] {
+            let shape = self.shapes[*id];
+            let dst = &mut values[pictures.start * shape.len()..pictures.end * shape.len()];
+            let src = &self.slots[self.places[*id]].all()[..pictures.len() * padded(shape)];
+            leave(src, pictures.len() * shape.pixels(), shape.c, dst);
+        }
+    }
+}
+
+/// Scalars of a map of one picture in blocks.
+fn padded(shape: Shape) -> usize {
+    shape.pixels().saturating_mul(blocks(shape.c) * BLOCK)
+}
+
+/// What runs in which order, and the graph with the lifetimes that this gives: a pair reads the input of its
+/// depthwise convolution until its pointwise one is done.
+fn schedule(graph: &Graph) -> (Vec<Entry>, Graph) {
+    let mut lifetimes = graph.clone();
+    let mut schedule: Vec<Entry> = Vec::new();
+    for (id, node) in graph.nodes.iter().enumerate().skip(1) {
+        let depthwise = id - 1;
+        let kept = graph.features == depthwise || graph.logits == Some(depthwise);
+        let readers = graph.nodes.iter().filter(|node| node.inputs.contains(&depthwise)).count();
+        let is = |id: NodeId, what: fn(&Conv) -> bool| matches!(&graph.nodes[id].op, Op::Conv { conv, .. } if what(conv));
+        let alone = node.inputs == [depthwise] && readers == 1 && !kept;
+        if alone && is(id, Conv::is_pointwise) && is(depthwise, Conv::is_depthwise) {
+            lifetimes.nodes[id].inputs.push(graph.nodes[depthwise].inputs[0]);
+            schedule.pop();
+            schedule.push(Entry::Pair(id));
+        } else {
+            schedule.push(Entry::One(id));
+        }
+    }
+    (schedule, lifetimes)
+}
+
+/// Whether the last node is a classifier of the features and nothing else reads its input's map.
+fn has_classifier(graph: &Graph, shapes: &[Shape]) -> bool {
+    let last = graph.nodes.len() - 1;
+    graph.logits == Some(last)
+        && matches!(graph.nodes[last].op, Op::Linear { .. })
+        && graph.nodes[last].inputs == [graph.features]
+        && shapes[graph.features].pixels() == 1
+        && graph.features != 0
+}
+
+/// `stages.2.7 14x14 256->256`.
+fn label(graph: &Graph, shapes: &[Shape], id: NodeId) -> String {
+    let (node, Shape { h, w, c, .. }) = (&graph.nodes[id], shapes[id]);
+    format!("{} {h}x{w} {}->{c}", node.name, shapes[node.inputs[0]].c)
 }

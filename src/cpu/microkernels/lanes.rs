@@ -1,0 +1,127 @@
+//! Vectors of f32: what the loops are written with.
+
+/// A vector of f32.
+///
+/// # Safety
+/// `load` and `store` need `LANES` scalars behind the pointer, `splat` one; every method needs a processor that
+/// has the instructions of its type.
+pub trait Lanes: Copy {
+    /// Scalars of a vector, a divisor of [`BLOCK`].
+    const LANES: usize;
+    /// Vectors of sums that the registers hold beside the operands.
+    const SUMS: usize;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn splat(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    /// `self + a * b`.
+    unsafe fn plus(self, a: Self, b: Self) -> Self;
+    /// `max(self, 0)`, NaN kept.
+    unsafe fn relu(self) -> Self;
+    /// Asks for what lies at `at`, if anything does.
+    fn prefetch(at: *const f32);
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Lanes;
+    use std::arch::x86_64::*;
+
+    macro_rules! lanes {
+        ($vector:ty, $lanes:literal, $sums:literal, $load:ident, $splat:ident, $store:ident, $fma:ident, $zero:ident, $max:ident) => {
+            impl Lanes for $vector {
+                const LANES: usize = $lanes;
+                const SUMS: usize = $sums;
+                // SAFETY (each): the caller's, as the trait says.
+                #[inline(always)]
+                unsafe fn load(from: *const f32) -> Self {
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn splat(from: *const f32) -> Self {
+                    unsafe { $splat(*from) }
+                }
+                #[inline(always)]
+                unsafe fn store(self, to: *mut f32) {
+                    unsafe { $store(to, self) }
+                }
+                #[inline(always)]
+                unsafe fn plus(self, a: Self, b: Self) -> Self {
+                    unsafe { $fma(a, b, self) }
+                }
+                // The second operand is what comes of NaN.
+                #[inline(always)]
+                unsafe fn relu(self) -> Self {
+                    unsafe { $max($zero(), self) }
+                }
+                // SAFETY: a prefetch of any address is sound.
+                #[inline(always)]
+                fn prefetch(at: *const f32) {
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+                }
+            }
+        };
+    }
+    lanes!(
+        __m512,
+        16,
+        28,
+        _mm512_loadu_ps,
+        _mm512_set1_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps,
+        _mm512_setzero_ps,
+        _mm512_max_ps
+    );
+    lanes!(
+        __m256,
+        8,
+        12,
+        _mm256_loadu_ps,
+        _mm256_set1_ps,
+        _mm256_storeu_ps,
+        _mm256_fmadd_ps,
+        _mm256_setzero_ps,
+        _mm256_max_ps
+    );
+}
+
+/// Four lanes that every compiler knows how to place in a register.
+#[derive(Clone, Copy)]
+pub struct Four([f32; 4]);
+
+impl Lanes for Four {
+    const LANES: usize = 4;
+    const SUMS: usize = if cfg!(target_arch = "aarch64") { 24 } else { 8 };
+    // SAFETY: the caller's, as the trait says.
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Four(unsafe { from.cast::<[f32; 4]>().read() })
+    }
+    // SAFETY: as above.
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> Self {
+        Four([unsafe { *from }; 4])
+    }
+    // SAFETY: as above.
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; 4]>().write(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn plus(self, a: Self, b: Self) -> Self {
+        Four(std::array::from_fn(|lane| {
+            // Where the instruction is always there; elsewhere it would be a call.
+            if cfg!(target_arch = "aarch64") {
+                a.0[lane].mul_add(b.0[lane], self.0[lane])
+            } else {
+                self.0[lane] + a.0[lane] * b.0[lane]
+            }
+        }))
+    }
+    #[inline(always)]
+    unsafe fn relu(self) -> Self {
+        Four(self.0.map(|x| if x < 0.0 { 0.0 } else { x }))
+    }
+    #[inline(always)]
+    fn prefetch(_: *const f32) {}
+}

@@ -1,0 +1,108 @@
+//! The two loops in which the time goes, written once over vectors of any length and compiled for each
+//! instruction set; which one runs is chosen once, by [`Isa`].
+//!
+//! Maps lie in blocks of [`BLOCK`] channels, `[blocks][pixels][16]`, whatever the length of a vector: a tile of
+//! pixels of one block has no gaps, so its addresses are one pointer and constants.
+
+#![allow(unsafe_code)]
+
+mod depthwise;
+mod lanes;
+mod product;
+
+pub use depthwise::{Depthwise, depthwise};
+pub use product::{Product, product};
+
+/// Channels of one block of a map.
+pub const BLOCK: usize = 16;
+
+/// Instructions that this machine has been seen to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isa(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl Isa {
+    /// All that this machine has, the fastest first.
+    pub fn all() -> Vec<Isa> {
+        let mut kinds = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if has!("avx512f") {
+                kinds.push(Kind::Avx512);
+            }
+            if has!("avx2") && has!("fma") {
+                kinds.push(Kind::Avx2);
+            }
+        }
+        kinds.push(Kind::Portable);
+        kinds.into_iter().map(Isa).collect()
+    }
+
+    /// The fastest that this machine has.
+    pub fn best() -> Isa {
+        Isa::all()[0]
+    }
+
+    /// `avx512`, `avx2` or `portable`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            Kind::Portable => "portable",
+        }
+    }
+
+    /// Blocks of the output channels that [`product`] computes together, in order: they sum up to `blocks`.
+    pub fn panels(self, blocks: usize) -> Vec<usize> {
+        match self.0 {
+            // 14 pixels by two vectors fill the registers; nine by three are nearly as good, one vector is not.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => {
+                let mut panels = vec![2; blocks / 2];
+                match (blocks % 2, panels.last_mut()) {
+                    (0, _) => {}
+                    (_, Some(last)) => *last = 3,
+                    (_, None) => panels.push(1),
+                }
+                panels
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => vec![1; blocks],
+            Kind::Portable => vec![1; blocks],
+        }
+    }
+
+    /// Runs `work` compiled for these instructions; it must be `#[inline(always)]`.
+    pub fn compiled<R>(self, work: impl FnOnce() -> R) -> R {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f")]
+        fn avx512<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        match self.0 {
+            // SAFETY: an Isa of this kind is made only where the processor has these features.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => unsafe { avx512(work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { avx2(work) },
+            Kind::Portable => work(),
+        }
+    }
+}

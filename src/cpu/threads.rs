@@ -1,0 +1,55 @@
+//! The processor's threads.
+
+use std::{collections::BTreeSet, num::NonZero, sync::Arc};
+
+use rayon::ThreadPool;
+
+use crate::error::{Error, Result};
+
+/// The processor's threads, shared by the sessions of one device.
+pub struct Threads(Arc<ThreadPool>);
+
+impl Threads {
+    /// So many threads; `None`: [`Threads::default_count`].
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the system gives none.
+    pub fn new(count: Option<NonZero<usize>>) -> Result<Threads> {
+        let count = count.map_or_else(Threads::default_count, NonZero::get);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
+        let pool = pool.map_err(|error| Error::Device { wanted: "cpu".into(), reason: error.to_string() })?;
+        Ok(Threads(Arc::new(pool)))
+    }
+
+    /// The threads of a caller's own pool.
+    pub fn of(pool: Arc<ThreadPool>) -> Threads {
+        Threads(pool)
+    }
+
+    /// Threads that a new pool would have: as many as `RAYON_NUM_THREADS` says, else one per core that this
+    /// process may use. Two threads of one core share its arithmetic, so they count once where that can be seen.
+    pub fn default_count() -> usize {
+        let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());
+        let there = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        asked.filter(|&count| count > 0).unwrap_or_else(|| there().min(cores().unwrap_or(usize::MAX)))
+    }
+
+    /// Threads of this pool.
+    pub fn count(&self) -> usize {
+        self.0.current_num_threads()
+    }
+
+    pub(super) fn pool(&self) -> Arc<ThreadPool> {
+        self.0.clone()
+    }
+}
+
+/// Cores of this machine, as Linux names the threads that share one.
+fn cores() -> Option<usize> {
+    let siblings = |cpu: usize| {
+        let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
+        std::fs::read_to_string(path).ok()
+    };
+    let cores: BTreeSet<String> = (0..).map_while(siblings).collect();
+    (!cores.is_empty()).then_some(cores.len())
+}
