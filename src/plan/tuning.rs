@@ -8,14 +8,15 @@ use crate::{
     tensor::{DType, Shape},
 };
 
-/// The choices that are chosen before those of the device's class. One that the device cannot run is passed over.
+/// The choices that come before those of the device's class. One that the device cannot run is passed over.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tuning {
-    /// Forms of single layers, by [`Layer::key`].
+    /// Choices of single layers, by [`Layer::key`].
     pub layers: BTreeMap<String, Choice>,
-    /// Forms for every other layer that they can compute.
+    /// Choices for every other layer that they can compute.
     pub choices: Vec<Choice>,
-    /// Whether pointwise layers sum runs of at most 32 products in the type of storage: the mode `f16-fast`.
+    /// Whether pointwise layers may sum runs of at most 32 products in the type of storage: the mode `f16-fast`.
+    /// A software device does not, for it computes in f32 at best.
     pub fast: bool,
 }
 
