@@ -9,14 +9,14 @@ use std::{path::PathBuf, time::Instant};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
-    DType, Device, Error, Form, Input, Model, Options, Outputs, Session, Shape, Tensor,
-    bench::{Bounds, Stats, input, round_trips, trim},
+    DType, Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
+    bench::{Bounds, Limit, Stats, input, round_trips, trim},
 };
 
 use super::{
     Verdict,
     args::{Precision, load, size},
-    chart,
+    chart, limit,
     out::{Stop, chain, note, plain},
 };
 use report::{Report, Row};
@@ -73,6 +73,9 @@ pub struct Args {
     /// Inferences in a round of modelbench
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     inferences: u32,
+    /// Also measure what the device can do at most, and put the floor of each row beside it
+    #[arg(long)]
+    limit: bool,
     /// One JSON object
     #[arg(long, group = "form")]
     json: bool,
@@ -97,6 +100,8 @@ enum Protocol {
 
 /// Samples that modelbench drops at each end.
 const DROPPED: usize = 10;
+/// Runs that are profiled for the device's own time.
+const PROFILED: usize = 3;
 /// The most warm-ups after the first answer.
 const WARM_UPS: usize = 3;
 const SWEEP_BATCHES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
@@ -112,7 +117,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     for wanted in &args.device {
         let device = Device::open(wanted)?;
         note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
-        devices.push(device);
+        let limit = if args.limit { Some(limit::measure(&device)?) } else { None };
+        devices.push((device, limit));
     }
     let mut report = Report::default();
     let works = args.works().len() as u64;
@@ -121,7 +127,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         let begun = Instant::now();
         let model = load(spec, Form::Fused)?;
         let load_ms = begun.elapsed().as_secs_f64() * 1e3;
-        for device in &devices {
+        for (device, limit) in &devices {
             for dtype in args.dtype.iter().map(|dtype| dtype.dtype()) {
                 for (batch, size) in args.works() {
                     let size = size.unwrap_or(model.preprocess.size);
@@ -130,6 +136,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
                         spec: &spec.display().to_string(),
                         model: &model,
                         device,
+                        limit: limit.as_ref(),
                         dtype,
                         batch,
                         size,
@@ -159,7 +166,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         chart::save(path, &picture::charts(&report.results, args.sweep))?;
         note(&format!("picture: {}", path.display()));
     }
-    Ok(Verdict::Good)
+    let software = |row: &Row| row.device.contains(&DeviceKind::Software.to_string());
+    let beaten = report.results.iter().filter(|row| !software(row) && row.floor_ms > Some(row.median_ms));
+    Ok(limit::verdict(beaten.map(|row| format!("{} on {}", row.model, row.device)).collect()))
 }
 
 impl Args {
@@ -184,6 +193,7 @@ struct Work<'a> {
     spec: &'a str,
     model: &'a Model,
     device: &'a Device,
+    limit: Option<&'a Limit>,
     dtype: DType,
     batch: usize,
     size: (usize, usize),
@@ -206,6 +216,18 @@ impl Work<'_> {
         let session = self.session()?;
         session.run(Input::Tensor(&x))?;
         let first_ms = begun.elapsed().as_secs_f64() * 1e3;
+        // A batch that a session takes in chunks has no profile of its own.
+        let runs = if self.device.info().kind == DeviceKind::Cpu { 1 } else { PROFILED };
+        let profile = match session.profile(&x, runs) {
+            Ok(profile) => Some(profile),
+            Err(Error::Option(_) | Error::Input(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let sum = |profile: &Vec<Profiled>| profile.iter().map(|step| step.seconds).sum::<f64>();
+        let device_ms = profile.as_ref().filter(|_| runs > 1).map(|profile| sum(profile) * 1e3);
+        let floors =
+            |limit: &Limit| profile.as_ref().map(|steps| limit.floors(steps, self.dtype).iter().sum::<f64>());
+        let floor_ms = self.limit.and_then(floors).map(|seconds| seconds * 1e3);
         let samples = match self.args.protocol {
             Protocol::RoundTrips => self.round_trips(&session, &x, progress)?,
             Protocol::Modelbench => {
@@ -238,7 +260,8 @@ impl Work<'_> {
             pictures_per_second: self.batch as f64 / stats.median,
             load_ms: 0.0,
             first_ms,
-            device_ms: None,
+            device_ms,
+            floor_ms,
             peak_bytes: memory::peak_bytes().filter(|_| counted),
             top1_paper: variant.filter(|_| self.model.graph.classes() == Some(1000)).map(|known| known.top1),
             samples_ms: match self.args.protocol {

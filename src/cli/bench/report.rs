@@ -44,8 +44,11 @@ pub struct Row {
     pub load_ms: f64,
     /// From the model in memory to the first logits: planning, compiling, packing, and one round trip.
     pub first_ms: f64,
-    /// The device's own time for the dispatches of a round trip, where it has timestamps.
+    /// The device's own time for the dispatches of a round trip, each in a pass of its own and the least of a
+    /// few; where it has timestamps.
     pub device_ms: Option<f64>,
+    /// What no round trip can be faster than, by the device's measured limit; only with `--limit`.
+    pub floor_ms: Option<f64>,
     /// The most memory that the process held in the meantime.
     pub peak_bytes: Option<u64>,
     /// Top-1 on ImageNet of this variant's trained weights, as the paper reports it; not measured here.
@@ -158,7 +161,7 @@ impl Report {
 }
 
 /// The columns: their names in CSV and for people.
-const HEAD: [(&str, &str); 14] = [
+const HEAD: [(&str, &str); 15] = [
     ("model", "model"),
     ("device", "device"),
     ("dtype", "dtype"),
@@ -172,10 +175,11 @@ const HEAD: [(&str, &str); 14] = [
     ("pictures_per_second", "pictures/s"),
     ("first_ms", "first ms"),
     ("device_ms", "device ms"),
+    ("floor_ms", "floor ms"),
     ("peak_mb", "peak MB"),
 ];
 
-fn cells(row: &Row) -> [String; 14] {
+fn cells(row: &Row) -> [String; 15] {
     let ms = |value: f64| format!("{value:.3}");
     [
         row.model.clone(),
@@ -191,6 +195,7 @@ fn cells(row: &Row) -> [String; 14] {
         format!("{:.1}", row.pictures_per_second),
         format!("{:.1}", row.first_ms),
         row.device_ms.map_or(String::new(), ms),
+        row.floor_ms.map_or(String::new(), ms),
         row.peak_bytes.map_or(String::new(), |bytes| format!("{:.1}", bytes as f64 / 1e6)),
     ]
 }

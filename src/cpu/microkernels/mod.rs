@@ -8,9 +8,11 @@
 
 mod depthwise;
 mod lanes;
+mod peak;
 mod product;
 
 pub use depthwise::{Depthwise, depthwise};
+pub use peak::{CHAINS, Load, busy, lanes};
 pub use product::{Product, product};
 
 /// Channels of one block of a map.
