@@ -1,6 +1,6 @@
 //! Devices: what there is, and which to take.
 
-use std::sync::Arc;
+use std::{num::NonZero, sync::Arc};
 
 use crate::{
     error::{Error, Result},
@@ -95,11 +95,34 @@ impl Device {
         }
     }
 
+    /// The CPU, on the threads of the caller's own pool.
+    #[cfg(feature = "cpu")]
+    pub fn from_rayon(pool: Arc<rayon::ThreadPool>) -> Device {
+        Device::of_threads(crate::cpu::Threads::of(pool), "the caller's own pool")
+    }
+
+    /// The same device with `count` threads, where it is the CPU; any other as it is.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the system gives no threads.
+    pub fn with_threads(self, count: NonZero<usize>) -> Result<Device> {
+        match self.executor {
+            #[cfg(feature = "cpu")]
+            Executor::Cpu(_) => Ok(Device::of_threads(crate::cpu::Threads::new(Some(count))?, &self.why)),
+            #[cfg(feature = "gpu")]
+            Executor::Gpu(_) => Ok(self),
+        }
+    }
+
+    #[cfg(feature = "cpu")]
+    fn of_threads(threads: crate::cpu::Threads, why: &str) -> Device {
+        let info = cpu_info(threads.count());
+        Device { executor: Executor::Cpu(Arc::new(threads)), info, why: why.into() }
+    }
+
     #[cfg(feature = "cpu")]
     fn cpu(_wanted: &str, why: &str) -> Result<Device> {
-        let threads = Arc::new(crate::cpu::Threads::new(None)?);
-        let info = cpu_info(threads.count());
-        Ok(Device { executor: Executor::Cpu(threads), info, why: why.into() })
+        Ok(Device::of_threads(crate::cpu::Threads::new(None)?, why))
     }
 
     #[cfg(not(feature = "cpu"))]

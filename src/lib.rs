@@ -10,7 +10,8 @@
 //!
 //! # Invariants
 //! - wgpu is named under [`gpu`] only, and in `Device::from_wgpu`, where a caller's own device is taken in.
-//! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command.
+//! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command; in `tune` and
+//!   for compiled pipelines where the caller gives a path.
 //! - Below [`models`] nothing says MobileOne.
 //! - [`reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
 //! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.
@@ -45,9 +46,13 @@ pub mod preprocess;
 mod profile;
 pub mod reference;
 pub mod reparam;
+#[cfg(feature = "sample")]
+pub mod sample;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod session;
 pub mod tensor;
+#[cfg(feature = "gpu")]
+pub mod tune;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub mod verify;
 mod weights;

@@ -1,5 +1,7 @@
 //! What a session is asked to do.
 
+use std::path::PathBuf;
+
 use crate::{
     models::Model,
     plan::{Outputs, Tuning},
@@ -26,6 +28,11 @@ pub struct Options {
     pub frames: usize,
     /// Which forms of the shaders run, before those that suit the device's class.
     pub tuning: Tuning,
+    /// Whether shaders check their indices and loops as they run, on a GPU; slower by a tenth and more.
+    pub checked: bool,
+    /// A file for compiled pipelines, where the backend can keep them (Vulkan): read when a session is made,
+    /// written when it made new ones.
+    pub cache: Option<PathBuf>,
 }
 
 impl Options {
@@ -44,6 +51,8 @@ impl Options {
             },
             frames: 2,
             tuning: Tuning::default(),
+            checked: false,
+            cache: None,
         }
     }
 }

@@ -98,7 +98,9 @@ impl Place {
 /// What to run for one batch: dispatches over slots and parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// In running order.
+    /// How a picture's bytes become the input.
+    pub front: Choice,
+    /// In running order, from the input on.
     pub dispatches: Vec<Dispatch>,
     /// Bytes of each activation buffer, for one picture.
     pub slots: Vec<usize>,
@@ -134,7 +136,10 @@ impl Plan {
         tuning: &Tuning,
     ) -> Result<Plan> {
         let layout = Layout::of(graph, outputs);
+        let shape = input.with_batch(1);
+        let front = Layer { kind: Kind::Front, src: shape, dst: shape, dtype };
         let mut plan = Plan {
+            front: tuning.choice(&front, &limits),
             dispatches: Vec::new(),
             slots: Vec::new(),
             params: Vec::new(),

@@ -14,7 +14,7 @@ use mobileone::{
 };
 
 /// Distinct values in [-1, 1), some of each sign.
-fn distinct(count: usize) -> Vec<f32> {
+pub fn distinct(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i as f64 * 0.618_033_988_749_895 + 0.3).fract() * 2.0 - 1.0) as f32).collect()
 }
 
@@ -139,6 +139,91 @@ fn everything_else() {
                 let (weight, bias) = ("w".into(), "b".into());
                 let op = Op::Linear { src_c: c, dst_c, weight, bias, activation };
                 check("linear", op, 1, Shape::new(n, 1, 1, c), &[("w", &[dst_c, c]), ("b", &[dst_c])]);
+            }
+        }
+    }
+}
+
+/// Runs `graph` fused and node by node, with every instruction set, on 1 and 3 threads, and in the reference.
+fn check_graph(name: &str, graph: &Graph, weights: &Weights, shape: Shape) {
+    let input = Tensor::new(shape, distinct(shape.len())).unwrap();
+    let expected = reference::run(graph, weights, &input);
+    for isa in Isa::all() {
+        let mut first: Option<Vec<f32>> = None;
+        for threads in [0, 1] {
+            let mut executor = THREADS.with(|all| {
+                let size = (shape.h, shape.w);
+                Executor::new(graph, weights, size, shape.n, &all[threads], isa).unwrap()
+            });
+            executor.run(&vec![f32::NAN; shape.len()], shape.n);
+            executor.run(input.data(), shape.n);
+            let found = executor.features().to_vec();
+            let expected = expected[graph.features].data();
+            let error = relative_l2(&found, expected);
+            assert!(error <= 2e-6 || found == expected, "{name} {}: {error:e}", isa.name());
+            let traced = executor.trace(&input);
+            assert!(traced[graph.features].data() == found, "{name} {}: a fused pass differs", isa.name());
+            assert!(*first.get_or_insert(found.clone()) == found, "{name} {}: threads matter", isa.name());
+        }
+    }
+}
+
+#[test]
+fn blocks_of_two_convolutions() {
+    for ((h, w), (c, dst_c), (kernel, stride)) in [
+        ((1, 1), (1, 1), (3, 1)),
+        ((5, 3), (3, 20), (3, 2)),
+        ((17, 16), (17, 48), (3, 1)),
+        ((31, 9), (48, 33), (5, 1)),
+        ((40, 50), (20, 100), (3, 2)),
+        ((90, 70), (33, 16), (3, 1)),
+    ] {
+        for (first, second) in [
+            (Activation::Relu, Activation::None),
+            (Activation::Sigmoid, Activation::Relu),
+            (Activation::None, Activation::Sigmoid),
+        ] {
+            let mut weights = Weights::new();
+            let mut insert = |name: &str, shape: &[usize]| {
+                weights.insert(name, shape, distinct(shape.iter().product()));
+            };
+            insert("scale", &[c]);
+            insert("shift", &[c]);
+            insert("dw", &[c, 1, kernel, kernel]);
+            insert("db", &[c]);
+            insert("pw", &[dst_c, c, 1, 1]);
+            insert("pb", &[dst_c]);
+            insert("w", &[dst_c, dst_c, 3, 3]);
+            let mut graph = Graph::default();
+            graph.push("input", Op::Input { channels: c }, &[]);
+            let (scale, shift, activation) = ("scale".into(), "shift".into(), Activation::None);
+            graph.push("affine", Op::Affine { scale, shift, activation }, &[0]);
+            let conv = |src_c, dst_c, kernel, stride, groups| Conv {
+                src_c,
+                dst_c,
+                kernel,
+                stride,
+                padding: kernel / 2,
+                groups,
+            };
+            let op = |conv, weight: &str, bias: Option<&str>, activation| Op::Conv {
+                conv,
+                weight: weight.into(),
+                bias: bias.map(String::from),
+                activation,
+            };
+            graph.push("depthwise", op(conv(c, c, kernel, stride, c), "dw", Some("db"), first), &[1]);
+            let pointwise = conv(c, dst_c, 1, 1, 1);
+            graph.features = graph.push("pointwise", op(pointwise, "pw", Some("pb"), second), &[2]);
+            let shape = Shape::new(3, h, w, c);
+            let name = format!("{h}x{w} {c}->{dst_c} {kernel}x{kernel}/{stride} {first:?} {second:?}");
+            check_graph(&name, &graph, &weights, shape);
+            // A dense convolution of a map that is not the input, and the first one's output is kept.
+            if dst_c < 50 {
+                graph.features = graph.push("dense", op(conv(dst_c, dst_c, 3, 2, 1), "w", None, first), &[3]);
+                check_graph(&name, &graph, &weights, shape);
+                graph.features = 2;
+                check_graph(&name, &graph, &weights, shape);
             }
         }
     }

@@ -16,6 +16,8 @@ mod hub;
 #[cfg(feature = "gpu")]
 mod kernels;
 mod labels;
+#[cfg(feature = "cpu")]
+mod microkernels;
 mod models;
 #[cfg(feature = "image")]
 mod picture;
@@ -26,6 +28,8 @@ mod preprocess;
 mod reference;
 mod refused;
 mod reparam;
+#[cfg(feature = "cli")]
+mod sample;
 #[cfg(feature = "cpu")]
 mod session;
 #[cfg(feature = "gpu")]

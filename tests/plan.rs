@@ -25,9 +25,10 @@ fn variant(at: usize) -> Model {
     Model::new(synthetic(&VARIANTS[at], 1000, 1), Form::Fused).unwrap()
 }
 
-/// Pipelines that a plan makes, with the two that prepare pictures.
+/// Pipelines that a plan makes, with those that prepare pictures.
 fn pipelines(plan: &Plan) -> usize {
-    plan.dispatches.iter().map(|dispatch| dispatch.kernel.text()).collect::<BTreeSet<_>>().len() + 2
+    let front = if plan.front == Choice::Prepare { 1 } else { 2 };
+    plan.dispatches.iter().map(|dispatch| dispatch.kernel.text()).collect::<BTreeSet<_>>().len() + front
 }
 
 #[test]
@@ -110,9 +111,10 @@ fn blocks_in_one_dispatch_each() {
         let model = variant(at);
         for block in CHOICES.iter().filter(|choice| choice.kind() == Kind::Block && **choice != Choice::Apart)
         {
-            let tuning = Tuning { choices: vec![*block, Choice::Head], ..Tuning::default() };
+            let tuning = Tuning { choices: vec![*block, Choice::Head, Choice::Prepare], ..Tuning::default() };
             let plan = tuned(&model, (224, 224), DEFAULT, &tuning).unwrap();
             assert_eq!(plan.dispatches.len(), 1 + 21 + 2, "S{at} {block}: stem, blocks, head, answer");
+            assert_eq!(plan.front, Choice::Prepare, "one more from bytes to best classes: 25");
             assert!(pipelines(&plan) <= 20, "S{at}: {} pipelines", pipelines(&plan));
             let macs = |plan: &Plan| plan.dispatches.iter().map(|dispatch| dispatch.macs).sum::<u64>();
             assert_eq!(macs(&plan), macs(&self::plan(&model, (224, 224), DEFAULT).unwrap()));
@@ -129,6 +131,7 @@ fn forms_are_for_devices_that_run_them() {
         let mut choices = plan.dispatches.iter().filter_map(|dispatch| dispatch.choice);
         match choice {
             // What is apart shows in that nothing of the kind is at once.
+            Choice::Passes | Choice::Prepare => plan.front == choice,
             Choice::Apart | Choice::Steps => choices.all(|other| other.kind() != choice.kind()),
             _ => choices.any(|other| other == choice),
         }

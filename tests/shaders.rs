@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write, process::Command};
 use mobileone::{
     Checkpoint, DType, Form, Model, Outputs, Shape,
     bench::SETS,
-    kernels::{CHOICES, Choice, SHADERS, limit, normalize, resize},
+    kernels::{CHOICES, Choice, SHADERS, limit, normalize, prepare, resize},
     models::mobileone::{VARIANTS, synthetic},
     plan::{Limits, Plan, Tuning},
 };
@@ -68,6 +68,7 @@ fn texts() -> BTreeMap<String, (String, DType)> {
                 texts.insert(limit::peak(dtype, chains, fused).text(), (format!("peak of {chains}"), dtype));
             }
         }
+        texts.insert(prepare::kernel(dtype).text(), ("prepare".into(), dtype));
     }
     texts.insert(resize::kernel().text(), ("resize".into(), DType::F32));
     texts.insert(limit::empty().text(), ("empty".into(), DType::F32));
@@ -93,8 +94,9 @@ fn every_text_is_sound_in_every_language() {
     for (text, (label, dtype)) in texts {
         let name = format!("{label} {dtype}");
         let (module, info) = validate(&name, &text);
-        let words = spv::write_vec(&module, &info, &spv::Options::default(), None)
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
+        let words =
+            spv::write_vec(&module, &info, &options, None).unwrap_or_else(|error| panic!("{name}: {error}"));
         if spirv_val {
             check_spirv(&name, &words);
         }
@@ -104,8 +106,10 @@ fn every_text_is_sound_in_every_language() {
         msl::write_string(&module, &info, &options, &pipeline)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
 
-        // f16 needs DXC; FXC, which takes its place where it is missing, knows 5.1.
+        // f16 and subgroups need DXC; FXC, which takes its place where it is missing, knows 5.1.
+        let lanes = text.contains("subgroup_invocation_id");
         let models = match dtype {
+            _ if lanes => &[hlsl::ShaderModel::V6_2],
             DType::F32 => &[hlsl::ShaderModel::V5_1, hlsl::ShaderModel::V6_2][..],
             DType::F16 => &[hlsl::ShaderModel::V6_2],
         };
@@ -118,8 +122,8 @@ fn every_text_is_sound_in_every_language() {
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
         }
 
-        // GL devices have no f16.
-        if dtype == DType::F32 {
+        // GL devices have neither.
+        if dtype == DType::F32 && !lanes {
             let pipeline = glsl::PipelineOptions {
                 shader_stage: naga::ShaderStage::Compute,
                 entry_point: "main".into(),

@@ -1,6 +1,9 @@
 //! Arguments that several commands take.
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,18 +12,25 @@ use mobileone::{
     hub::{Hub, Place, locate},
     labels::Labels,
     models::mobileone::{VARIANTS, synthetic},
+    sample,
 };
 
-use super::out::{Stop, note, plain};
+use super::{
+    cache,
+    out::{Stop, note, plain},
+};
 
 #[derive(clap::Args)]
 pub struct DeviceArgs {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     pub device: String,
-    /// Storage of weights and maps; auto is f32
+    /// Storage of weights and maps; auto is f32; f16-fast also sums up to 32 products in f16
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     pub dtype: Precision,
+    /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZero<usize>>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -28,14 +38,24 @@ pub enum Precision {
     Auto,
     F32,
     F16,
+    F16Fast,
 }
 
 impl DeviceArgs {
     /// The device asked for, which is said with the reason.
     pub fn open(&self) -> Result<Device, Stop> {
         let device = Device::open(&self.device)?;
+        let device = match self.threads {
+            Some(count) => device.with_threads(count)?,
+            None => device,
+        };
         note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
         Ok(device)
+    }
+
+    /// `options` as these arguments and what is kept for `device` want them.
+    pub fn options(&self, device: &Device, options: Options) -> Options {
+        self.dtype.options(device, options)
     }
 
     pub fn dtype(&self) -> DType {
@@ -44,10 +64,26 @@ impl DeviceArgs {
 }
 
 impl Precision {
+    /// `options` as this storage and what is kept for `device` want them.
+    pub fn options(self, device: &Device, options: Options) -> Options {
+        let mut options = cache::keep(device, options);
+        options.dtype = self.dtype();
+        options.tuning.fast = matches!(self, Precision::F16Fast);
+        options
+    }
+
+    /// As it is typed, but that `auto` says what it is.
+    pub fn name(self) -> String {
+        match self {
+            Precision::F16Fast => "f16-fast".into(),
+            _ => self.dtype().to_string(),
+        }
+    }
+
     pub fn dtype(self) -> DType {
         match self {
             Precision::Auto | Precision::F32 => DType::F32,
-            Precision::F16 => DType::F16,
+            Precision::F16 | Precision::F16Fast => DType::F16,
         }
     }
 }
@@ -97,10 +133,16 @@ impl PictureArgs {
     }
 
     /// A session of `model` on `device` that brings back the `top` best classes of pictures.
-    pub fn session(&self, device: &Device, model: &Model, dtype: DType, top: usize) -> Result<Session, Stop> {
+    pub fn session(
+        &self,
+        device: &Device,
+        model: &Model,
+        args: &DeviceArgs,
+        top: usize,
+    ) -> Result<Session, Stop> {
         let outputs = Outputs { top_k: top.min(model.graph.classes().unwrap_or(0)), ..Outputs::default() };
-        let options = Options { preprocess: self.preprocess(model)?, dtype, outputs, ..Options::of(model) };
-        Ok(Session::new(device, model, &options)?)
+        let options = Options { preprocess: self.preprocess(model)?, outputs, ..Options::of(model) };
+        Ok(Session::new(device, model, &args.options(device, options))?)
     }
 
     /// The names of the classes of `model`, which must have a classifier; says where they came from.
@@ -144,13 +186,17 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
 /// Before the name of a variant: its network with random weights, for figures that need no trained ones.
 const RANDOM: &str = "random:";
 
-/// The network that `spec` names, from a file or the hub, or random.
+/// The network that `spec` names: in the box, random, in a file, or on the hub.
 pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
     Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
-/// The checkpoint that `spec` names, from a file or the hub, or random.
+/// The checkpoint that `spec` names: in the box, random, in a file, or on the hub. What lies on this machine comes
+/// first.
 pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
+    if spec.as_os_str() == sample::NAME && !spec.exists() {
+        return Ok(sample::digits()?);
+    }
     if let Some(name) = spec.to_str().and_then(|spec| spec.strip_prefix(RANDOM)) {
         let variants = (0..).map(|at| format!("s{at}")).zip(&VARIANTS);
         let found = variants.into_iter().find(|(short, _)| short.eq_ignore_ascii_case(name));
@@ -185,6 +231,7 @@ fn fetch(id: &str) -> Result<PathBuf, Stop> {
 /// The least height and width of an input: below it, the last maps shrink to nothing.
 pub const LEAST: usize = 32;
 
+/// A height and a width, or both at once.
 pub fn size(text: &str) -> Result<(usize, usize), String> {
     let (h, w) = text.split_once(['x', '×']).unwrap_or((text, text));
     match (h.trim().parse(), w.trim().parse()) {

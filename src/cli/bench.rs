@@ -4,12 +4,12 @@ mod memory;
 mod picture;
 mod report;
 
-use std::{path::PathBuf, time::Instant};
+use std::{num::NonZero, path::PathBuf, time::Instant};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
-    DType, Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
+    Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
     bench::{Bounds, Limit, Stats, input, round_trips, trim},
 };
 
@@ -45,9 +45,12 @@ pub struct Args {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     device: Vec<String>,
-    /// Storage of weights and maps; auto is f32
+    /// Storage of weights and maps; auto is f32; f16-fast also sums up to 32 products in f16
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     dtype: Vec<Precision>,
+    /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
     /// Pictures in a round trip: 1,8,64
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u16).range(1..))]
@@ -116,6 +119,10 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let mut devices = Vec::new();
     for wanted in &args.device {
         let device = Device::open(wanted)?;
+        let device = match args.threads {
+            Some(count) => device.with_threads(count)?,
+            None => device,
+        };
         note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
         let limit = if args.limit { Some(limit::measure(&device)?) } else { None };
         devices.push((device, limit));
@@ -128,7 +135,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         let model = load(spec, Form::Fused)?;
         let load_ms = begun.elapsed().as_secs_f64() * 1e3;
         for (device, limit) in &devices {
-            for dtype in args.dtype.iter().map(|dtype| dtype.dtype()) {
+            for &dtype in &args.dtype {
                 for (batch, size) in args.works() {
                     let size = size.unwrap_or(model.preprocess.size);
                     let work = Work {
@@ -194,14 +201,15 @@ struct Work<'a> {
     model: &'a Model,
     device: &'a Device,
     limit: Option<&'a Limit>,
-    dtype: DType,
+    dtype: Precision,
     batch: usize,
     size: (usize, usize),
 }
 
 impl std::fmt::Display for Work<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let Work { spec, device, dtype, batch, size: (h, w), .. } = self;
+        let Work { spec, device, batch, size: (h, w), .. } = self;
+        let dtype = self.dtype.name();
         write!(f, "{spec} on {}, {dtype}, {batch}x{h}x{w}", device.info())
     }
 }
@@ -225,8 +233,9 @@ impl Work<'_> {
         };
         let sum = |profile: &Vec<Profiled>| profile.iter().map(|step| step.seconds).sum::<f64>();
         let device_ms = profile.as_ref().filter(|_| runs > 1).map(|profile| sum(profile) * 1e3);
-        let floors =
-            |limit: &Limit| profile.as_ref().map(|steps| limit.floors(steps, self.dtype).iter().sum::<f64>());
+        let floors = |limit: &Limit| {
+            profile.as_ref().map(|steps| limit.floors(steps, self.dtype.dtype()).iter().sum::<f64>())
+        };
         let floor_ms = self.limit.and_then(floors).map(|seconds| seconds * 1e3);
         let samples = match self.args.protocol {
             Protocol::RoundTrips => self.round_trips(&session, &x, progress)?,
@@ -246,7 +255,7 @@ impl Work<'_> {
             name: self.model.name.clone(),
             device: info.to_string(),
             driver: info.driver.clone(),
-            dtype: self.dtype.to_string(),
+            dtype: self.dtype.name(),
             batch: self.batch,
             input: [self.batch, channels, self.size.0, self.size.1],
             macs,
@@ -272,10 +281,9 @@ impl Work<'_> {
     }
 
     fn session(&self) -> Result<Session, Error> {
-        let mut options = Options::of(self.model);
+        let options = Options { batch: self.batch, ..Options::of(self.model) };
+        let mut options = self.dtype.options(self.device, options);
         options.preprocess.size = self.size;
-        options.batch = self.batch;
-        options.dtype = self.dtype;
         let classifies = self.model.graph.logits.is_some();
         options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
         Session::new(self.device, self.model, &options)

@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod cache;
 mod chart;
 mod classify;
 mod devices;
@@ -17,7 +18,9 @@ mod limit;
 mod out;
 mod profile;
 mod run;
+mod tune;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -27,8 +30,10 @@ use out::{Stop, note, plain};
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone                                         the built-in check against PyTorch
-  mobileone classify cat.jpg                        with MobileOne-S1 from the hub
+  mobileone                                         the built-in model on the built-in pictures
+  mobileone classify photo.jpg                      a digit held up to the camera
+  mobileone classify --model s1 cat.jpg             with MobileOne-S1 from the hub
+  mobileone classify --watch inbox/ --jsonl         pictures as they appear
   mobileone classify --model my.safetensors --labels my.txt --json photos/
   mobileone eval --model s0 validation/             a folder per class
   mobileone fuse mobileone_s0_unfused.pth.tar s0.safetensors --dtype f16
@@ -38,11 +43,12 @@ Examples:
   MOBILEONE_DEVICE=cpu mobileone run --model s0 --input x.safetensors --output y.safetensors
 
 A model is a file (safetensors, or PyTorch's .pth, .pth.tar, .bin), a folder with model.safetensors and
-config.json, a hub id such as timm/mobileone_s1.apple_in1k, s0 to s4 for timm's, or random:s0 to random:s4 for
-random weights.
+config.json, a hub id such as timm/mobileone_s1.apple_in1k, s0 to s4 for timm's, random:s0 to random:s4 for random
+weights, or the built-in digits.
 A device is auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver.
 
-Exit status: 0 done; 1 some pictures could not be read, or verify failed, or a floor was beaten; 2 nothing could be done.";
+Exit status: 0 done; 1 some pictures could not be read, verify failed, or a floor was beaten; 2 nothing could
+be done.";
 
 /// Classifies pictures with MobileOne, on any GPU and on the CPU.
 #[derive(Parser)]
@@ -63,6 +69,7 @@ enum Command {
     Devices(devices::Args),
     Bench(bench::Args),
     Profile(profile::Args),
+    Tune(tune::Args),
 }
 
 /// How a command that came to its end has ended.
@@ -94,6 +101,7 @@ pub fn main() -> ExitCode {
         Some(Command::Devices(args)) => devices::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Profile(args)) => profile::run(&args),
+        Some(Command::Tune(args)) => tune::run(&args),
     };
     match result {
         Ok(Verdict::Good) | Err(Stop::Closed) => ExitCode::SUCCESS,

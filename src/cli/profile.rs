@@ -122,7 +122,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let (h, w) = args.size.unwrap_or(model.preprocess.size);
     let channels = model.graph.input_channels();
     let classifies = model.graph.logits.is_some();
-    let mut options = Options { batch, dtype, ..Options::of(&model) };
+    let mut options = args.device.options(&device, Options { batch, ..Options::of(&model) });
     options.preprocess.size = (h, w);
     options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
     let session = Session::new(&device, &model, &options)?;
@@ -137,7 +137,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         model: args.model.display().to_string(),
         device: device.info().to_string(),
         driver: device.info().driver.clone(),
-        dtype: dtype.to_string(),
+        dtype: args.device.dtype.name(),
         input: [batch, channels, h, w],
         limit: (&limit).into(),
         steps: profile.iter().zip(&floors).map(|(step, &floor)| Step::new(step, sum, floor)).collect(),

@@ -51,6 +51,16 @@ struct Work {
     waiting: VecDeque<Waiting>,
     /// Frames that are taken.
     in_flight: usize,
+    /// Memory of frames that are free.
+    free: Vec<Memory>,
+}
+
+/// What a frame needs, kept for the next one.
+#[derive(Default)]
+struct Memory {
+    /// `[batch, h, w, c]`.
+    input: Vec<f32>,
+    scratch: Scratch,
 }
 
 /// One of the session's frames, given back when dropped.
@@ -80,7 +90,7 @@ impl Drop for Frame {
 struct Waiting {
     job: Arc<Job>,
     frame: Arc<Frame>,
-    input: Vec<f32>,
+    memory: Memory,
     batch: usize,
 }
 
@@ -127,7 +137,8 @@ impl Engine {
             executor = new(batch);
         }
         let executor = executor?;
-        let work = Work { executor: Some(executor), waiting: VecDeque::new(), in_flight: 0 };
+        let work =
+            Work { executor: Some(executor), waiting: VecDeque::new(), in_flight: 0, free: Vec::new() };
         Ok(Engine {
             threads: threads.pool(),
             outputs: options.outputs,
@@ -156,9 +167,10 @@ impl Engine {
     /// As [`Engine::submit`]; also those of [`Preprocess::run_into`].
     pub fn submit_pixels(self: &Arc<Engine>, pixels: &Pixels) -> Result<Ticket> {
         let frame = Frame::take(self)?;
-        let mut input = vec![0.0; self.input.len()];
-        self.preprocess.run_into(pixels, &mut Scratch::default(), &mut input)?;
-        Ok(start(frame, input, 1))
+        let mut memory = self.work().free.pop().unwrap_or_default();
+        memory.input.resize(self.input.len(), 0.0);
+        self.preprocess.run_into(pixels, &mut memory.scratch, &mut memory.input)?;
+        Ok(start(frame, memory, 1))
     }
 
     /// Starts pictures `[batch, h, w, c]`.
@@ -167,44 +179,50 @@ impl Engine {
     /// [`Error::Busy`] when all frames are in flight.
     pub fn submit(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Ticket> {
         let frame = Frame::take(self)?;
-        Ok(start(frame, pictures.to_vec(), batch))
+        let mut memory = self.work().free.pop().unwrap_or_default();
+        memory.input.clear();
+        memory.input.extend_from_slice(pictures);
+        Ok(start(frame, memory, batch))
     }
 
     /// Runs `batch` pictures and says what each step took; waits while another inference runs.
     ///
     /// # Panics
     /// As [`Executor::run`].
-    pub fn profile(&self, pictures: &[f32], batch: usize) -> Vec<Profiled> {
-        loop {
-            let executor = self.work().executor.take();
-            let Some(mut executor) = executor else {
-                std::thread::yield_now();
-                continue;
-            };
-            let rows = executor.profile(pictures, batch);
-            self.work().executor = Some(executor);
-            // What came in the meantime found nobody idle.
-            self.drain();
-            return rows;
-        }
+    pub fn profile(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Vec<Profiled> {
+        let mut executor = loop {
+            if let Some(executor) = self.work().executor.take() {
+                break executor;
+            }
+            std::thread::yield_now();
+        };
+        let rows = executor.profile(pictures, batch);
+        self.work().executor = Some(executor);
+        // What came in the meantime found nobody idle.
+        self.drain(None);
+        rows
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().expect("no panic while work is kept")
     }
 
-    /// Runs what waits. Whoever holds the executor takes every job there is; the others go away, so no
-    /// thread of the pool ever waits for another. A job whose ticket is gone is passed over.
-    fn drain(&self) {
+    /// Runs what waits, or, for one who waits for `until`, what waits before it, and then has the pool go on.
+    /// Whoever holds the executor takes every job there is; the others go away, so no thread of the pool ever
+    /// waits for another. A job whose ticket is gone is passed over.
+    fn drain(self: &Arc<Engine>, until: Option<&Job>) {
         let mut work = self.work();
         let Some(mut executor) = work.executor.take() else { return };
-        while let Some(Waiting { job, frame, input, batch }) = work.waiting.pop_front() {
+        while until.is_none_or(|job| job.state().answer.is_none())
+            && let Some(Waiting { job, frame, memory, batch }) = work.waiting.pop_front()
+        {
             drop(work);
             let wanted = Arc::strong_count(&job) > 1;
             let answer = wanted.then(|| {
-                executor.run(&input, batch);
-                self.answer(&executor, &input, batch)
+                executor.run(&memory.input, batch);
+                self.answer(&executor, &memory.input, batch)
             });
+            self.work().free.push(memory);
             // Before the answer: whoever takes it may submit again at once.
             drop(frame);
             let waker = {
@@ -217,6 +235,17 @@ impl Engine {
             work = self.work();
         }
         work.executor = Some(executor);
+        let left = !work.waiting.is_empty();
+        drop(work);
+        if left {
+            self.go_on();
+        }
+    }
+
+    /// Has the pool run what waits.
+    fn go_on(self: &Arc<Engine>) {
+        let engine = self.clone();
+        self.threads.spawn(move || engine.drain(None));
     }
 
     /// What the executor computed, judged as a GPU's answer is.
@@ -255,16 +284,15 @@ impl Engine {
 }
 
 /// Queues an inference, and sees to it that somebody runs it.
-fn start(frame: Frame, input: Vec<f32>, batch: usize) -> Ticket {
+fn start(frame: Frame, memory: Memory, batch: usize) -> Ticket {
     let (engine, frame, job) = (frame.0.clone(), Arc::new(frame), Arc::<Job>::default());
-    let ticket = Ticket { job: job.clone(), _frame: frame.clone() };
+    let ticket = Ticket { job: job.clone(), frame: frame.clone() };
     let mut work = engine.work();
-    work.waiting.push_back(Waiting { job, frame, input, batch });
+    work.waiting.push_back(Waiting { job, frame, memory, batch });
     let idle = work.executor.is_some();
     drop(work);
     if idle {
-        let threads = engine.threads.clone();
-        threads.spawn(move || engine.drain());
+        engine.go_on();
     }
     ticket
 }
@@ -272,7 +300,7 @@ fn start(frame: Frame, input: Vec<f32>, batch: usize) -> Ticket {
 /// An inference in flight on the processor. Dropped, it gives its answer up.
 pub struct Ticket {
     job: Arc<Job>,
-    _frame: Arc<Frame>,
+    frame: Arc<Frame>,
 }
 
 impl Ticket {
@@ -290,11 +318,12 @@ impl Ticket {
         state.answer.take().transpose()
     }
 
-    /// Waits for the answer.
+    /// Waits for the answer, and works towards it meanwhile.
     ///
     /// # Errors
     /// As [`Ticket::try_take`].
     pub fn wait(mut self) -> Result<Answer> {
+        self.frame.0.drain(Some(&self.job));
         let state = self.job.state();
         let waiting = |state: &mut State| state.answer.is_none() && !state.taken;
         drop(self.job.done.wait_while(state, waiting).expect("no panic while a job is kept"));

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The most pixels of one rectangle: with its inputs it should stay in a core's own cache.
-const MOST: usize = 112;
+const MOST: usize = 196;
 /// Fewer pixels than this are not worth the weights that are read for them: channels are cut instead.
 const FEW: usize = 56;
 

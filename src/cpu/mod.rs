@@ -267,7 +267,7 @@ impl Executor {
         input: &[f32],
         batch: usize,
         entries: &[Entry],
-        mut visit: impl FnMut(usize, Range<usize>, &[f32]) + Send,
+        mut visit: impl FnMut(usize, Range<usize>, &[f32]),
     ) {
         assert!((1..=self.max_batch).contains(&batch), "a batch of {batch}, planned for {}", self.max_batch);
         let one = self.shapes[0].len();

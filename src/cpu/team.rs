@@ -8,8 +8,9 @@ use std::{
     marker::PhantomData,
     mem,
     ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Condvar, Mutex, MutexGuard,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering::*},
     },
 };
@@ -34,6 +35,8 @@ struct Board {
     busy: AtomicUsize,
     /// Whether the leader sleeps until nobody is busy.
     leader_sleeps: AtomicBool,
+    /// Whether a helper's work panicked.
+    panicked: AtomicBool,
     posted: Condvar,
     finished: Condvar,
 }
@@ -81,8 +84,12 @@ impl Board {
             let Some(work) = notice.work else { continue };
             self.busy.fetch_add(1, Relaxed); // under the lock, as the leader's look after it takes the work away
             drop(notice);
-            let _done = Done(self);
-            work(member);
+            let outcome = catch_unwind(AssertUnwindSafe(|| work(member)));
+            self.panicked.fetch_or(outcome.is_err(), Relaxed);
+            if self.busy.fetch_sub(1, SeqCst) == 1 && self.leader_sleeps.load(SeqCst) {
+                let _notice = self.notice();
+                self.finished.notify_all();
+            }
         }
     }
 
@@ -100,18 +107,6 @@ impl Board {
             notice = self.finished.wait(notice).expect("no panic under the lock");
         }
         self.leader_sleeps.store(false, SeqCst);
-    }
-}
-
-/// Says that a helper is done, even when it panics.
-struct Done<'a>(&'a Board);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        if self.0.busy.fetch_sub(1, SeqCst) == 1 && self.0.leader_sleeps.load(SeqCst) {
-            let _notice = self.0.notice();
-            self.0.finished.notify_all();
-        }
     }
 }
 
@@ -152,25 +147,25 @@ impl Team<'_> {
         // it lets go; `Down` takes `work` away under the lock and then waits for all who are busy, before this
         // function returns or unwinds. So nobody has `work` after its lifetime.
         let lasting = unsafe { mem::transmute::<Work<'_>, Work<'static>>(work) };
-        let _down = Down(self.board);
+        let down = Down(self.board);
         self.board.post(Some(lasting), false);
         work(0);
+        drop(down);
+        assert!(!self.board.panicked.load(Relaxed), "a helper panicked");
     }
 }
 
-/// Runs `lead` on a thread of `pool` with a team of all its threads.
-pub fn lead<R: Send>(pool: &ThreadPool, lead: impl FnOnce(&Team) -> R + Send) -> R {
-    let board = &Board::default();
+/// Runs `lead` on this thread, with a team of as many members as `pool` has threads. Helpers that come when all
+/// is over, because they had other things to do, are not waited for.
+pub fn lead<R>(pool: &ThreadPool, lead: impl FnOnce(&Team) -> R) -> R {
+    let board = Arc::<Board>::default();
     let members = pool.current_num_threads();
-    pool.install(|| {
-        rayon::scope(|scope| {
-            let _over = Over(board);
-            for member in 1..members {
-                scope.spawn(move |_| board.help(member));
-            }
-            lead(&Team { board, members })
-        })
-    })
+    let _over = Over(&board);
+    for member in 1..members {
+        let board = board.clone();
+        pool.spawn(move || board.help(member));
+    }
+    lead(&Team { board: &board, members })
 }
 
 /// A map `[blocks][pixels][16]` that several threads fill, cut into rectangles each of which is handed out once.
@@ -248,5 +243,76 @@ impl Rect<'_> {
             // call differ, while the next call needs the borrow of `self` back.
             unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), self.pixels.len() * BLOCK) }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::Barrier, time::Duration};
+
+    fn pool(threads: usize) -> ThreadPool {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads")
+    }
+
+    #[test]
+    fn every_scalar_is_handed_out_once() {
+        for threads in [1, 2, 3, 8] {
+            let pool = pool(threads);
+            for (blocks, pixels, cut) in [(1, 1, (1, 1)), (5, 7, (2, 3)), (3, 100, (9, 7)), (40, 2, (1, 9))] {
+                let mut map = vec![0.0; blocks * pixels * BLOCK];
+                lead(&pool, |team| {
+                    for _ in 0..50 {
+                        let cut = Cut { blocks: cut.0, pixels: cut.1 };
+                        let grid = Grid::new(&mut map, pixels, cut);
+                        team.run(&|_| {
+                            while let Some(mut rect) = grid.take() {
+                                for block in rect.blocks.clone() {
+                                    rect.block(block).iter_mut().for_each(|x| *x += 1.0);
+                                }
+                            }
+                        });
+                    }
+                });
+                assert!(map.iter().all(|&x| x == 50.0), "{threads} threads, {blocks} x {pixels} by {cut:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pool_that_is_busy_is_not_waited_for() {
+        let pool = pool(2);
+        let barrier = std::sync::Arc::new(Barrier::new(3));
+        for _ in 0..2 {
+            let barrier = barrier.clone();
+            pool.spawn(move || {
+                barrier.wait();
+            });
+        }
+        let count = AtomicUsize::new(0);
+        lead(&pool, |team| {
+            team.run(&|_| {
+                count.fetch_add(1, Relaxed);
+            })
+        });
+        assert_eq!(count.into_inner(), 1);
+        barrier.wait();
+    }
+
+    #[test]
+    fn a_panic_of_any_member_reaches_the_leader() {
+        for who in [0, 1] {
+            let outcome = catch_unwind(|| {
+                lead(&pool(2), |team| {
+                    let met = Barrier::new(2);
+                    team.run(&|member| {
+                        met.wait();
+                        assert_ne!(member, who, "as it should");
+                        std::thread::sleep(Duration::from_millis(5)); // the leader goes to sleep, and wakes up
+                    });
+                });
+            });
+            assert!(outcome.is_err(), "member {who}");
+        }
     }
 }

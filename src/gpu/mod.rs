@@ -1,6 +1,8 @@
 //! The only room that names wgpu: a device, and the engine that runs a plan on it.
 
 mod adapters;
+mod cache;
+mod compile;
 mod engine;
 mod frame;
 mod front;
@@ -32,8 +34,6 @@ pub struct Gpu {
     fault: Arc<Mutex<Option<String>>>,
     /// Whether faults reach `fault`; else the device's handlers are its owner's.
     kept: bool,
-    /// Whether shaders check their indices and loops as they run.
-    checked: bool,
 }
 
 impl Gpu {
@@ -96,7 +96,7 @@ impl Gpu {
             subgroup: subgroup(&device),
             class: class(&info),
         };
-        Gpu { device, queue, info, limits, fault: Arc::default(), kept: false, checked: checked() }
+        Gpu { device, queue, info, limits, fault: Arc::default(), kept: false }
     }
 
     /// What it is.
@@ -165,7 +165,10 @@ impl Gpu {
 
 /// The features that the engine uses where they are there.
 fn wanted_features() -> wgpu::Features {
-    wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY
+    wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::PIPELINE_CACHE
 }
 
 /// A cautious guess of a device's speed, which only bounds how much one submit holds.
@@ -198,9 +201,4 @@ fn class(info: &DeviceInfo) -> Class {
         DeviceKind::Discrete => Class::Discrete,
         DeviceKind::Integrated | DeviceKind::Virtual | DeviceKind::Other => Class::Integrated,
     }
-}
-
-/// Whether `MOBILEONE_CHECKED=1` asks for shaders that check their indices and loops as they run.
-fn checked() -> bool {
-    std::env::var("MOBILEONE_CHECKED").is_ok_and(|value| value == "1")
 }

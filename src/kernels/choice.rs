@@ -18,6 +18,8 @@ pub enum Kind {
     Block,
     /// Pool and classifier.
     Head,
+    /// The input, from a picture's bytes.
+    Front,
 }
 
 impl std::fmt::Display for Kind {
@@ -28,6 +30,7 @@ impl std::fmt::Display for Kind {
             Kind::Pointwise => "pointwise",
             Kind::Block => "block",
             Kind::Head => "head",
+            Kind::Front => "front",
         })
     }
 }
@@ -59,9 +62,16 @@ pub enum Choice {
     Steps,
     /// `head.wgsl`: pool and classifier at once.
     Head,
+    /// `resize.wgsl` twice, then `normalize.wgsl`.
+    Passes,
+    /// `prepare.wgsl`: the same at once, the first pass computed again for each pixel.
+    Prepare,
 }
 
-use Choice::{Apart, Block, Depthwise, Direct, Fast, Head, Registers, Shared, Split, Stem, Steps, Subgroup};
+use Choice::{
+    Apart, Block, Depthwise, Direct, Fast, Head, Passes, Prepare, Registers, Shared, Split, Stem, Steps,
+    Subgroup,
+};
 
 /// The table: every choice that is tested, and worth a trial where the device allows it.
 pub const CHOICES: &[Choice] = &[
@@ -118,6 +128,8 @@ pub const CHOICES: &[Choice] = &[
     Direct(4, 8),
     Steps,
     Head,
+    Passes,
+    Prepare,
 ];
 
 impl Choice {
@@ -129,6 +141,7 @@ impl Choice {
             Registers(..) | Fast(..) | Subgroup(..) | Shared(..) | Split(..) => Kind::Pointwise,
             Apart | Block(..) | Direct(..) => Kind::Block,
             Steps | Head => Kind::Head,
+            Passes | Prepare => Kind::Front,
         }
     }
 
@@ -174,6 +187,8 @@ impl std::fmt::Display for Choice {
             Direct(columns, groups) => write!(f, "direct {columns}x{groups}"),
             Steps => write!(f, "steps"),
             Head => write!(f, "joined"),
+            Passes => write!(f, "passes"),
+            Prepare => write!(f, "prepare"),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod linear;
 pub mod normalize;
 pub mod pointwise;
 pub mod pool;
+pub mod prepare;
 pub mod resize;
 pub mod scale;
 pub mod stem;
@@ -63,6 +64,7 @@ pub const SHADERS: &[&Shader] = &[
     &pointwise::SPLIT,
     &pointwise::SUBGROUP,
     &pool::SHADER,
+    &prepare::SHADER,
     &resize::SHADER,
     &scale::SHADER,
     &stem::SHADER,

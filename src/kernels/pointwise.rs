@@ -38,7 +38,8 @@ pub fn kernel(src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) 
         }
         Choice::Fast(tile) => (&FAST, tile, (pixels.div_ceil(tile) * groups).div_ceil(WORKGROUP)),
         Choice::Subgroup(tile, lanes) => {
-            let subgroups = WORKGROUP / lanes;
+            // Those of 8 lanes are a processor's, to whom small workgroups are shared out more evenly.
+            let subgroups = if lanes <= 8 { 1 } else { WORKGROUP / lanes };
             head.extend([("LANES", lanes.into()), ("SUBGROUPS", subgroups.into())]);
             (&SUBGROUP, tile, (pixels.div_ceil(tile) * groups.div_ceil(lanes)).div_ceil(subgroups))
         }

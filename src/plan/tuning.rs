@@ -68,10 +68,9 @@ fn class(layer: &Layer, limits: &Limits, fast: bool) -> Vec<Choice> {
     use Choice::*;
     let pixels = layer.dst.pixels();
     match (layer.kind, limits.class) {
+        // On a processor loads are what costs: what is read once has to serve many outputs.
         (Kind::Stem, Class::Software) => vec![Stem(8)],
         (Kind::Stem, _) => vec![Stem(2)],
-        // A window that is read once serves many outputs: on a processor loads are what costs.
-        (Kind::Depthwise, Class::Software) => vec![Depthwise(4, 4)],
         (Kind::Depthwise, Class::Discrete) => vec![Depthwise(2, 1)],
         (Kind::Depthwise, _) => vec![Depthwise(2, 2)],
         (Kind::Pointwise, Class::Software) => vec![Subgroup(16, 8), Registers(8, 1)],
@@ -85,5 +84,7 @@ fn class(layer: &Layer, limits: &Limits, fast: bool) -> Vec<Choice> {
         (Kind::Block, _) => vec![Apart],
         (Kind::Head, Class::Software) => vec![Steps],
         (Kind::Head, _) => vec![Head, Steps],
+        // A large picture costs too much to be read twice, and its size is known only when it comes.
+        (Kind::Front, _) => vec![Passes],
     }
 }

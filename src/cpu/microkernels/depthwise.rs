@@ -1,6 +1,6 @@
 //! The convolution of each channel by itself, channels in lanes, walking along rows.
 
-use std::ops::Range;
+use std::{array::from_fn, ops::Range};
 
 use super::{
     BLOCK, Isa, Kind,
@@ -72,40 +72,61 @@ unsafe fn rows<V: Lanes>(what: &Depthwise, pixels: Range<usize>, dst: &mut [f32]
     assert!(src.len() == pictures * h * w * BLOCK && pixels.end <= pictures * dst_h * dst_w);
     assert!(what.taps.len() == kernel * kernel * BLOCK && what.bias.len() == BLOCK);
     assert!(zeros.len() == w * BLOCK && dst.len() == pixels.len() * BLOCK);
-    // Outputs whose kernel lies within a row
-    let middle = padding.div_ceil(stride)..match w + padding >= kernel {
-        true => (w + padding - kernel) / stride + 1,
-        false => 0,
-    };
-    let (mut at, mut dst) = (pixels.start, dst);
-    while at < pixels.end {
-        let (row, x) = (at / dst_w, at % dst_w);
-        let (picture, y) = (row / dst_h, row % dst_h);
-        let end = dst_w.min(x + pixels.end - at);
-        at += end - x;
-        let (out, rest) = dst.split_at_mut((end - x) * BLOCK);
-        dst = rest;
-        let picture = &src[picture * h * w * BLOCK..][..h * w * BLOCK];
-        let row = |ky: usize| match (y * stride + ky).checked_sub(padding) {
-            Some(y) if y < h => &picture[y * w * BLOCK..][..w * BLOCK],
-            _ => zeros,
+    // Outputs of a 3x3 kernel that lies within a row
+    let middle = 1..w.saturating_sub(2) / stride + 1;
+    for half in (0..BLOCK).step_by(V::LANES) {
+        // SAFETY: there are 16 of each tap and of the bias. The caller vouches for V.
+        let (taps, bias) = unsafe {
+            let tap = |at: usize| V::load(what.taps.as_ptr().add(at.min(kernel * kernel - 1) * BLOCK + half));
+            let taps: [[V; 3]; 3] = from_fn(|ky| from_fn(|kx| tap(ky * 3 + kx)));
+            (taps, V::load(what.bias.as_ptr().add(half)))
         };
-        let (left, right) = (middle.start.clamp(x, end), middle.end.clamp(x, end));
-        let (left, right) = if kernel == 3 && stride <= 2 { (left, right.max(left)) } else { (end, end) };
-        for half in (0..BLOCK).step_by(V::LANES) {
-            // SAFETY: the columns of the middle read within the three rows, each of w pixels; an edge reads the
-            // taps that lie within the picture; x..end has end - x pixels in out. The caller vouches for V.
+        let few = Few { taps, bias, relu: what.relu };
+        let (mut at, mut dst) = (pixels.start, &mut *dst);
+        while at < pixels.end {
+            let (row, x) = (at / dst_w, at % dst_w);
+            let (picture, y) = (row / dst_h, row % dst_h);
+            let end = dst_w.min(x + pixels.end - at);
+            at += end - x;
+            let (out, rest) = dst.split_at_mut((end - x) * BLOCK);
+            dst = rest;
+            let picture = &src[picture * h * w * BLOCK..][..h * w * BLOCK];
+            if kernel != 3 || padding != 1 || w < 2 || stride > 2 {
+                // SAFETY: x..end has end - x pixels in out. The caller vouches for V.
+                unsafe { edge::<V>(what, picture, y, x..end, half, out) };
+                continue;
+            }
+            let rows: [&[f32]; 3] = from_fn(|ky| match (y * stride + ky).checked_sub(1) {
+                Some(y) if y < h => &picture[y * w * BLOCK..][..w * BLOCK],
+                _ => zeros,
+            });
+            let (left, right) = (middle.start.clamp(x, end), middle.end.clamp(x, end).max(x.max(1).min(end)));
+            // SAFETY: before the middle is the output 0, of whose taps all but the first column lie within the
+            // rows of w pixels; in the middle all do; behind it is one output, with all but the last column.
+            // x..end has end - x pixels in out. The caller vouches for V.
             unsafe {
-                edge::<V>(what, picture, y, x..left, half, &mut out[..(left - x) * BLOCK]);
-                let strip = &mut out[(left - x) * BLOCK..(right - x) * BLOCK];
-                if right > left {
-                    let rows = [row(0), row(1), row(2)];
-                    match stride {
-                        1 => strip_of::<V, 1>(what, rows, left - padding, half, strip),
-                        _ => strip_of::<V, 2>(what, rows, left * 2 - padding, half, strip),
-                    }
+                let out = out.as_mut_ptr().add(half);
+                let rows = rows.map(|row| row.as_ptr().add(half));
+                if x < left {
+                    few.outputs::<1, 1, 1, 3>(rows, out);
                 }
-                edge::<V>(what, picture, y, right..end, half, &mut out[(right - x) * BLOCK..]);
+                let from = |x: usize| rows.map(|row| row.add((x * stride - 1) * BLOCK));
+                let to = |at: usize| out.add((at - x) * BLOCK);
+                let mut at = left;
+                while at + STRIP <= right {
+                    match stride {
+                        1 => few.outputs::<1, STRIP, 0, 3>(from(at), to(at)),
+                        _ => few.outputs::<2, STRIP, 0, 3>(from(at), to(at)),
+                    }
+                    at += STRIP;
+                }
+                while at < right {
+                    few.outputs::<1, 1, 0, 3>(from(at), to(at));
+                    at += 1;
+                }
+                if at < end {
+                    few.outputs::<1, 1, 0, 2>(from(at), to(at));
+                }
             }
         }
     }
@@ -114,59 +135,38 @@ unsafe fn rows<V: Lanes>(what: &Depthwise, pixels: Range<usize>, dst: &mut [f32]
 /// Outputs next to each other that load what they share once.
 const STRIP: usize = 4;
 
-/// Outputs of one row of a 3x3 kernel, the first of which reads from column `column` on.
-///
-/// # Safety
-/// All columns read must lie within the rows; the processor must have the instructions of `V`.
-#[inline(always)]
-unsafe fn strip_of<V: Lanes, const STRIDE: usize>(
-    what: &Depthwise,
-    rows: [&[f32]; 3],
-    column: usize,
-    half: usize,
-    dst: &mut [f32],
-) {
-    // SAFETY: the caller's.
-    unsafe {
-        let bias = V::load(what.bias.as_ptr().add(half));
-        let taps: [[V; 3]; 3] = std::array::from_fn(|ky| {
-            std::array::from_fn(|kx| V::load(what.taps.as_ptr().add((ky * 3 + kx) * BLOCK + half)))
-        });
-        let rows = rows.map(|row| row.as_ptr().add(column * BLOCK + half));
-        let pixels = dst.len() / BLOCK;
-        let dst = dst.as_mut_ptr().add(half);
-        let one = |x: usize| {
-            let mut sum = bias;
-            for (row, taps) in rows.iter().zip(&taps) {
-                for (kx, &tap) in taps.iter().enumerate() {
-                    sum = sum.plus(V::load(row.add((x * STRIDE + kx) * BLOCK)), tap);
+/// A 3x3 kernel of a vector of channels.
+struct Few<V> {
+    taps: [[V; 3]; 3],
+    bias: V,
+    relu: bool,
+}
+
+impl<V: Lanes> Few<V> {
+    /// `P` outputs, `STRIDE` columns apart, of the kernel's columns `FROM..TO`, of which the first reads from the
+    /// beginning of `rows` on.
+    ///
+    /// # Safety
+    /// All that is read must lie within the rows, and all that is written, 16 scalars apart, within `dst`; the
+    /// processor must have the instructions of `V`.
+    #[inline(always)]
+    unsafe fn outputs<const STRIDE: usize, const P: usize, const FROM: usize, const TO: usize>(
+        &self,
+        rows: [*const f32; 3],
+        dst: *mut f32,
+    ) {
+        let mut sums = [self.bias; P];
+        for (row, taps) in rows.iter().zip(&self.taps) {
+            for (kx, &tap) in taps[FROM..TO].iter().enumerate() {
+                for (at, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: the caller's.
+                    *sum = unsafe { sum.plus(V::load(row.add((at * STRIDE + kx) * BLOCK)), tap) };
                 }
             }
-            sum
-        };
-        let store = |x: usize, sum: V| {
-            let sum = if what.relu { sum.relu() } else { sum };
-            sum.store(dst.add(x * BLOCK));
-        };
-        let mut x = 0;
-        while x + STRIP <= pixels {
-            let mut sums = [bias; STRIP];
-            for (row, taps) in rows.iter().zip(&taps) {
-                for (kx, &tap) in taps.iter().enumerate() {
-                    for (at, sum) in sums.iter_mut().enumerate() {
-                        let value = V::load(row.add(((x + at) * STRIDE + kx) * BLOCK));
-                        *sum = sum.plus(value, tap);
-                    }
-                }
-            }
-            for (at, &sum) in sums.iter().enumerate() {
-                store(x + at, sum);
-            }
-            x += STRIP;
         }
-        while x < pixels {
-            store(x, one(x));
-            x += 1;
+        for (at, &sum) in sums.iter().enumerate() {
+            // SAFETY: the caller's.
+            unsafe { if self.relu { sum.relu() } else { sum }.store(dst.add(at * BLOCK)) };
         }
     }
 }

@@ -17,6 +17,8 @@ pub trait Lanes: Copy {
     unsafe fn plus(self, a: Self, b: Self) -> Self;
     /// `max(self, 0)`, NaN kept.
     unsafe fn relu(self) -> Self;
+    /// Asks for what lies at `at`, if anything does.
+    fn prefetch(at: *const f32);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -50,6 +52,11 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn relu(self) -> Self {
                     unsafe { $max($zero(), self) }
+                }
+                // SAFETY: a prefetch of any address is sound.
+                #[inline(always)]
+                fn prefetch(at: *const f32) {
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
                 }
             }
         };
@@ -115,4 +122,6 @@ impl Lanes for Four {
     unsafe fn relu(self) -> Self {
         Four(self.0.map(|x| if x < 0.0 { 0.0 } else { x }))
     }
+    #[inline(always)]
+    fn prefetch(_: *const f32) {}
 }

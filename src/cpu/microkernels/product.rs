@@ -93,6 +93,9 @@ unsafe fn tiles<V: Lanes, const N: usize>(what: &Product, dst: &mut [&mut [f32]]
     }
 }
 
+/// Inputs whose weights are asked of the outer caches ahead of time.
+const AHEAD: usize = 32;
+
 /// `P` pixels from `at` on by `N` vectors.
 ///
 /// # Safety
@@ -130,6 +133,9 @@ unsafe fn tile_of<V: Lanes, const P: usize, const N: usize>(
                         for (sum, &weight) in sums.iter_mut().zip(&weights) {
                             *sum = sum.plus(value, weight);
                         }
+                    }
+                    for n in 0..N {
+                        V::prefetch(weight.wrapping_add((AHEAD * N + n) * V::LANES));
                     }
                     weight = weight.add(N * V::LANES);
                     src = src.add(1);
