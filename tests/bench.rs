@@ -138,6 +138,5 @@ fn a_gpu_has_a_limit() {
     let limit = Limit::measure(&device, |share| shares.push(share)).unwrap();
     check(&limit);
     assert_eq!(limit.f16_macs.is_some(), device.info().features.contains(&"f16"));
-    assert!(limit.dispatch > 0.0);
     assert!(shares.is_sorted() && shares.last() == Some(&1.0), "{shares:?}");
 }

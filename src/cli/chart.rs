@@ -139,7 +139,14 @@ fn draw_plot(to: &mut String, plot: &Plot) {
             let (cx, cy) = (x(*px), y(*py));
             let _ = writeln!(to, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4\" fill=\"{colour}\"/>");
             if !words.is_empty() {
-                text(to, (cx + 7.0, cy + 13.0), "start", words);
+                // White around the letters keeps them apart from lines.
+                let _ = writeln!(
+                    to,
+                    "<text x=\"{cx:.1}\" y=\"{:.1}\" text-anchor=\"middle\" stroke=\"white\" stroke-width=\"4\" \
+                     paint-order=\"stroke\">{}</text>",
+                    cy - 9.0,
+                    escape(words)
+                );
             }
         }
     }

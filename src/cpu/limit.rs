@@ -1,6 +1,9 @@
 //! What the processor can do at most: loops of multiply-adds only, and of traffic only, on all threads at once.
 
-use std::{hint::black_box, time::Instant};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use rayon::ThreadPool;
 
@@ -10,10 +13,13 @@ use super::{
 };
 use crate::bench::{Limit, SETS};
 
-/// Seconds of a loop that is worth timing.
-const WORTH: f64 = 0.01;
-/// How often a loop is timed; the best counts.
-const REPEATS: usize = 5;
+/// What is timed at once: long beside a look at the clock, short beside a slice of time that the system gives, so
+/// that other programs leave some of it alone.
+const WINDOW: Duration = Duration::from_micros(50);
+/// How long windows are timed, of which the least counts.
+const TIME: Duration = Duration::from_millis(40);
+/// The most scalars that a window sweeps over.
+const CHUNK: usize = 1 << 18;
 
 /// Measures the processor, with as many threads as `threads` has.
 pub fn limit(threads: &Threads, mut progress: impl FnMut(f64)) -> Limit {
@@ -31,16 +37,26 @@ pub fn limit(threads: &Threads, mut progress: impl FnMut(f64)) -> Limit {
 
 /// Multiply-adds per second: the best of a sweep over independent chains.
 fn peak(pool: &ThreadPool) -> f64 {
+    const STEPS: usize = 1 << 12;
     let isa = Isa::best();
     let rate = |chains: usize| {
-        let steps = (1 << 16) / chains;
-        let macs = (chains * steps * lanes(isa) * pool.current_num_threads()) as f64;
-        let run = |_: &mut ()| {
-            black_box(busy(isa, Load::Chains(chains, black_box(steps))));
-        };
-        macs / best(pool, || (), run)
+        let macs = (chains * STEPS * lanes(isa)) as f64;
+        rate(
+            pool,
+            || (),
+            |()| {
+                black_box(busy(isa, Load::Chains(chains, black_box(STEPS))));
+                macs
+            },
+        )
     };
     CHAINS.into_iter().map(rate).fold(0.0, f64::max)
+}
+
+/// A thread's part of a working set, and where it stands in it.
+struct Sweep {
+    memory: Vec<f32>,
+    at: usize,
 }
 
 /// Bytes per second when the threads share a working set of `set` bytes: by reading it, or by copying one half to
@@ -48,34 +64,46 @@ fn peak(pool: &ThreadPool) -> f64 {
 fn traffic(pool: &ThreadPool, set: u64) -> f64 {
     let isa = Isa::best();
     let scalars = set as usize / size_of::<f32>() / pool.current_num_threads();
-    let memory = || vec![1f32; scalars];
-    let read = |memory: &mut Vec<f32>| {
-        black_box(busy(isa, Load::Read(black_box(memory))));
+    let memory = || Sweep { memory: vec![1.0; scalars], at: 0 };
+    let bytes = |scalars: usize| (scalars * size_of::<f32>()) as f64;
+    let read = |sweep: &mut Sweep| {
+        let chunk = next(sweep, scalars);
+        black_box(busy(isa, Load::Read(black_box(&sweep.memory[chunk.clone()]))));
+        bytes(chunk.len())
     };
-    let copy = |memory: &mut Vec<f32>| {
-        let (src, dst) = memory.split_at_mut(scalars / 2);
-        dst[..src.len()].copy_from_slice(black_box(src));
+    let copy = |sweep: &mut Sweep| {
+        let chunk = next(sweep, scalars / 2);
+        let (src, dst) = sweep.memory.split_at_mut(scalars / 2);
+        dst[chunk.clone()].copy_from_slice(black_box(&src[chunk.clone()]));
         black_box(dst);
+        2.0 * bytes(chunk.len())
     };
-    // A copy reads one half and writes the other: as many bytes as a read of both.
-    set as f64 / best(pool, memory, read).min(best(pool, memory, copy))
+    rate(pool, memory, read).max(rate(pool, memory, copy))
 }
 
-/// The least seconds of one `run` on every thread at once, each with what `make` made for it.
-fn best<T: Send>(pool: &ThreadPool, make: impl Fn() -> T + Sync, run: impl Fn(&mut T) + Sync) -> f64 {
-    let kept: Vec<std::sync::Mutex<T>> =
-        pool.broadcast(|_| make()).into_iter().map(std::sync::Mutex::new).collect();
-    let time = |count: usize| {
+/// The next chunk of the sweep over the first `scalars`, and again from the beginning.
+fn next(sweep: &mut Sweep, scalars: usize) -> std::ops::Range<usize> {
+    let start = if sweep.at + CHUNK.min(scalars) > scalars { 0 } else { sweep.at };
+    sweep.at = start + CHUNK.min(scalars);
+    start..sweep.at
+}
+
+/// Work per second of all threads, each of which runs `run` again and again on what `make` made for it; a run gives
+/// the work that it did. Of each thread the best window counts.
+fn rate<T>(pool: &ThreadPool, make: impl Fn() -> T + Sync, run: impl Fn(&mut T) -> f64 + Sync) -> f64 {
+    let best = |_: rayon::BroadcastContext| {
+        let mut own = make();
         let begun = Instant::now();
-        pool.broadcast(|context| {
-            let mut own = kept[context.index()].lock().expect("each thread has its own");
-            (0..count).for_each(|_| run(&mut own));
-        });
-        begun.elapsed().as_secs_f64()
+        let mut best: f64 = 0.0;
+        while best == 0.0 || begun.elapsed() < TIME {
+            let start = Instant::now();
+            let mut work = 0.0;
+            while start.elapsed() < WINDOW {
+                work += run(&mut own);
+            }
+            best = best.max(work / start.elapsed().as_secs_f64());
+        }
+        best
     };
-    let mut count = 1;
-    while time(count) < WORTH {
-        count *= 2;
-    }
-    (0..REPEATS).map(|_| time(count) / count as f64).fold(f64::INFINITY, f64::min)
+    pool.broadcast(best).into_iter().sum()
 }

@@ -1,10 +1,13 @@
 //! What a GPU can do at most: loops of multiply-adds only, of traffic only, and dispatches of nothing.
 
-#![allow(unsafe_code)]
-
 use std::time::Instant;
 
-use super::{Gpu, layout};
+use super::{
+    Gpu,
+    compile::{Compiler, Wanted},
+    layout,
+    profile::Clock,
+};
 use crate::{
     bench::{Limit, SETS},
     error::Result,
@@ -18,6 +21,8 @@ use crate::{
 const WORTH: f64 = 0.02;
 /// How often the best candidate of a sweep is measured.
 const REPEATS: usize = 4;
+/// Dispatches of nothing that have a pass of their own.
+const ALONE: usize = 64;
 /// The most dispatches of a submit.
 const MOST_DISPATCHES: u32 = 1 << 12;
 
@@ -88,16 +93,15 @@ impl Gpu {
     }
 
     /// Seconds of a dispatch that only waits for the one before: of a series, and by the device's own clock
-    /// around one, whichever is less, for profiles are taken in the second way.
+    /// around one alone, whichever is less, for profiles are taken in the second way.
     fn empty(&self) -> Result<f64> {
         let dst = self.buffer(4)?;
         let load = self.load(&limit::empty(), &[(DST, &dst)], 1, 1)?;
         let series = 1.0 / self.best(std::slice::from_ref(&load))?;
         let mut least = series;
-        for _ in 0..8 * REPEATS {
-            if let Some(seconds) = self.clocked(&load)? {
-                least = least.min(seconds);
-            }
+        if let Some(clock) = self.scoped("timestamps", || Clock::new(&self.device, ALONE))? {
+            let seconds = clock.time(self, ALONE, |pass, _| load.record(pass, 1))?;
+            least = seconds.into_iter().fold(least, f64::min);
         }
         Ok(least)
     }
@@ -159,96 +163,35 @@ impl Gpu {
     }
 
     /// `kernel` ready to be timed, which does `work`; software, which takes long over it, does the part `software`.
-    fn load(
+    fn load<'a>(
         &self,
         kernel: &Kernel,
-        buffers: &[(u32, &wgpu::Buffer)],
+        buffers: &[(u32, &'a wgpu::Buffer)],
         work: u64,
         software: u32,
     ) -> Result<Load> {
         let part = if self.info.kind == DeviceKind::Software { software } else { 1 };
-        let label = Some(kernel.shader.stem);
-        self.scoped(kernel.shader.stem, || {
-            let module = wgpu::ShaderModuleDescriptor {
-                label,
-                source: wgpu::ShaderSource::Wgsl(kernel.text().into()),
-            };
-            // SAFETY: these three shaders index by masks of their buffers' lengths, or by their invocation, for
-            // each of which `dst` has a place; their loops end.
-            let module = unsafe {
-                self.device.create_shader_module_trusted(module, wgpu::ShaderRuntimeChecks::unchecked())
-            };
-            let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label,
-                layout: None,
-                module: &module,
-                entry_point: Some("main"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                cache: None,
-            });
-            let entries: Vec<wgpu::BindGroupEntry> = buffers
-                .iter()
-                .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                    binding: *binding,
-                    resource: buffer.as_entire_binding(),
-                })
-                .collect();
-            let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label,
-                layout: &pipeline.get_bind_group_layout(0),
-                entries: &entries,
-            });
-            let workgroups = kernel.workgroups as u32 / part;
-            Load { pipeline, bindings, workgroups, work: work as f64 / f64::from(part) }
-        })
-    }
-
-    /// Seconds of one dispatch in a pass of its own by the device's clock, if it has one.
-    fn clocked(&self, load: &Load) -> Result<Option<f64>> {
-        if !self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            return Ok(None);
-        }
-        let buffer = |usage| wgpu::BufferDescriptor {
-            label: Some("ticks"),
-            size: 16,
-            usage,
-            mapped_at_creation: false,
+        let label = kernel.shader.stem;
+        let kind = |&(binding, _): &(u32, &wgpu::Buffer)| {
+            (binding, wgpu::BufferBindingType::Storage { read_only: binding != DST })
         };
-        let readback = self.scoped("timestamps", || {
-            let queries = self.device.create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("ticks"),
-                ty: wgpu::QueryType::Timestamp,
-                count: 2,
-            });
-            let resolved = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-            let resolved = self.device.create_buffer(&buffer(resolved));
-            let readback = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-            let readback = self.device.create_buffer(&buffer(readback));
-            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: None,
-                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                        query_set: &queries,
-                        beginning_of_pass_write_index: Some(0),
-                        end_of_pass_write_index: Some(1),
-                    }),
-                });
-                load.record(&mut pass, 1);
-            }
-            encoder.resolve_query_set(&queries, 0..2, &resolved, 0);
-            encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, 16);
-            self.queue.submit([encoder.finish()]);
-            readback.map_async(wgpu::MapMode::Read, .., |_| ());
-            readback
+        let wanted =
+            Wanted { label: label.into(), text: kernel.text(), bindings: buffers.iter().map(kind).collect() };
+        let compiler = Compiler { gpu: self, cache: None, checked: false };
+        let pipeline = compiler.all(&[wanted])?.remove(0);
+        let entry = |(binding, buffer): &(u32, &'a wgpu::Buffer)| wgpu::BindGroupEntry {
+            binding: *binding,
+            resource: buffer.as_entire_binding(),
+        };
+        let bindings = self.scoped(label, || {
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(label),
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &buffers.iter().map(entry).collect::<Vec<_>>(),
+            })
         })?;
-        let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
-        polled.map_err(|error| self.failure(error.to_string()))?;
-        let mapped = readback.get_mapped_range(..);
-        let mapped = mapped.map_err(|error| self.failure(format!("timestamps: {error}")))?;
-        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&mapped[..]);
-        let period = f64::from(self.queue.get_timestamp_period()) * 1e-9;
-        Ok(Some(ticks[1].saturating_sub(ticks[0]) as f64 * period))
+        let workgroups = kernel.workgroups as u32 / part;
+        Ok(Load { pipeline, bindings, workgroups, work: work as f64 / f64::from(part) })
     }
 }
 

@@ -55,7 +55,7 @@ fn every_form_has_the_same_rows() {
         let all: Vec<&str> = run.out.lines().collect();
         match form {
             "--csv" => {
-                let head = "model,device,dtype,batch,size,median_ms,p5_ms,p95_ms,min_ms,average_ms,\
+                let head = "model,device,dtype,batch,size,median_ms,p5_ms,p95_ms,min_ms,max_ms,average_ms,\
                             pictures_per_second,first_ms,device_ms,floor_ms,peak_mb";
                 assert_eq!(all[0], head);
                 assert!(all[2].contains(",f32,2,64x80,"), "{}", all[2]);
@@ -64,7 +64,7 @@ fn every_form_has_the_same_rows() {
             }
             _ => {
                 assert!(all.iter().all(|line| line.starts_with('|') && line.ends_with('|')), "{all:?}");
-                assert!(all.iter().all(|line| line.matches('|').count() == 16), "{all:?}");
+                assert!(all.iter().all(|line| line.matches('|').count() == 17), "{all:?}");
             }
         }
     }

@@ -161,7 +161,7 @@ impl Report {
 }
 
 /// The columns: their names in CSV and for people.
-const HEAD: [(&str, &str); 15] = [
+const HEAD: [(&str, &str); 16] = [
     ("model", "model"),
     ("device", "device"),
     ("dtype", "dtype"),
@@ -171,6 +171,7 @@ const HEAD: [(&str, &str); 15] = [
     ("p5_ms", "p5"),
     ("p95_ms", "p95"),
     ("min_ms", "min"),
+    ("max_ms", "max"),
     ("average_ms", "average"),
     ("pictures_per_second", "pictures/s"),
     ("first_ms", "first ms"),
@@ -179,7 +180,7 @@ const HEAD: [(&str, &str); 15] = [
     ("peak_mb", "peak MB"),
 ];
 
-fn cells(row: &Row) -> [String; 15] {
+fn cells(row: &Row) -> [String; 16] {
     let ms = |value: f64| format!("{value:.3}");
     [
         row.model.clone(),
@@ -191,6 +192,7 @@ fn cells(row: &Row) -> [String; 15] {
         ms(row.p5_ms),
         ms(row.p95_ms),
         ms(row.min_ms),
+        ms(row.max_ms),
         ms(row.average_ms),
         format!("{:.1}", row.pictures_per_second),
         format!("{:.1}", row.first_ms),
