@@ -186,12 +186,12 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
 /// Before the name of a variant: its network with random weights, for figures that need no trained ones.
 const RANDOM: &str = "random:";
 
-/// The network that `spec` names: in the box, random, in a file, or on the hub.
+/// The network that `spec` names: in the box, in a file, on the hub, or random.
 pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
     Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
-/// The checkpoint that `spec` names: in the box, random, in a file, or on the hub. What lies on this machine comes
+/// The checkpoint that `spec` names: in the box, in a file, on the hub, or random. What lies on this machine comes
 /// first.
 pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
     if spec.as_os_str() == sample::NAME && !spec.exists() {

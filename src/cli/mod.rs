@@ -43,8 +43,8 @@ Examples:
   MOBILEONE_DEVICE=cpu mobileone run --model s0 --input x.safetensors --output y.safetensors
 
 A model is a file (safetensors, or PyTorch's .pth, .pth.tar, .bin), a folder with model.safetensors and
-config.json, a hub id such as timm/mobileone_s1.apple_in1k, s0 to s4 for timm's, random:s0 to random:s4 for random
-weights, or the built-in digits.
+config.json, a hub id such as timm/mobileone_s1.apple_in1k, s0 to s4 for timm's, the built-in digits, or random:s0
+to random:s4 for random weights.
 A device is auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver.
 
 Exit status: 0 done; 1 some pictures could not be read, verify failed, or a floor was beaten; 2 nothing could
@@ -67,9 +67,9 @@ enum Command {
     Fuse(fuse::Args),
     Info(info::Args),
     Devices(devices::Args),
+    Tune(tune::Args),
     Bench(bench::Args),
     Profile(profile::Args),
-    Tune(tune::Args),
 }
 
 /// How a command that came to its end has ended.
@@ -99,9 +99,9 @@ pub fn main() -> ExitCode {
         Some(Command::Fuse(args)) => fuse::run(&args),
         Some(Command::Info(args)) => info::run(&args),
         Some(Command::Devices(args)) => devices::run(&args),
+        Some(Command::Tune(args)) => tune::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Profile(args)) => profile::run(&args),
-        Some(Command::Tune(args)) => tune::run(&args),
     };
     match result {
         Ok(Verdict::Good) | Err(Stop::Closed) => ExitCode::SUCCESS,
