@@ -1,9 +1,8 @@
 //! Statistics of known series, and series of round trips.
 
 use mobileone::{
-    DType, Device, Form, Input, Model, Options, Profiled, Session, Shape,
-    bench::{Bounds, Limit, Stats, input, quantile, round_trips, trim},
-    models::mobileone::{Recipe, random},
+    DType, Profiled,
+    bench::{Limit, Stats, quantile, trim},
 };
 
 #[test]
@@ -42,6 +41,11 @@ fn trimming_takes_both_ends() {
 #[cfg(feature = "cpu")]
 #[test]
 fn a_series_ends_at_its_bound() {
+    use mobileone::{
+        Device, Form, Input, Model, Options, Session, Shape,
+        bench::{Bounds, input, round_trips},
+        models::mobileone::{Recipe, random},
+    };
     let recipe = Recipe {
         stem: 8,
         widths: vec![8],
@@ -124,7 +128,7 @@ fn check(limit: &Limit) {
 #[test]
 fn the_processor_has_a_limit() {
     let mut shares = Vec::new();
-    let limit = Limit::measure(&Device::open("cpu").unwrap(), |share| shares.push(share)).unwrap();
+    let limit = Limit::measure(&mobileone::Device::open("cpu").unwrap(), |share| shares.push(share)).unwrap();
     check(&limit);
     assert_eq!((limit.f16_macs, limit.dispatch), (None, 0.0));
     assert!(shares.is_sorted() && shares.last() == Some(&1.0), "{shares:?}");
