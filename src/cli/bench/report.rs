@@ -86,11 +86,11 @@ pub struct Rise {
 /// The rows of a sweep that grow in one way, least work first, and how: over batches and over sizes.
 pub fn series(rows: &[Row]) -> Vec<(String, Vec<&Row>)> {
     let mut all: Vec<(String, Vec<&Row>)> = Vec::new();
-    // The rows at batch 1 and the model's own size belong to both; sizes begin after the last batch.
-    let batches = super::SWEEP_BATCHES.len();
     for chunk in rows.chunk_by(|a, b| (&a.model, &a.device, &a.dtype) == (&b.model, &b.device, &b.dtype)) {
         let own = chunk[0].size();
-        let (grown, sized) = chunk.split_at(batches.min(chunk.len()));
+        // Batches come first and grow; where they do no longer, sizes begin.
+        let grows = |pair: &&[Row]| pair[0].batch < pair[1].batch;
+        let (grown, sized) = chunk.split_at(1 + chunk.windows(2).take_while(grows).count());
         let name =
             |what: String| format!("{}, {}, {}: {what}", chunk[0].short(), chunk[0].device, chunk[0].dtype);
         all.push((name(format!("batches at {own}")), grown.iter().collect()));
