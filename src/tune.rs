@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use table::{read, write};
+pub use table::{Kept, read, write};
 
 use crate::{
     device::{Device, Executor},
@@ -78,7 +78,8 @@ pub fn tune(
     let mut bench = Bench { gpu, model, options, input, answer: Vec::new() };
     let first = bench.engine(&bench.options.tuning.clone())?;
     bench.answer = bench.run(&first)?.1;
-    let sweep = bench.sweep(until, progress)?;
+    // Half of the time is for the whole net.
+    let sweep = bench.sweep(Instant::now() + budget / 2, progress)?;
     let before = bench.least(&first, TURNS)?;
     bench.keep(first, before, sweep, until, progress)
 }

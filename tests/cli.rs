@@ -35,7 +35,8 @@ struct Run {
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mobileone"));
     let nowhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-no-cache");
-    command.env("MOBILEONE_DEVICE", "cpu").env("HF_HUB_OFFLINE", "1").env("HF_HOME", nowhere);
+    command.env("MOBILEONE_DEVICE", "cpu").env("HF_HUB_OFFLINE", "1").env("HF_HOME", &nowhere);
+    command.env("MOBILEONE_CACHE", nowhere.join("mobileone"));
     for name in ["HF_ENDPOINT", "HF_HUB_CACHE", "HF_TOKEN"] {
         command.env_remove(name);
     }

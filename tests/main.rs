@@ -10,6 +10,8 @@ mod cpu;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod device;
 #[cfg(feature = "gpu")]
+mod frame;
+#[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "hub")]
 mod hub;
@@ -34,3 +36,5 @@ mod sample;
 mod session;
 #[cfg(feature = "gpu")]
 mod shaders;
+#[cfg(feature = "gpu")]
+mod tune;

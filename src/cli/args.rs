@@ -1,6 +1,7 @@
 //! Arguments that several commands take.
 
 use std::{
+    cell::OnceCell,
     num::NonZero,
     path::{Path, PathBuf},
 };
@@ -13,6 +14,7 @@ use mobileone::{
     labels::Labels,
     models::mobileone::{VARIANTS, synthetic},
     sample,
+    tune::Kept,
 };
 
 use super::{
@@ -25,12 +27,16 @@ pub struct DeviceArgs {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     pub device: String,
-    /// Storage of weights and maps; auto is f32; f16-fast also sums up to 32 products in f16
+    /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster; f16-fast also sums up to 32
+    /// products in f16
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     pub dtype: Precision,
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZero<usize>>,
+    /// What was measured on the device that was opened.
+    #[arg(skip)]
+    kept: OnceCell<Kept>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -44,44 +50,70 @@ pub enum Precision {
 impl DeviceArgs {
     /// The device asked for, which is said with the reason.
     pub fn open(&self) -> Result<Device, Stop> {
-        let device = Device::open(&self.device)?;
-        let device = match self.threads {
-            Some(count) => device.with_threads(count)?,
-            None => device,
-        };
-        note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
+        let (device, kept) = open_device(&self.device, self.threads)?;
+        self.kept.get_or_init(|| kept);
         Ok(device)
     }
 
-    /// `options` as these arguments and what is kept for `device` want them.
+    /// `options` as these arguments and what was measured on `device`, which was opened, want them.
     pub fn options(&self, device: &Device, options: Options) -> Options {
-        self.dtype.options(device, options)
+        self.dtype.options(device, self.kept(), options)
     }
 
+    /// The storage, once the device is open.
     pub fn dtype(&self) -> DType {
-        self.dtype.dtype()
+        self.dtype.dtype(self.kept())
+    }
+
+    /// As it is typed, but that `auto` says what it is.
+    pub fn dtype_name(&self) -> String {
+        self.dtype.name(self.kept())
+    }
+
+    fn kept(&self) -> &Kept {
+        self.kept.get_or_init(Kept::default)
     }
 }
 
+/// The device that `wanted` and `threads` describe, which is said with the reason, and what was measured on it.
+pub fn open_device(wanted: &str, threads: Option<NonZero<usize>>) -> Result<(Device, Kept), Stop> {
+    let with_threads = |device: Device| match threads {
+        Some(count) => device.with_threads(count),
+        None => Ok(device),
+    };
+    let device = with_threads(Device::open(wanted)?)?;
+    let kept = cache::read(&device);
+    if wanted.trim().eq_ignore_ascii_case("auto") && kept.cpu {
+        let cpu = with_threads(Device::open("cpu")?)?;
+        let gpu = plain(&device.info().to_string());
+        note(&format!("device: {} (tune found it faster than {gpu})", plain(&cpu.info().to_string())));
+        return Ok((cpu, Kept::default()));
+    }
+    note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
+    Ok((device, kept))
+}
+
 impl Precision {
-    /// `options` as this storage and what is kept for `device` want them.
-    pub fn options(self, device: &Device, options: Options) -> Options {
-        let mut options = cache::keep(device, options);
-        options.dtype = self.dtype();
+    /// `options` as this storage and what was measured on `device` want them.
+    pub fn options(self, device: &Device, kept: &Kept, mut options: Options) -> Options {
+        options.dtype = self.dtype(kept);
+        options.tuning = kept.tuning.clone();
         options.tuning.fast = matches!(self, Precision::F16Fast);
+        options.cache = cache::pipelines(device);
         options
     }
 
     /// As it is typed, but that `auto` says what it is.
-    pub fn name(self) -> String {
+    pub fn name(self, kept: &Kept) -> String {
         match self {
             Precision::F16Fast => "f16-fast".into(),
-            _ => self.dtype().to_string(),
+            _ => self.dtype(kept).to_string(),
         }
     }
 
-    pub fn dtype(self) -> DType {
+    pub fn dtype(self, kept: &Kept) -> DType {
         match self {
+            Precision::Auto if kept.f16 => DType::F16,
             Precision::Auto | Precision::F32 => DType::F32,
             Precision::F16 | Precision::F16Fast => DType::F16,
         }

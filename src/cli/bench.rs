@@ -11,11 +11,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
     Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
     bench::{Bounds, Limit, Stats, input, round_trips, trim},
+    tune::Kept,
 };
 
 use super::{
     Verdict,
-    args::{Precision, load, size},
+    args::{Precision, load, open_device, size},
     chart, limit,
     out::{Stop, chain, note, plain},
 };
@@ -45,7 +46,7 @@ pub struct Args {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     device: Vec<String>,
-    /// Storage of weights and maps; auto is f32; f16-fast also sums up to 32 products in f16
+    /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster; f16-fast also sums up to 32 products in f16
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     dtype: Vec<Precision>,
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
@@ -118,14 +119,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let models = if args.model.is_empty() { random() } else { args.model.clone() };
     let mut devices = Vec::new();
     for wanted in &args.device {
-        let device = Device::open(wanted)?;
-        let device = match args.threads {
-            Some(count) => device.with_threads(count)?,
-            None => device,
-        };
-        note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
+        let (device, kept) = open_device(wanted, args.threads)?;
         let limit = if args.limit { Some(limit::measure(&device)?) } else { None };
-        devices.push((device, limit));
+        devices.push((device, kept, limit));
     }
     let mut report = Report::default();
     let works = args.works().len() as u64;
@@ -134,7 +130,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         let begun = Instant::now();
         let model = load(spec, Form::Fused)?;
         let load_ms = begun.elapsed().as_secs_f64() * 1e3;
-        for (device, limit) in &devices {
+        for (device, kept, limit) in &devices {
             for &dtype in &args.dtype {
                 for (batch, size) in args.works() {
                     let size = size.unwrap_or(model.preprocess.size);
@@ -143,6 +139,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
                         spec: &spec.display().to_string(),
                         model: &model,
                         device,
+                        kept,
                         limit: limit.as_ref(),
                         dtype,
                         batch,
@@ -200,6 +197,7 @@ struct Work<'a> {
     spec: &'a str,
     model: &'a Model,
     device: &'a Device,
+    kept: &'a Kept,
     limit: Option<&'a Limit>,
     dtype: Precision,
     batch: usize,
@@ -209,7 +207,7 @@ struct Work<'a> {
 impl std::fmt::Display for Work<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let Work { spec, device, batch, size: (h, w), .. } = self;
-        let dtype = self.dtype.name();
+        let dtype = self.dtype.name(self.kept);
         write!(f, "{spec} on {}, {dtype}, {batch}x{h}x{w}", device.info())
     }
 }
@@ -234,7 +232,7 @@ impl Work<'_> {
         let sum = |profile: &Vec<Profiled>| profile.iter().map(|step| step.seconds).sum::<f64>();
         let device_ms = profile.as_ref().filter(|_| runs > 1).map(|profile| sum(profile) * 1e3);
         let floors = |limit: &Limit| {
-            profile.as_ref().map(|steps| limit.floors(steps, self.dtype.dtype()).iter().sum::<f64>())
+            profile.as_ref().map(|steps| limit.floors(steps, self.dtype.dtype(self.kept)).iter().sum::<f64>())
         };
         let floor_ms = self.limit.and_then(floors).map(|seconds| seconds * 1e3);
         let samples = match self.args.protocol {
@@ -255,7 +253,7 @@ impl Work<'_> {
             name: self.model.name.clone(),
             device: info.to_string(),
             driver: info.driver.clone(),
-            dtype: self.dtype.name(),
+            dtype: self.dtype.name(self.kept),
             batch: self.batch,
             input: [self.batch, channels, self.size.0, self.size.1],
             macs,
@@ -282,7 +280,7 @@ impl Work<'_> {
 
     fn session(&self) -> Result<Session, Error> {
         let options = Options { batch: self.batch, ..Options::of(self.model) };
-        let mut options = self.dtype.options(self.device, options);
+        let mut options = self.dtype.options(self.device, self.kept, options);
         options.preprocess.size = self.size;
         let classifies = self.model.graph.logits.is_some();
         options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };

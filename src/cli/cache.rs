@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use mobileone::{Device, DeviceInfo, Options, plan::Tuning, tune};
+use mobileone::{
+    Device, DeviceInfo,
+    tune::{self, Kept},
+};
 
 use super::out::{note, plain};
 
@@ -32,22 +35,23 @@ pub fn table(info: &DeviceInfo) -> Option<PathBuf> {
     file(info, "json")
 }
 
-/// `options` with what is kept for `device`: its choices, and where its pipelines are.
-pub fn keep(device: &Device, options: Options) -> Options {
-    if device.limits().is_none() {
-        return options;
+/// What was measured on `device`; nothing, said in a line, where the file is of no use.
+pub fn read(device: &Device) -> Kept {
+    let Some(path) = device.limits().and_then(|_| table(device.info())) else { return Kept::default() };
+    match tune::read(&path, device.info()) {
+        Ok(kept) => kept.unwrap_or_default(),
+        Err(reason) => {
+            note(&plain(&reason));
+            Kept::default()
+        }
     }
-    let info = device.info();
-    let measured = table(info).map(|path| tune::read(&path, info)).unwrap_or(Ok(None));
-    let measured = measured.unwrap_or_else(|reason| {
-        note(&plain(&reason));
-        None
-    });
-    let layers = measured.unwrap_or_default().layers;
-    let cache = file(info, "pipelines").filter(|_| info.features.contains(&"pipeline cache"));
-    if let Some(folder) = cache.as_ref().and_then(|path| path.parent()) {
-        // Where it cannot be made, nothing is kept.
-        let _ = std::fs::create_dir_all(folder);
-    }
-    Options { tuning: Tuning { layers, ..options.tuning }, cache, ..options }
+}
+
+/// Where the compiled pipelines of `device` are kept, if its backend gives them out.
+pub fn pipelines(device: &Device) -> Option<PathBuf> {
+    let path = file(device.info(), "pipelines");
+    let path = path.filter(|_| device.info().features.contains(&"pipeline cache"))?;
+    // Where the folder cannot be made, nothing is kept.
+    std::fs::create_dir_all(path.parent()?).ok()?;
+    Some(path)
 }

@@ -137,7 +137,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         model: args.model.display().to_string(),
         device: device.info().to_string(),
         driver: device.info().driver.clone(),
-        dtype: args.device.dtype.name(),
+        dtype: args.device.dtype_name(),
         input: [batch, channels, h, w],
         limit: (&limit).into(),
         steps: profile.iter().zip(&floors).map(|(step, &floor)| Step::new(step, sum, floor)).collect(),

@@ -1,16 +1,20 @@
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
-    Form, Model, Options,
+    DType, Device, Form, Input, Model, Options, Session, Shape, Tensor,
     models::mobileone::{VARIANTS, synthetic},
-    tune,
+    tune::{self, Kept},
+    verify::examine,
 };
 use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, load, size},
+    args::{DeviceArgs, Precision, load, size},
     cache,
     out::{self, Stop, note, plain, say},
 };
@@ -55,12 +59,14 @@ struct Report {
     before_ms: f64,
     after_ms: f64,
     tried: usize,
-    kept: Vec<Kept>,
+    kept: Vec<Row>,
+    /// Whether the CPU executor is faster.
+    cpu: bool,
     output: String,
 }
 
 #[derive(Serialize)]
-struct Kept {
+struct Row {
     layer: String,
     choice: String,
 }
@@ -77,6 +83,12 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     options.preprocess.size = args.size.unwrap_or(options.preprocess.size);
     // From the choices of the device's class, not from those of an earlier measurement.
     options.tuning.layers.clear();
+    // Where nothing was asked for, both storages are measured.
+    let auto = matches!(args.device.dtype, Precision::Auto);
+    let half = auto && device.info().features.contains(&"f16");
+    if auto {
+        options.dtype = DType::F32;
+    }
     let bar = ProgressBar::new(1);
     bar.set_style(
         ProgressStyle::with_template("{wide_bar} {percent} % {elapsed}").expect("a valid template"),
@@ -85,18 +97,34 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     };
-    let budget = Duration::from_secs(args.seconds);
-    let tuned = tune::tune(&device, &model, &options, budget, &mut progress)?;
+    let budget = Duration::from_secs(args.seconds) / if half { 2 } else { 1 };
+    let mut tuned = tune::tune(&device, &model, &options, budget, &mut progress)?;
+    let mut kept = Kept { tuning: tuned.tuning.clone(), ..Kept::default() };
+    if half {
+        options.dtype = DType::F16;
+        let other = tune::tune(&device, &model, &options, budget, &mut progress)?;
+        kept.tuning.layers.extend(other.tuning.layers.clone());
+        options.tuning = other.tuning.clone();
+        let faster = other.after < tuned.after;
+        kept.f16 =
+            faster && examine(&device, &model, options.clone())?.iter().all(|line| line.fault.is_none());
+        if kept.f16 {
+            tuned = other;
+        } else {
+            options.dtype = DType::F32;
+        }
+    }
+    kept.cpu = cpu(&model, &options)? < tuned.after;
     bar.finish_and_clear();
     let about = |error: std::io::Error| Stop::Error(format!("{}: {error}", path.display()));
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(about)?;
     }
-    tune::write(&path, device.info(), &tuned.tuning).map_err(about)?;
+    tune::write(&path, device.info(), &kept).map_err(about)?;
     note(&format!("written: {}", plain(&path.display().to_string())));
     let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
-    let kept = tuned.tuning.layers.iter();
-    let kept = kept.map(|(layer, choice)| Kept { layer: layer.clone(), choice: choice.to_string() });
+    let layers = kept.tuning.layers.iter();
+    let layers = layers.map(|(layer, choice)| Row { layer: layer.clone(), choice: choice.to_string() });
     let report = Report {
         model: model.name.clone(),
         device: device.info().to_string(),
@@ -104,7 +132,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         before_ms: ms(tuned.before),
         after_ms: ms(tuned.after),
         tried: tuned.tried,
-        kept: kept.collect(),
+        cpu: kept.cpu,
+        kept: layers.collect(),
         output: path.display().to_string(),
     };
     if args.json {
@@ -115,11 +144,32 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         report.kept.iter().map(|row| [row.layer.clone(), row.choice.clone()]).collect();
     out::table(&rows).iter().try_for_each(|line| say(line))?;
     say(&format!(
-        "{} of {} choices kept: {:.2} ms, before {:.2} ms",
+        "{} of {} choices kept; {}: {:.2} ms, before {:.2} ms",
         report.kept.len(),
         report.tried,
+        report.dtype,
         report.after_ms,
         report.before_ms
     ))?;
+    if report.cpu {
+        say("the CPU executor is faster: --device auto takes it")?;
+    }
     Ok(Verdict::Good)
+}
+
+/// What one run takes on the CPU executor.
+fn cpu(model: &Model, options: &Options) -> Result<Duration, Stop> {
+    let mut options = Options { dtype: DType::F32, ..options.clone() };
+    options.outputs.top_k = 0;
+    let session = Session::new(&Device::open("cpu")?, model, &options)?;
+    let (h, w) = options.preprocess.size;
+    let shape = Shape::new(1, h, w, model.graph.input_channels());
+    let input = Tensor::new(shape, vec![0.25; shape.len()])?;
+    let mut least = Duration::MAX;
+    for _ in 0..7 {
+        let begun = Instant::now();
+        session.run(Input::Tensor(&input))?;
+        least = least.min(begun.elapsed());
+    }
+    Ok(least)
 }

@@ -249,29 +249,36 @@ impl Engine {
         let (logits, features) = rest.split_at(parts.logits / 4);
         self.judge(answer, frame.tensor.then_some(&frame.staging))?;
         let layout = self.plan.layout;
-        let floats = |words: &[u32]| words.iter().map(|&word| f32::from_bits(word)).collect::<Vec<f32>>();
+        // Nothing is made here but what the caller gets.
+        let floats = |values: &mut Vec<f32>, words: &[u32]| {
+            values.extend(words.iter().map(|&word| f32::from_bits(word)));
+        };
         let vectors = |words: &[u32], id: Option<usize>| {
             let Some(c) = id.map(|id| self.plan.place(id).shape.c) else { return Vec::new() };
             let rows = words.chunks_exact(c.next_multiple_of(4));
-            rows.flat_map(|row| floats(&row[..c])).collect()
+            let mut values = Vec::with_capacity(rows.len() * c);
+            rows.for_each(|row| floats(&mut values, &row[..c]));
+            values
         };
-        let mut probabilities = Vec::new();
-        let mut top = Vec::new();
+        let softmaxes = if layout.probabilities { batch * layout.classes } else { 0 };
+        let mut probabilities = Vec::with_capacity(softmaxes);
+        let mut top = Vec::with_capacity(batch);
         for one in answer.chunks_exact(layout.words()) {
-            let softmax = match layout.probabilities {
-                true => floats(&one[layout.probabilities_at()..][..layout.classes]),
-                false => Vec::new(),
-            };
+            let begin = probabilities.len();
+            if layout.probabilities {
+                floats(&mut probabilities, &one[layout.probabilities_at()..][..layout.classes]);
+            }
+            let softmax = &probabilities[begin..];
             let pairs = one[layout.top_at()..].chunks_exact(2);
             let best =
                 pairs.map(|pair| Top { index: pair[0] as usize, probability: f32::from_bits(pair[1]) });
             top.push(match layout.top < self.outputs.top_k.min(layout.classes) {
-                true => top_k(&softmax, &softmax, self.outputs.top_k),
+                true => top_k(softmax, softmax, self.outputs.top_k),
                 false => best.collect(),
             });
-            if self.outputs.probabilities {
-                probabilities.extend(softmax);
-            }
+        }
+        if !self.outputs.probabilities {
+            probabilities = Vec::new();
         }
         Ok(Answer {
             batch,

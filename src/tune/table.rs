@@ -10,12 +10,25 @@ use crate::{
     plan::Tuning,
 };
 
+/// What is known of a device.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kept {
+    /// The choices that were measured.
+    pub tuning: Tuning,
+    /// Whether the last model ran faster in f16, and passed its examination.
+    pub f16: bool,
+    /// Whether the last model ran faster on the CPU executor.
+    pub cpu: bool,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Table {
     device: String,
     driver: String,
     /// The texts of the shaders, summed up.
     texts: String,
+    f16: bool,
+    cpu: bool,
     /// Choices by the keys of their layers.
     layers: BTreeMap<String, String>,
 }
@@ -28,12 +41,12 @@ fn texts() -> String {
     format!("{sum:016x}")
 }
 
-/// The choices that were measured on the device `info`, from the file at `path`; `None` where there is no file.
+/// What was measured on the device `info`, from the file at `path`; `None` where there is no file.
 ///
 /// # Errors
 /// Why the file is of no use, in a line that names it: it cannot be read, or is of another device, driver or
 /// version.
-pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Tuning>, String> {
+pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Kept>, String> {
     let about =
         |reason: &str| format!("{}: {reason}; the choices of the device's class are taken", path.display());
     let bytes = match std::fs::read(path) {
@@ -57,19 +70,20 @@ pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Tuning>, String> {
             None => return Err(about(&format!("no choice is called {name:?}"))),
         };
     }
-    Ok(Some(Tuning { layers, ..Tuning::default() }))
+    let tuning = Tuning { layers, ..Tuning::default() };
+    Ok(Some(Kept { tuning, f16: table.f16, cpu: table.cpu }))
 }
 
-/// Writes the choices of `tuning` for the device `info` to the file at `path`, with those that it held of other
-/// layers.
+/// Writes what is known of the device `info` to the file at `path`, with the choices that it held of other layers.
 ///
 /// # Errors
 /// Those of the file system.
-pub fn write(path: &Path, info: &DeviceInfo, tuning: &Tuning) -> std::io::Result<()> {
-    let mut layers = read(path, info).ok().flatten().unwrap_or_default().layers;
-    layers.extend(tuning.layers.iter().map(|(key, choice)| (key.clone(), *choice)));
+pub fn write(path: &Path, info: &DeviceInfo, kept: &Kept) -> std::io::Result<()> {
+    let mut layers = read(path, info).ok().flatten().unwrap_or_default().tuning.layers;
+    layers.extend(kept.tuning.layers.iter().map(|(key, choice)| (key.clone(), *choice)));
     let layers = layers.into_iter().map(|(key, choice)| (key, choice.to_string())).collect();
-    let table = Table { device: info.to_string(), driver: info.driver.clone(), texts: texts(), layers };
+    let (device, driver, texts) = (info.to_string(), info.driver.clone(), texts());
+    let table = Table { device, driver, texts, f16: kept.f16, cpu: kept.cpu, layers };
     // Whoever reads meanwhile finds the old file or the new one, never half of one.
     let part = path.with_extension(format!("{}.part", std::process::id()));
     std::fs::write(&part, serde_json::to_vec_pretty(&table)?)?;

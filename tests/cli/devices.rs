@@ -104,3 +104,43 @@ fn f16_names_the_same_class() {
     assert_eq!(best(&f16), best(&f32));
     assert!(f16.out.contains("\"f16\"") && f32.out.contains("\"f32\""), "{f16:?}");
 }
+
+/// The file that `tune` writes is read by later runs, and left aside with a line where it is of no use.
+#[test]
+fn what_was_tuned_is_taken() {
+    if with_lavapipe().is_none() {
+        return;
+    }
+    let cache = super::folder("tune");
+    let run = |args: &[&str]| {
+        let mut command = command();
+        command.env("MOBILEONE_CACHE", &cache).args(args);
+        finish(command)
+    };
+    let model = data("odd.timm.fused.safetensors");
+    let typed = ["--model", &model, "--device", "llvmpipe", "--size", "64"];
+    let tuned = run(&[&["tune", "--seconds", "4", "--json"][..], &typed].concat());
+    assert_eq!(tuned.code, Some(0), "{tuned:?}");
+    let report: Value = serde_json::from_str(&tuned.out).unwrap();
+    assert!(report["before_ms"].as_f64().unwrap() > 0.0 && report["after_ms"].as_f64().unwrap() > 0.0);
+    let path = std::path::PathBuf::from(report["output"].as_str().unwrap());
+    assert_eq!(path.parent(), Some(cache.as_path()));
+
+    // A choice that no class of devices has shows in the plan.
+    let mut table: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let layers = |table: &Value| table["layers"].as_object().unwrap().clone();
+    assert_eq!(layers(&table).len(), report["kept"].as_array().unwrap().len());
+    table["layers"]["stem 224x224x3 112x112x6 f32"] = "strip 1".into();
+    table["f16"] = false.into();
+    std::fs::write(&path, table.to_string()).unwrap();
+    let plan = || run(&["info", &model, "--layers", "--device", "llvmpipe"]);
+    let shown = plan();
+    assert!(shown.out.contains("strip 1\n"), "{shown:?}");
+
+    table["driver"] = "another".into();
+    std::fs::write(&path, table.to_string()).unwrap();
+    let shown = plan();
+    assert!(shown.err.contains("measured on another device or driver"), "{shown:?}");
+    assert!(!shown.out.contains("strip 1\n"), "{shown:?}");
+    assert_eq!(shown.code, Some(0));
+}
