@@ -176,7 +176,7 @@ fn blocks_of_two_convolutions() {
         ((17, 16), (17, 48), (3, 1)),
         ((31, 9), (48, 33), (5, 1)),
         ((40, 50), (20, 100), (3, 2)),
-        ((90, 70), (33, 16), (3, 1)),
+        ((30, 40), (33, 16), (3, 1)),
     ] {
         for (first, second) in [
             (Activation::Relu, Activation::None),

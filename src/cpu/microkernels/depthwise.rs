@@ -55,6 +55,9 @@ pub fn depthwise(isa: Isa, what: &Depthwise, pixels: Range<usize>, dst: &mut [f3
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Kind::Avx2 => unsafe { avx2(what, pixels, dst) },
+        // SAFETY: every processor of this target has the instructions.
+        #[cfg(target_arch = "aarch64")]
+        Kind::Neon => unsafe { rows::<std::arch::aarch64::float32x4_t>(what, pixels, dst) },
         // SAFETY: every processor has the instructions of Four.
         Kind::Portable => unsafe { rows::<Four>(what, pixels, dst) },
     }

@@ -26,6 +26,8 @@ enum Kind {
     Avx512,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     Portable,
 }
 
@@ -43,6 +45,9 @@ impl Isa {
                 kinds.push(Kind::Avx2);
             }
         }
+        // Every processor of this kind has it.
+        #[cfg(target_arch = "aarch64")]
+        kinds.push(Kind::Neon);
         kinds.push(Kind::Portable);
         kinds.into_iter().map(Isa).collect()
     }
@@ -52,13 +57,15 @@ impl Isa {
         Isa::all()[0]
     }
 
-    /// `avx512`, `avx2` or `portable`.
+    /// `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
             Kind::Portable => "portable",
         }
     }
@@ -77,9 +84,7 @@ impl Isa {
                 }
                 panels
             }
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => vec![1; blocks],
-            Kind::Portable => vec![1; blocks],
+            _ => vec![1; blocks],
         }
     }
 
@@ -102,7 +107,8 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { avx2(work) },
-            Kind::Portable => work(),
+            // What every processor of the target has is always compiled for.
+            _ => work(),
         }
     }
 }
