@@ -63,9 +63,9 @@ pub fn small_cut(blocks: usize, pixels: usize, members: usize) -> Cut {
 /// `src` `[pixels][channels]` into blocks.
 pub fn enter(team: &Team, src: &[f32], channels: usize, dst: &mut [f32]) {
     let pixels = src.len() / channels;
-    let grid = Grid::new(dst, pixels, small_cut(blocks(channels), pixels, team.members));
-    team.run(&|_| {
-        while let Some(mut rect) = grid.take() {
+    let grid = Grid::new(dst, pixels, small_cut(blocks(channels), pixels, team.members), team);
+    team.run(&|member| {
+        while let Some(mut rect) = grid.take(member) {
             for block in rect.blocks.clone() {
                 let first = block * BLOCK;
                 let count = BLOCK.min(channels - first);

@@ -34,22 +34,22 @@ enum Kind {
 impl Isa {
     /// All that this machine has, the fastest first.
     pub fn all() -> Vec<Isa> {
-        let mut kinds = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::is_x86_feature_detected as has;
-            if has!("avx512f") {
-                kinds.push(Kind::Avx512);
-            }
-            if has!("avx2") && has!("fma") {
-                kinds.push(Kind::Avx2);
-            }
-        }
+        #[allow(unused_mut)] // where there is nothing faster
+        let mut kinds = vec![Kind::Portable];
         // Every processor of this kind has it.
         #[cfg(target_arch = "aarch64")]
         kinds.push(Kind::Neon);
-        kinds.push(Kind::Portable);
-        kinds.into_iter().map(Isa).collect()
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if has!("avx2") && has!("fma") {
+                kinds.push(Kind::Avx2);
+            }
+            if has!("avx512f") {
+                kinds.push(Kind::Avx512);
+            }
+        }
+        kinds.into_iter().rev().map(Isa).collect()
     }
 
     /// The fastest that this machine has.
