@@ -2,7 +2,7 @@
 
 use crate::reference::{data, goldens, model, named_outputs, relative_l2, tensor};
 use mobileone::{
-    Error, Graph, Model, Options, Shape, Tensor, Weights,
+    Device, Error, Graph, Input, Model, Options, Outputs, Session, Shape, Tensor, Weights,
     cpu::{Engine, Executor, Isa, Threads},
     graph::{Activation, Conv, Op},
     models::{
@@ -339,5 +339,33 @@ fn a_frame_is_taken_until_its_inference_is_done() {
         let tickets = [engine.submit_pixels(&sound).unwrap(), engine.submit_pixels(&sound).unwrap()];
         assert!(matches!(engine.submit_pixels(&sound), Err(Error::Busy)));
         tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    }
+}
+
+#[test]
+fn a_session_runs_on_any_threads() {
+    let model = Model::new(synthetic(&VARIANTS[0], 10, 7), Form::Fused).unwrap();
+    let outputs = Outputs { logits: true, ..Outputs::default() };
+    let mut options = Options { outputs, batch: 2, ..Options::of(&model) };
+    options.preprocess.size = (64, 64);
+    let shape = Shape::new(3, 64, 64, 3);
+    let x = Tensor::new(shape, distinct(shape.len())).unwrap();
+    let cpu = || Device::open("cpu").unwrap();
+    let pool = std::sync::Arc::new(rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap());
+    let count = |count| std::num::NonZero::new(count).unwrap();
+    let rows = [
+        (cpu().with_threads(count(1)).unwrap(), "CPU, 1 thread"),
+        (cpu().with_threads(count(3)).unwrap(), "CPU, 3 threads"),
+        (Device::from_rayon(pool.clone()), "CPU, 4 threads"),
+    ];
+    let mut first = None;
+    for (device, name) in rows {
+        assert_eq!(device.info().name, name);
+        let session = Session::new(&device, &model, &options).unwrap();
+        let answer = session.run(Input::Tensor(&x)).unwrap();
+        // On a thread of the pool itself too, and again in the memory of the first frame
+        let inside = pool.install(|| session.run(Input::Tensor(&x)).unwrap());
+        assert_eq!(answer, inside, "{name}");
+        assert_eq!(*first.get_or_insert(answer.clone()), answer, "{name}");
     }
 }

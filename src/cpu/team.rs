@@ -214,8 +214,8 @@ impl<'a> Grid<'a> {
             let at = first + self.next[share].fetch_add(1, Relaxed);
             (at < end).then_some(at)
         })?;
-        let across = self.pixels.div_ceil(self.cut.pixels);
-        let (block, pixel) = (at / across * self.cut.blocks, at % across * self.cut.pixels);
+        let down = self.blocks.div_ceil(self.cut.blocks);
+        let (block, pixel) = (at % down * self.cut.blocks, at / down * self.cut.pixels);
         let blocks = block..(block + self.cut.blocks).min(self.blocks);
         let pixels = pixel..(pixel + self.cut.pixels).min(self.pixels);
         Some(Rect { start: self.start, width: self.pixels, blocks, pixels, map: PhantomData })
