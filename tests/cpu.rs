@@ -110,6 +110,7 @@ fn maps_of_many_blocks() {
         ((270, 260), (1, 2, 3, 1)),
         ((40, 50), (17, 17, 3, 17)),
         ((40, 50), (24, 90, 1, 1)),
+        ((5, 4), (24, 144, 1, 1)),
     ] {
         let conv = Conv { src_c: c, dst_c, kernel, stride: 1, padding: kernel / 2, groups };
         let (weight, bias, activation) = ("w".into(), Some("b".into()), Activation::None);
@@ -135,7 +136,7 @@ fn everything_else() {
             check("add", Op::Add { activation }, 2, shape, &[]);
             check("pool", Op::Pool, 1, shape, &[]);
             check("scale", Op::Scale { activation }, 2, shape, &[]);
-            for dst_c in [1, 5, 300] {
+            for dst_c in [1, 5, 80, 144, 300] {
                 let (weight, bias) = ("w".into(), "b".into());
                 let op = Op::Linear { src_c: c, dst_c, weight, bias, activation };
                 check("linear", op, 1, Shape::new(n, 1, 1, c), &[("w", &[dst_c, c]), ("b", &[dst_c])]);

@@ -95,7 +95,7 @@ impl Matrix {
         if parts >= members {
             return Cut { blocks, pixels };
         }
-        // No panel begins at an odd block, but for the only one.
+        // As Isa::panels allows.
         let blocks = blocks.div_ceil((2 * members).div_ceil(parts)).next_multiple_of(2).max(4);
         Cut { blocks, pixels }
     }

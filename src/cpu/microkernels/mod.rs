@@ -70,20 +70,16 @@ impl Isa {
         }
     }
 
-    /// Blocks of the output channels that [`product`] computes together, in order: they sum up to `blocks`.
+    /// Blocks of the output channels that [`product`] computes together, in order: they sum up to `blocks`. None
+    /// begins at an odd block where there are two of them or more to a panel, so that `blocks` can be cut at any
+    /// even number from 4 on.
     pub fn panels(self, blocks: usize) -> Vec<usize> {
         match self.0 {
             // 14 pixels by two vectors fill the registers; nine by three are nearly as good, one vector is not.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => {
-                let mut panels = vec![2; blocks / 2];
-                match (blocks % 2, panels.last_mut()) {
-                    (0, _) => {}
-                    (_, Some(last)) => *last = 3,
-                    (_, None) => panels.push(1),
-                }
-                panels
-            }
+            Kind::Avx512 if blocks == 3 => vec![3],
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => (0..blocks).step_by(2).map(|first| (blocks - first).min(2)).collect(),
             _ => vec![1; blocks],
         }
     }
