@@ -283,6 +283,27 @@ fn whole_networks_with_any_threads() {
 }
 
 #[test]
+fn a_profile_accounts_for_every_multiply_add() {
+    for variant in [&VARIANTS[0], &VARIANTS[4]] {
+        let Model { graph, weights, .. } = Model::new(synthetic(variant, 10, 7), Form::Fused).unwrap();
+        let shape = Shape::new(2, 64, 64, 3);
+        let x = distinct(shape.len());
+        let mut executor = Executor::new(&graph, &weights, (64, 64), 2, &team(2), Isa::best()).unwrap();
+        executor.run(&x, 2);
+        let logits = executor.logits().unwrap().to_vec();
+        let rows = executor.profile(&x, 2);
+        assert_eq!(executor.logits().unwrap(), logits, "{}", variant.name);
+        let macs = graph.costs(shape).iter().map(|cost| cost.macs).sum::<u64>() * 2;
+        assert_eq!(rows.iter().map(|row| row.macs).sum::<u64>(), macs, "{}", variant.name);
+        assert!(rows.iter().all(|row| row.seconds > 0.0 && row.bytes > 0), "{rows:?}");
+        assert_eq!(rows[1].label, {
+            let (stem, width) = (variant.stem, variant.widths[0]);
+            format!("stages.0.0 16x16 {stem}->{stem} + stages.0.1 16x16 {stem}->{width}")
+        });
+    }
+}
+
+#[test]
 fn refuses_what_does_not_fit() {
     let Model { graph, weights, .. } = model("odd.timm.fused", Form::Fused);
     let new = |size, batch| Executor::new(&graph, &weights, size, batch, &team(1), Isa::best());
