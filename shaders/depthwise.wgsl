@@ -1,5 +1,5 @@
 // dst[y, x, c] = act(bias[c] + sum over v, u of src[y*STRIDE + v - PADDING, x*STRIDE + u - PADDING, c] * weights[v, u, c]).
-// One invocation computes TILE consecutive outputs of a row, four channels each; its neighbours take the next channels.
+// One invocation computes ROWS x TILE outputs, four channels each; its neighbours take the next channels.
 
 alias Scalar = f32;              // storage; sums are f32
 const SRC_H: u32 = 5u;           // rows read
@@ -10,10 +10,13 @@ const C4: u32 = 2u;              // groups of four channels
 const KERNEL: u32 = 3u;          // rows and columns of the kernel
 const STRIDE: u32 = 2u;          // step between outputs
 const PADDING: u32 = 1u;         // zeros around the map
-const TILE: u32 = 2u;            // outputs per invocation
+const TILE: u32 = 2u;            // columns of outputs per invocation
+const ROWS: u32 = 2u;            // rows of outputs per invocation
 const RELU: bool = true;         // whether act is max(x, 0)
-const STRIP: u32 = (TILE - 1u) * STRIDE + KERNEL;  // columns that one invocation reads
-const_assert TILE >= 1u && TILE <= 16u && STRIDE >= 1u && PADDING < KERNEL;
+const STRIP: u32 = (TILE - 1u) * STRIDE + KERNEL;   // columns that one invocation reads
+const HEIGHT: u32 = (ROWS - 1u) * STRIDE + KERNEL;  // rows that one invocation reads
+const_assert TILE >= 1u && TILE <= 16u && ROWS >= 1u && ROWS <= 16u;
+const_assert STRIDE >= 1u && PADDING < KERNEL;
 const_assert DST_H == (SRC_H + 2u * PADDING - KERNEL) / STRIDE + 1u;
 const_assert DST_W == (SRC_W + 2u * PADDING - KERNEL) / STRIDE + 1u;
 
@@ -53,29 +56,38 @@ fn main(
     let id = (group.y * groups.x + group.x) * 64u + lane;
     let c = id % C4;
     let x = id / C4 % STRIPS * TILE;
-    let y = id / C4 / STRIPS;
+    let y = id / C4 / STRIPS * ROWS;
     if y >= DST_H {
         return;
     }
-    var sum: array<vec4<f32>, TILE>;
-    for (var t = 0u; t < TILE; t++) {
-        sum[t] = bias[c];
-    }
+    var w: array<array<vec4<f32>, KERNEL>, KERNEL>;
     for (var v = 0u; v < KERNEL; v++) {
-        var strip: array<vec4<f32>, STRIP>;
-        for (var s = 0u; s < STRIP; s++) {
-            strip[s] = read_src(group.z, y * STRIDE + v, x * STRIDE + s, c);
-        }
         for (var u = 0u; u < KERNEL; u++) {
-            let w = read_weights(v, u, c);
-            for (var t = 0u; t < TILE; t++) {
-                sum[t] += strip[t * STRIDE + u] * w;
+            w[v][u] = read_weights(v, u, c);
+        }
+    }
+    var tile: array<array<vec4<f32>, STRIP>, HEIGHT>;
+    for (var r = 0u; r < HEIGHT; r++) {
+        for (var s = 0u; s < STRIP; s++) {
+            tile[r][s] = read_src(group.z, y * STRIDE + r, x * STRIDE + s, c);
+        }
+    }
+    for (var r = 0u; r < ROWS; r++) {
+        var sum: array<vec4<f32>, TILE>;
+        for (var t = 0u; t < TILE; t++) {
+            sum[t] = bias[c];
+        }
+        for (var v = 0u; v < KERNEL; v++) {
+            for (var u = 0u; u < KERNEL; u++) {
+                for (var t = 0u; t < TILE; t++) {
+                    sum[t] += tile[r * STRIDE + v][t * STRIDE + u] * w[v][u];
+                }
             }
         }
-    }
-    for (var t = 0u; t < TILE; t++) {
-        if x + t < DST_W {
-            dst[((group.z * DST_H + y) * DST_W + x + t) * C4 + c] = vec4<Scalar>(act(sum[t]));
+        for (var t = 0u; t < TILE; t++) {
+            if (y + r < DST_H) & (x + t < DST_W) {
+                dst[((group.z * DST_H + y + r) * DST_W + x + t) * C4 + c] = vec4<Scalar>(act(sum[t]));
+            }
         }
     }
 }

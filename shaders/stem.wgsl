@@ -12,6 +12,7 @@ const STRIDE: u32 = 2u;          // step between outputs
 const PADDING: u32 = 1u;         // zeros around the picture
 const TILE: u32 = 2u;            // outputs per invocation
 const RELU: bool = true;         // whether act is max(x, 0)
+const STRIP: u32 = (TILE - 1u) * STRIDE + KERNEL;  // columns that one invocation reads
 const_assert TILE >= 1u && TILE <= 16u && STRIDE >= 1u && PADDING < KERNEL;
 const_assert DST_H == (SRC_H + 2u * PADDING - KERNEL) / STRIDE + 1u;
 const_assert DST_W == (SRC_W + 2u * PADDING - KERNEL) / STRIDE + 1u;
@@ -61,13 +62,20 @@ fn main(
         sum[t] = bias[o];
     }
     for (var v = 0u; v < KERNEL; v++) {
+        var w: array<array<vec4<f32>, 3>, KERNEL>;
         for (var u = 0u; u < KERNEL; u++) {
-            let w0 = read_weights(v, u, 0u, o);
-            let w1 = read_weights(v, u, 1u, o);
-            let w2 = read_weights(v, u, 2u, o);
+            for (var i = 0u; i < 3u; i++) {
+                w[u][i] = read_weights(v, u, i, o);
+            }
+        }
+        var strip: array<vec4<f32>, STRIP>;
+        for (var s = 0u; s < STRIP; s++) {
+            strip[s] = read_src(group.z, y * STRIDE + v, x * STRIDE + s);
+        }
+        for (var u = 0u; u < KERNEL; u++) {
             for (var t = 0u; t < TILE; t++) {
-                let pixel = read_src(group.z, y * STRIDE + v, (x + t) * STRIDE + u);
-                sum[t] += pixel.x * w0 + pixel.y * w1 + pixel.z * w2;
+                let pixel = strip[t * STRIDE + u];
+                sum[t] += pixel.x * w[u][0] + pixel.y * w[u][1] + pixel.z * w[u][2];
             }
         }
     }

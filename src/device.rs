@@ -151,6 +151,16 @@ impl Device {
         &self.info
     }
 
+    /// What a plan may rely on; `None` for the CPU.
+    pub fn limits(&self) -> Option<crate::plan::Limits> {
+        match &self.executor {
+            #[cfg(feature = "cpu")]
+            Executor::Cpu(_) => None,
+            #[cfg(feature = "gpu")]
+            Executor::Gpu(gpu) => Some(gpu.limits()),
+        }
+    }
+
     /// Why it was chosen, for people.
     pub fn why(&self) -> &str {
         &self.why

@@ -174,31 +174,11 @@ impl Graph {
         })
     }
 
-    /// A slot for each node's output, of `sizes`, such that no two outputs that are needed at once share one;
-    /// and each slot's size. Slot 0 is the input's alone; features and logits are kept to the end.
+    /// [`slots`] for each node's output, of `sizes`: slot 0 is the input's alone; features and logits are kept.
     pub fn slots(&self, sizes: &[usize]) -> (Vec<usize>, Vec<usize>) {
-        let mut last: Vec<NodeId> = (0..self.nodes.len()).collect();
-        for (id, node) in self.nodes.iter().enumerate() {
-            node.inputs.iter().for_each(|&input| last[input] = id);
-        }
-        for kept in [Some(0), Some(self.features), self.logits].into_iter().flatten() {
-            last[kept] = usize::MAX;
-        }
-        let (mut slots, mut largest): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-        let mut free: Vec<usize> = Vec::new();
-        for (id, &size) in sizes.iter().enumerate() {
-            // The smallest free slot that is large enough, else the largest, which grows.
-            let fit = |slot: &usize| (largest[*slot] < size, largest[*slot].abs_diff(size));
-            let slot = free.iter().copied().min_by_key(fit).unwrap_or(largest.len());
-            match largest.get_mut(slot) {
-                Some(largest) => *largest = size.max(*largest),
-                None => largest.push(size),
-            }
-            free.retain(|&other| other != slot);
-            slots.push(slot);
-            free.extend((0..=id).filter(|&done| last[done] == id).map(|done| slots[done]));
-        }
-        (slots, largest)
+        let reads: Vec<Vec<usize>> = self.nodes.iter().map(|node| node.inputs.clone()).collect();
+        let kept: Vec<usize> = [Some(0), Some(self.features), self.logits].into_iter().flatten().collect();
+        slots(&reads, &kept, sizes)
     }
 
     /// The shape that each node writes for an input of `input`.
@@ -251,4 +231,30 @@ impl Graph {
         };
         self.nodes.iter().enumerate().map(cost).collect()
     }
+}
+
+/// A slot for the output of each step, of `sizes`, such that no two outputs that are needed at once share one;
+/// and each slot's size. Step `i` reads the outputs of the earlier steps `reads[i]`; those in `kept` are needed
+/// to the end.
+pub fn slots(reads: &[Vec<usize>], kept: &[usize], sizes: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let mut last: Vec<usize> = (0..reads.len()).collect();
+    for (step, inputs) in reads.iter().enumerate() {
+        inputs.iter().for_each(|&input| last[input] = step);
+    }
+    kept.iter().for_each(|&step| last[step] = usize::MAX);
+    let (mut slots, mut largest): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+    let mut free: Vec<usize> = Vec::new();
+    for (step, &size) in sizes.iter().enumerate() {
+        // The smallest free slot that is large enough, else the largest, which grows.
+        let fit = |slot: &usize| (largest[*slot] < size, largest[*slot].abs_diff(size));
+        let slot = free.iter().copied().min_by_key(fit).unwrap_or(largest.len());
+        match largest.get_mut(slot) {
+            Some(largest) => *largest = size.max(*largest),
+            None => largest.push(size),
+        }
+        free.retain(|&other| other != slot);
+        slots.push(slot);
+        free.extend((0..=step).filter(|&done| last[done] == step).map(|done| slots[done]));
+    }
+    (slots, largest)
 }

@@ -288,7 +288,7 @@ pub fn locate(model: &Path) -> Result<Place> {
         return Ok(Place::Hub(text.into()));
     }
     wrong(
-        "no such file; a model is a file, a folder with model.safetensors, s0 to s4, or a hub id such as timm/mobileone_s1.apple_in1k",
+        "no such file; a model is a file, a folder with model.safetensors, s0 to s4, a hub id such as timm/mobileone_s1.apple_in1k, or the built-in digits",
     )
 }
 

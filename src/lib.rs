@@ -10,14 +10,16 @@
 //!
 //! # Invariants
 //! - wgpu is named under [`gpu`] only, and in `Device::from_wgpu`, where a caller's own device is taken in.
-//! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command; Linux is asked
-//!   through its files which threads share a core.
+//! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command; in `tune` and
+//!   for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core.
 //! - Below [`models`] nothing says MobileOne.
 //! - [`reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
 //! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.
 //! - The same input gives the same output, bit for bit, on one device.
 
 mod answer;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub mod bench;
 pub mod checkpoint;
 #[cfg(feature = "cpu")]
 #[doc(hidden)] // The executor behind a session; public for its judges.
@@ -44,9 +46,13 @@ pub mod preprocess;
 mod profile;
 pub mod reference;
 pub mod reparam;
+#[cfg(feature = "sample")]
+pub mod sample;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod session;
 pub mod tensor;
+#[cfg(feature = "gpu")]
+pub mod tune;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub mod verify;
 mod weights;

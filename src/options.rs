@@ -1,8 +1,10 @@
 //! What a session is asked to do.
 
+use std::path::PathBuf;
+
 use crate::{
     models::Model,
-    plan::{Outputs, Tiles},
+    plan::{Outputs, Tuning},
     preprocess::Preprocess,
     tensor::DType,
 };
@@ -24,8 +26,13 @@ pub struct Options {
     pub outputs: Outputs,
     /// Inferences that may be in flight at once.
     pub frames: usize,
-    /// Tile sizes of the shaders.
-    pub tiles: Tiles,
+    /// Which forms of the shaders run, before those that suit the device's class.
+    pub tuning: Tuning,
+    /// Whether shaders check their indices and loops as they run, on a GPU; slower by a tenth and more.
+    pub checked: bool,
+    /// A file for compiled pipelines, where the backend can keep them (Vulkan): read when a session is made,
+    /// written when it made new ones.
+    pub cache: Option<PathBuf>,
 }
 
 impl Options {
@@ -43,7 +50,9 @@ impl Options {
                 ..Outputs::default()
             },
             frames: 2,
-            tiles: Tiles::default(),
+            tuning: Tuning::default(),
+            checked: false,
+            cache: None,
         }
     }
 }

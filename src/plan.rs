@@ -3,35 +3,21 @@
 //! A plan is plain data. It names parameters and how each is packed and never holds their bytes; it knows
 //! of no GPU library, and two plans of the same inputs are equal.
 
+mod build;
 mod limits;
+mod tuning;
 
 pub use crate::kernels::answer::Outputs;
-pub use limits::{GUARD, Limits};
+pub use limits::{Class, GUARD, Limits};
+pub use tuning::{Layer, Tuning};
 
 use crate::{
     error::{Error, Result},
-    graph::{Activation, Graph, Node, NodeId, Op},
-    kernels::{self, Kernel, Packing, answer::Layout},
+    graph::{Activation, Cost, Graph, NodeId, Op},
+    kernels::{self, Choice, Kernel, Kind, Packing, answer::Layout},
     tensor::{DType, Shape},
     weights::Weights,
 };
-
-/// The tile sizes of the kernels that have them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tiles {
-    /// Pixels per invocation, pointwise.
-    pub pointwise: usize,
-    /// Outputs per invocation, depthwise.
-    pub depthwise: usize,
-    /// Outputs per invocation, stem.
-    pub stem: usize,
-}
-
-impl Default for Tiles {
-    fn default() -> Tiles {
-        Tiles { pointwise: 4, depthwise: 2, stem: 2 }
-    }
-}
 
 /// A buffer of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +35,11 @@ pub struct Binding {
     pub index: u32,
     /// The buffer.
     pub buffer: Buffer,
+    /// Whether the shader writes it, else it reads it.
+    pub written: bool,
 }
 
-/// One dispatch. It writes the slot at binding 3 and reads all its others.
+/// One dispatch. Its last node's output is the slot at binding 3.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dispatch {
     /// `stages.2.7 pointwise 14x14 256->256`: the name in the plan, in errors, in profiles, on the device.
@@ -60,13 +48,20 @@ pub struct Dispatch {
     pub kernel: Kernel,
     /// On what.
     pub bindings: Vec<Binding>,
-    /// The nodes that are finished by it; none for the answer.
+    /// The nodes that are finished by it, in running order; none for the answer. Those that have a
+    /// [place](Plan::places) leave their output there.
     pub nodes: Vec<NodeId>,
     /// Multiply-adds for one picture.
     pub macs: u64,
+    /// Bytes of the maps read and written, for one picture.
+    pub maps: u64,
+    /// How it is computed, where there is a choice.
+    pub choice: Option<Choice>,
+    /// What it computes, where there is a choice.
+    pub layer: Option<Layer>,
 }
 
-/// The binding that every kernel writes.
+/// The binding that every kernel writes; some write the next one too.
 pub const DST: u32 = 3;
 
 /// A parameter as it is bound.
@@ -103,14 +98,16 @@ impl Place {
 /// What to run for one batch: dispatches over slots and parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// In running order.
+    /// How a picture's bytes become the input.
+    pub front: Choice,
+    /// In running order, from the input on.
     pub dispatches: Vec<Dispatch>,
     /// Bytes of each activation buffer, for one picture.
     pub slots: Vec<usize>,
     /// The parameters.
     pub params: Vec<Param>,
-    /// Where each node's output lies.
-    pub places: Vec<Place>,
+    /// Where each node's output lies; `None` for those that never leave the dispatch that computes them.
+    pub places: Vec<Option<Place>>,
     /// The pooled features' node.
     pub features: NodeId,
     /// The logits' node.
@@ -136,119 +133,86 @@ impl Plan {
         dtype: DType,
         outputs: Outputs,
         limits: Limits,
-        tiles: Tiles,
+        tuning: &Tuning,
     ) -> Result<Plan> {
-        let shapes = graph.shapes(input.with_batch(1));
-        let costs = graph.costs(input);
         let layout = Layout::of(graph, outputs);
-        let places = place(graph, &shapes, dtype);
+        let shape = input.with_batch(1);
+        let front = Layer { kind: Kind::Front, src: shape, dst: shape, dtype };
         let mut plan = Plan {
+            front: tuning.choice(&front, &limits),
             dispatches: Vec::new(),
             slots: Vec::new(),
             params: Vec::new(),
-            places,
+            places: Vec::new(),
             features: graph.features,
             logits: graph.logits,
             answer: 0,
             layout,
             max_batch: 0,
         };
-        for (id, node) in graph.nodes.iter().enumerate() {
-            if matches!(node.op, Op::Input { .. }) {
-                continue;
-            }
-            let dispatch = plan.dispatch(id, node, weights, dtype, tiles, costs[id].macs)?;
-            plan.dispatches.push(dispatch);
-        }
-        plan.answer = plan.places.iter().map(|place| place.slot + 1).max().unwrap_or(0);
+        let (shapes, costs) = (graph.shapes(input.with_batch(1)), graph.costs(input));
+        let macs = costs.iter().map(|cost| cost.macs).sum();
+        build::Source { graph, weights, shapes, costs, dtype, limits, tuning }.build(&mut plan)?;
+        plan.answer = plan.places.iter().flatten().map(|place| place.slot + 1).max().unwrap_or(0);
         plan.slots = vec![0; plan.answer + 1];
-        for place in &plan.places {
+        for place in plan.places.iter().flatten() {
             plan.slots[place.slot] = plan.slots[place.slot].max(place.bytes());
         }
         plan.slots[plan.answer] = layout.words() * 4;
         plan.finish();
-        plan.max_batch = limits.batch(&plan, costs.iter().map(|cost| cost.macs).sum())?;
+        plan.max_batch = limits.batch(&plan, macs)?;
         Ok(plan)
     }
 
-    /// The dispatch of one node: the one place where kernels are picked.
-    fn dispatch(
-        &mut self,
-        id: NodeId,
-        node: &Node,
-        weights: &Weights,
-        dtype: DType,
-        tiles: Tiles,
-        macs: u64,
-    ) -> Result<Dispatch> {
-        let src = self.places[node.inputs[0]].shape;
-        let dst = self.places[id].shape;
-        let relu = |activation: &Activation| {
-            assert_ne!(*activation, Activation::Sigmoid, "maps have no sigmoid");
-            *activation == Activation::Relu
+    /// Where the output of a node lies that leaves one.
+    ///
+    /// # Panics
+    /// When the node's output stays inside a dispatch.
+    pub fn place(&self, id: NodeId) -> Place {
+        self.places[id].expect("the node leaves its output")
+    }
+
+    /// Bytes that a dispatch reads and writes for a batch, each counted once.
+    pub fn bytes(&self, dispatch: &Dispatch, batch: usize) -> u64 {
+        let param = |binding: &Binding| match binding.buffer {
+            Buffer::Param(at) => (self.params[at].len * self.params[at].dtype.size()) as u64,
+            Buffer::Slot(_) => 0,
         };
-        let (kernel, packing, names) = match &node.op {
-            Op::Input { .. } => unreachable!("an input is not computed"),
-            Op::Conv { conv, weight, bias, activation } => {
-                let relu = relu(activation);
-                let (kernel, packing) = if conv.is_depthwise() {
-                    let kernel = kernels::depthwise::kernel(conv, src, dst, relu, tiles.depthwise, dtype);
-                    (kernel, Packing::Depthwise)
-                } else if conv.is_pointwise() {
-                    let kernel = kernels::pointwise::kernel(src, dst, relu, tiles.pointwise, dtype);
-                    (kernel, Packing::Matrix)
-                } else if conv.groups == 1 && src.c <= 3 {
-                    (kernels::stem::kernel(conv, src, dst, relu, tiles.stem, dtype), Packing::Stem)
-                } else {
-                    let reason = format!("no shader runs the convolution {conv:?} of {}", node.name);
-                    return Err(Error::Model(reason));
-                };
-                (kernel, packing, vec![Some(weight), bias.as_ref()])
-            }
-            Op::Affine { scale, shift, activation } => {
-                let kernel = kernels::affine::kernel(dst, relu(activation), dtype);
-                (kernel, Packing::Vector, vec![Some(scale), Some(shift)])
-            }
-            Op::Add { activation } => {
-                (kernels::add::kernel(dst, relu(activation), dtype), Packing::Vector, vec![])
-            }
-            Op::Scale { activation } => {
-                (kernels::scale::kernel(dst, relu(activation), dtype), Packing::Vector, vec![])
-            }
-            Op::Pool => (kernels::pool::kernel(src, dtype), Packing::Vector, vec![]),
-            Op::Linear { weight, bias, activation, .. } => {
-                let kernel = kernels::linear::kernel(src, dst, *activation, dtype);
-                (kernel, Packing::Matrix, vec![Some(weight), Some(bias)])
-            }
-        };
-        let mut bindings = vec![bind(0, Buffer::Slot(self.places[node.inputs[0]].slot))];
-        for (at, name) in names.into_iter().enumerate() {
-            // A convolution's weight comes first and has its own packing; the second is always a vector.
-            let matrix = at == 0 && packing != Packing::Vector;
-            let (packing, dtype) = if matrix { (packing, dtype) } else { (Packing::Vector, DType::F32) };
-            let param = self.param(name, packing, dtype, dst.c, weights)?;
-            bindings.push(bind(at as u32 + 1, Buffer::Param(param)));
-        }
-        bindings.push(bind(DST, Buffer::Slot(self.places[id].slot)));
-        if let Some(&second) = node.inputs.get(1) {
-            bindings.push(bind(DST + 1, Buffer::Slot(self.places[second].slot)));
-        }
-        let label = label(&node.name, &kernel, src, dst);
-        Ok(Dispatch { label, kernel, bindings, nodes: vec![id], macs })
+        dispatch.maps * batch as u64 + dispatch.bindings.iter().map(param).sum::<u64>()
+    }
+
+    fn read(&self, index: u32, id: NodeId) -> Binding {
+        Binding { index, buffer: Buffer::Slot(self.place(id).slot), written: false }
+    }
+
+    fn write(&self, index: u32, id: NodeId) -> Binding {
+        Binding { written: true, ..self.read(index, id) }
     }
 
     /// The dispatch that ends the plan.
     fn finish(&mut self) {
-        let features = self.places[self.features];
+        let features = self.place(self.features);
         let kernel = kernels::answer::kernel(features.shape.c, self.layout);
-        let logits = self.places[self.logits.unwrap_or(self.features)];
+        let logits = self.place(self.logits.unwrap_or(self.features));
+        let answer = Binding { index: DST, buffer: Buffer::Slot(self.answer), written: true };
         let bindings = vec![
-            bind(0, Buffer::Slot(features.slot)),
-            bind(DST, Buffer::Slot(self.answer)),
-            bind(DST + 1, Buffer::Slot(logits.slot)),
+            self.read(0, self.features),
+            answer,
+            self.read(DST + 1, self.logits.unwrap_or(self.features)),
         ];
+        let maps = (features.bytes() + logits.bytes() + self.layout.words() * 4) as u64;
         let label = format!("answer {}", self.layout.classes);
-        self.dispatches.push(Dispatch { label, kernel, bindings, nodes: vec![], macs: 0 });
+        let nodes = Vec::new();
+        self.dispatches.push(Dispatch {
+            label,
+            kernel,
+            bindings,
+            nodes,
+            macs: 0,
+            maps,
+            choice: None,
+            layer: None,
+        });
     }
 
     /// The index of a parameter, which is added where it is new.
@@ -286,9 +250,7 @@ impl Plan {
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         for (at, dispatch) in self.dispatches.iter().enumerate() {
-            let head = dispatch.kernel.head.iter();
-            let tile = head.clone().find(|(name, _)| *name == "TILE");
-            let tile = tile.map_or(String::new(), |(_, value)| format!("  tile {value}"));
+            let choice = dispatch.choice.map_or(String::new(), |choice| format!("  {choice}"));
             let dst = dispatch.bindings.iter().find(|binding| binding.index == DST);
             let slot = match dst.map(|binding| binding.buffer) {
                 Some(Buffer::Slot(slot)) => slot,
@@ -296,37 +258,10 @@ impl std::fmt::Display for Plan {
             };
             writeln!(
                 f,
-                "{at:3}  {:<44} {:>6} workgroups  {:>11} MACs  slot {slot}{tile}",
+                "{at:3}  {:<44} {:>6} workgroups  {:>11} MACs  slot {slot}{choice}",
                 dispatch.label, dispatch.kernel.workgroups, dispatch.macs
             )?;
         }
         Ok(())
     }
-}
-
-/// `stages.2.7 pointwise 14x14 256->256`.
-fn label(name: &str, kernel: &Kernel, src: Shape, dst: Shape) -> String {
-    let name = match name.rsplit_once('.') {
-        Some((_, last)) if last == kernel.shader.stem => name,
-        _ if name == kernel.shader.stem => name,
-        _ => return format!("{name} {} {}x{} {}->{}", kernel.shader.stem, dst.h, dst.w, src.c, dst.c),
-    };
-    format!("{name} {}x{} {}->{}", dst.h, dst.w, src.c, dst.c)
-}
-
-fn bind(index: u32, buffer: Buffer) -> Binding {
-    Binding { index, buffer }
-}
-
-/// Where each node's output lies.
-fn place(graph: &Graph, shapes: &[Shape], dtype: DType) -> Vec<Place> {
-    let place = |(node, &shape): (&Node, &Shape)| {
-        let vector = matches!(node.op, Op::Pool | Op::Linear { .. });
-        Place { slot: 0, shape, dtype: if vector { DType::F32 } else { dtype } }
-    };
-    let mut places: Vec<Place> = graph.nodes.iter().zip(shapes).map(place).collect();
-    let sizes: Vec<usize> = places.iter().map(Place::bytes).collect();
-    let (slots, _) = graph.slots(&sizes);
-    places.iter_mut().zip(slots).for_each(|(place, slot)| place.slot = slot);
-    places
 }

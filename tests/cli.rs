@@ -1,9 +1,11 @@
 //! The command at its edge: exit codes, messages, JSON, and what may be typed by accident.
 
+mod bench;
 mod devices;
 mod messages;
 mod pictures;
 mod tensors;
+mod watch;
 
 use std::{
     ffi::OsStr,
@@ -94,20 +96,34 @@ fn snapshots() {
 }
 
 #[test]
-fn without_arguments_it_checks_itself() {
+fn without_arguments_it_shows_what_it_does() {
     let run = run([""; 0]);
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert!(run.out.contains("PASS: relative error") && run.out.contains("mobileone classify"), "{run:?}");
-    // What is built in is what PyTorch gave to the other tests.
-    let golden = |name: &str| format!("{}/demo/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-    let read = |path: String| std::fs::read(path).unwrap();
-    assert!(read(golden("network.safetensors")) == read(data("odd.timm.fused.safetensors")));
-    for (name, length) in [("x", 3 * 64 * 80), ("logits", 5)] {
-        let here = mobileone::checkpoint::read_tensor(golden("answer.safetensors"), name).unwrap();
-        let there = mobileone::checkpoint::read_tensor(data("odd.golden.safetensors"), name).unwrap();
-        assert_eq!(here.shape[0], 1);
-        assert!(here.data == there.data[..length], "{name}");
+    for (name, _) in mobileone::sample::PICTURES {
+        let line = run.out.lines().find(|line| line.starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("no line for {name}: {run:?}"));
+        assert!(line.contains('%') && line.contains('█') && line.contains("CPU"), "{line}");
     }
+    assert!(run.out.contains("mobileone classify"), "{run:?}");
+}
+
+#[test]
+fn without_a_model_it_reads_digits() {
+    let picture = format!("{}/demo/images/seven-handwritten.jpg", env!("CARGO_MANIFEST_DIR"));
+    let unasked = run(["classify", &picture]);
+    assert_eq!(unasked.code, Some(0), "{unasked:?}");
+    assert!(unasked.err.starts_with("model: digits, the built-in sample; --model s1 has"), "{unasked:?}");
+    let asked = run(["classify", "--model", "digits", &picture]);
+    assert_eq!((asked.code, &asked.out), (Some(0), &unasked.out), "{asked:?}");
+    assert!(!asked.err.contains("built-in sample"), "{asked:?}");
+    let report = json(0, ["info", "digits", "--json"]);
+    assert_eq!((&report["classes"], &report["input"]), (&11.into(), &serde_json::json!([1, 3, 64, 64])));
+    // A file of that name comes first.
+    let here = folder("digits");
+    std::fs::write(here.join("digits"), "no model").unwrap();
+    let mut command = command();
+    command.current_dir(&here).args(["info", "digits"]);
+    assert_eq!(finish(command).code, Some(2));
 }
 
 #[test]

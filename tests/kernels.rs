@@ -3,7 +3,8 @@
 use mobileone::{
     DType, Graph, Options, Outputs, Preprocess, Shape, Tensor, Weights,
     graph::{Activation, Conv, NodeId, Op},
-    plan::Tiles,
+    kernels::{CHOICES, Choice, Kind},
+    plan::Tuning,
     preprocess::{CropMode, Interpolation},
     verify,
 };
@@ -72,7 +73,7 @@ impl Net {
     }
 
     /// Runs every dispatch of `batch` pictures of `h` x `w` against the reference.
-    fn check(&self, (batch, h, w): (usize, usize, usize), tiles: Tiles, outputs: Outputs) {
+    fn check(&self, (batch, h, w): (usize, usize, usize), tuning: Tuning, outputs: Outputs) {
         let Some(device) = device() else { return };
         let shape = Shape::new(batch, h, w, self.graph.input_channels());
         let input = Tensor::new(shape, values(shape.len(), 3)).unwrap();
@@ -84,18 +85,34 @@ impl Net {
             mean: [0.0; 3],
             std: [1.0; 3],
         };
-        for dtype in [DType::F32, DType::F16] {
-            if dtype == DType::F16 && !has_f16(&device) {
+        for (dtype, checked) in [(DType::F32, false), (DType::F32, true), (DType::F16, false)] {
+            // Each choice meets the checks on some of its maps.
+            if (dtype == DType::F16 && !has_f16(&device)) || (checked && batch > 1) {
                 continue;
             }
-            let options = Options { preprocess: preprocess.clone(), batch, dtype, outputs, frames: 1, tiles };
+            let (preprocess, tuning) = (preprocess.clone(), tuning.clone());
+            let options =
+                Options { preprocess, batch, dtype, outputs, frames: 1, tuning, checked, cache: None };
             let lines = verify::layers(&device, &self.graph, &self.weights, &input, &options).unwrap();
             assert!(lines.len() > 1);
             for line in lines {
-                assert_eq!(line.fault, None, "{shape} {dtype} {tiles:?}: {line:?}");
+                assert_eq!(line.fault, None, "{shape} {dtype} {checked} {:?}: {line:?}", options.tuning);
             }
         }
     }
+}
+
+/// The choices of a kind that the device can run, in f32 for a map of some channels.
+fn choices(kind: Kind) -> Vec<Choice> {
+    let Some(limits) = device().and_then(|device| device.limits()) else { return Vec::new() };
+    let src = Shape::new(1, 1, 1, 300);
+    let fits = |choice: &&Choice| choice.kind() == kind && choice.fits(src, DType::F32, &limits);
+    CHOICES.iter().filter(fits).copied().collect()
+}
+
+/// One choice for every layer that it can compute.
+fn only(choice: Choice) -> Tuning {
+    Tuning { fast: matches!(choice, Choice::Fast(_)), ..Tuning::only(choice) }
 }
 
 const BOTH: [Activation; 2] = [Activation::None, Activation::Relu];
@@ -106,13 +123,13 @@ const MAPS: [(usize, usize, usize); 5] = [(1, 1, 1), (1, 5, 7), (2, 4, 9), (3, 1
 
 #[test]
 fn pointwise() {
-    for &tile in mobileone::kernels::pointwise::TILES {
+    for choice in choices(Kind::Pointwise) {
         for (at, (src_c, dst_c)) in [(1, 1), (3, 5), (5, 17), (16, 4), (67, 130)].into_iter().enumerate() {
             let mut net = Net::new(src_c);
             let conv = Conv { src_c, dst_c, kernel: 1, stride: 1, padding: 0, groups: 1 };
             net.conv("stages.0.1", conv, at % 2 == 0, BOTH[at / 2 % 2], 0);
             let net = net.end(dst_c, 7);
-            net.check(MAPS[at], Tiles { pointwise: tile, ..Tiles::default() }, TOP3);
+            net.check(MAPS[at], only(choice), TOP3);
         }
     }
 }
@@ -120,28 +137,56 @@ fn pointwise() {
 #[test]
 fn depthwise() {
     let windows = [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (5, 2, 2)];
-    for &tile in mobileone::kernels::depthwise::TILES {
+    for choice in choices(Kind::Depthwise) {
         for (at, (kernel, stride, padding)) in windows.into_iter().enumerate() {
-            for (row, c) in [6, 13, 8, 5].into_iter().enumerate() {
+            for (row, c) in [6, 13].into_iter().enumerate() {
                 let map = MAPS[(at + row) % 5];
                 let mut net = Net::new(c);
                 let conv = Conv { src_c: c, dst_c: c, kernel, stride, padding, groups: c };
-                net.conv("stages.0.0", conv, row < 2, BOTH[row % 2], 0);
-                net.end(c, 7).check(map, Tiles { depthwise: tile, ..Tiles::default() }, TOP3);
+                net.conv("stages.0.0", conv, (at + row) % 2 == 0, BOTH[row % 2], 0);
+                net.end(c, 7).check(map, only(choice), TOP3);
+            }
+        }
+    }
+}
+
+/// Channels that no tile and no chunk divides, strides, both activations of both layers.
+#[test]
+fn block() {
+    for choice in choices(Kind::Block) {
+        for (at, (stride, src_c, dst_c)) in
+            [(1, 5, 3), (2, 6, 37), (1, 16, 130), (2, 67, 5), (1, 70, 66)].into_iter().enumerate()
+        {
+            for (row, bias) in [true, false].into_iter().enumerate() {
+                let mut net = Net::new(src_c);
+                let window = Conv { src_c, dst_c: src_c, kernel: 3, stride, padding: 1, groups: src_c };
+                let middle = net.conv("stages.0.0", window, bias, BOTH[(at + row) % 2], 0);
+                let conv = Conv { src_c, dst_c, kernel: 1, stride: 1, padding: 0, groups: 1 };
+                net.conv("stages.0.1", conv, !bias, BOTH[at % 2], middle);
+                net.end(dst_c, 7).check(MAPS[(at + row) % 5], only(choice), TOP3);
             }
         }
     }
 }
 
 #[test]
+fn head() {
+    for choice in choices(Kind::Head) {
+        for (at, (c, classes)) in [(3, 7), (259, 5), (17, 131), (1030, 66)].into_iter().enumerate() {
+            Net::new(c).end(c, classes).check(MAPS[at], only(choice), TOP3);
+        }
+    }
+}
+
+#[test]
 fn stem() {
-    for &tile in mobileone::kernels::stem::TILES {
+    for choice in choices(Kind::Stem) {
         for (at, (kernel, padding)) in [(3, 1), (1, 0), (3, 1), (3, 1), (5, 2)].into_iter().enumerate() {
             let (dst_c, activation) = ([6, 16, 5, 48, 7][at], BOTH[at % 2]);
             let mut net = Net::new(3);
             let conv = Conv { src_c: 3, dst_c, kernel, stride: 2, padding, groups: 1 };
             net.conv("stem", conv, at != 1, activation, 0);
-            net.end(dst_c, 7).check(MAPS[at], Tiles { stem: tile, ..Tiles::default() }, TOP3);
+            net.end(dst_c, 7).check(MAPS[at], only(choice), TOP3);
         }
     }
 }
@@ -155,7 +200,7 @@ fn squeeze_excite() {
             let reduced = net.linear("stages.3.0.attn.fc1", c, rd, Activation::Relu, pooled);
             let gate = net.linear("stages.3.0.attn.fc2", rd, c, Activation::Sigmoid, reduced);
             net.graph.push("stages.3.0.attn.scale", Op::Scale { activation }, &[0, gate]);
-            net.end(c, 7).check(MAPS[at + 1], Tiles::default(), TOP3);
+            net.end(c, 7).check(MAPS[at + 1], Tuning::default(), TOP3);
         }
     }
 }
@@ -169,7 +214,7 @@ fn affine_and_add() {
             let shift = net.param("bn.shift", &[c]);
             let branch = net.graph.push("stages.0.0.identity", Op::Affine { scale, shift, activation }, &[0]);
             net.graph.push("stages.0.0", Op::Add { activation }, &[branch, 0]);
-            net.end(c, 7).check(MAPS[at + 1], Tiles::default(), TOP3);
+            net.end(c, 7).check(MAPS[at + 1], Tuning::default(), TOP3);
         }
     }
 }
@@ -182,7 +227,7 @@ fn ties_go_to_the_lower_class() {
     let bias = (0..classes).map(|class| if [3, 259, 300, 515, 699].contains(&class) { 2.0 } else { 1.0 });
     net.weights.insert("head.weight", &[classes, c], vec![0.0; classes * c]);
     net.weights.insert("head.bias", &[classes], bias.collect());
-    net.check(MAPS[1], Tiles::default(), Outputs { top_k: 8, ..Outputs::default() });
+    net.check(MAPS[1], Tuning::default(), Outputs { top_k: 8, ..Outputs::default() });
 }
 
 #[test]
@@ -197,7 +242,7 @@ fn answer() {
     ];
     for (classes, outputs) in rows {
         for (c, map) in [(3, MAPS[1]), (259, MAPS[2])] {
-            Net::new(c).end(c, classes).check(map, Tiles::default(), outputs);
+            Net::new(c).end(c, classes).check(map, Tuning::default(), outputs);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One test binary: a module per room of the library and per kernel.
 
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+mod bench;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
@@ -26,6 +28,8 @@ mod preprocess;
 mod reference;
 mod refused;
 mod reparam;
+#[cfg(feature = "cli")]
+mod sample;
 #[cfg(feature = "cpu")]
 mod session;
 #[cfg(feature = "gpu")]

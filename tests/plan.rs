@@ -4,27 +4,31 @@ use std::collections::{BTreeSet, HashMap};
 
 use mobileone::{
     DType, Error, Form, Model, Outputs, Shape,
+    kernels::{CHOICES, Choice, Kind},
     models::mobileone::{VARIANTS, synthetic},
-    plan::{Buffer, DST, Dispatch, GUARD, Limits, Plan, Tiles},
+    plan::{Buffer, Class, Dispatch, GUARD, Limits, Plan, Tuning},
 };
 
-/// WebGPU's default limits on a slow device.
-const DEFAULT: Limits =
-    Limits { binding: 128 << 20, buffer: 256 << 20, workgroups: 65_535, macs_per_second: 5_000_000_000 };
+const DEFAULT: Limits = Limits::LEAST;
 const ALL: Outputs = Outputs { logits: true, probabilities: true, top_k: 5, features: true };
 
 fn plan(model: &Model, size: (usize, usize), limits: Limits) -> Result<Plan, Error> {
+    tuned(model, size, limits, &Tuning { choices: vec![Choice::Steps], ..Tuning::default() })
+}
+
+fn tuned(model: &Model, size: (usize, usize), limits: Limits, tuning: &Tuning) -> Result<Plan, Error> {
     let input = Shape::new(1, size.0, size.1, 3);
-    Plan::new(&model.graph, &model.weights, input, DType::F32, ALL, limits, Tiles::default())
+    Plan::new(&model.graph, &model.weights, input, DType::F32, ALL, limits, tuning)
 }
 
 fn variant(at: usize) -> Model {
     Model::new(synthetic(&VARIANTS[at], 1000, 1), Form::Fused).unwrap()
 }
 
-/// Pipelines that a plan makes, with the two that prepare pictures.
+/// Pipelines that a plan makes, with those that prepare pictures.
 fn pipelines(plan: &Plan) -> usize {
-    plan.dispatches.iter().map(|dispatch| dispatch.kernel.text()).collect::<BTreeSet<_>>().len() + 2
+    let front = if plan.front == Choice::Prepare { 1 } else { 2 };
+    plan.dispatches.iter().map(|dispatch| dispatch.kernel.text()).collect::<BTreeSet<_>>().len() + front
 }
 
 #[test]
@@ -55,31 +59,109 @@ fn nothing_is_read_after_it_was_written_over() {
     });
     for model in models.into_iter().chain([variant(4)]) {
         let plan = plan(&model, (64, 64), DEFAULT).unwrap();
-        // The node whose output a slot holds.
-        let mut held: HashMap<usize, usize> = HashMap::from([(plan.places[0].slot, 0)]);
-        for dispatch in &plan.dispatches[..plan.dispatches.len() - 1] {
-            let [node] = dispatch.nodes[..] else { panic!("{dispatch:?}") };
-            let reads: Vec<usize> = slots(dispatch, false);
-            let inputs = &model.graph.nodes[node].inputs;
-            assert_eq!(reads.len(), inputs.len(), "{}", dispatch.label);
-            for (slot, input) in reads.iter().zip(inputs) {
-                assert_eq!(held.get(slot), Some(input), "{}", dispatch.label);
-            }
-            let written = slots(dispatch, true);
-            assert!(!reads.contains(&written[0]) && written[0] != plan.places[0].slot, "{}", dispatch.label);
-            held.insert(written[0], node);
+        sound(&model, &plan);
+        for &choice in CHOICES.iter().filter(|choice| matches!(choice.kind(), Kind::Block | Kind::Head)) {
+            sound(&model, &tuned(&model, (64, 64), DEFAULT, &Tuning::only(choice)).unwrap());
         }
-        for kept in [Some(plan.features), plan.logits].into_iter().flatten() {
-            assert_eq!(held.get(&plan.places[kept].slot), Some(&kept));
-        }
-        assert!(plan.slots.len() < 8, "{} slots", plan.slots.len());
     }
 }
 
+/// Every dispatch finds what it reads, writes nothing that it reads, and the answer finds features and logits.
+fn sound(model: &Model, plan: &Plan) {
+    // The node whose output a slot holds.
+    let mut held: HashMap<usize, usize> = HashMap::from([(plan.place(0).slot, 0)]);
+    let mut finished: Vec<usize> = vec![0];
+    for dispatch in &plan.dispatches[..plan.dispatches.len() - 1] {
+        let inputs = dispatch.nodes.iter().flat_map(|&node| &model.graph.nodes[node].inputs);
+        let inputs: Vec<usize> = inputs.copied().filter(|input| !dispatch.nodes.contains(input)).collect();
+        let reads: Vec<usize> = slots(dispatch, false);
+        assert_eq!(reads.len(), inputs.len(), "{}", dispatch.label);
+        for (slot, input) in reads.iter().zip(inputs) {
+            assert_eq!(held.get(slot), Some(&input), "{}", dispatch.label);
+        }
+        let written = slots(dispatch, true);
+        let outputs: Vec<usize> =
+            dispatch.nodes.iter().copied().filter(|&node| plan.places[node].is_some()).collect();
+        assert_eq!(written.len(), outputs.len(), "{}", dispatch.label);
+        for (slot, node) in outputs.iter().map(|&node| (plan.place(node).slot, node)) {
+            assert!(written.contains(&slot), "{}", dispatch.label);
+            assert!(!reads.contains(&slot) && slot != plan.place(0).slot, "{}", dispatch.label);
+            held.insert(slot, node);
+        }
+        finished.extend(&dispatch.nodes);
+    }
+    finished.sort_unstable();
+    assert!(finished.into_iter().eq(0..model.graph.nodes.len()), "every node once");
+    for kept in [Some(plan.features), plan.logits].into_iter().flatten() {
+        assert_eq!(held.get(&plan.place(kept).slot), Some(&kept));
+    }
+    assert!(plan.slots.len() < 8, "{} slots", plan.slots.len());
+}
+
 fn slots(dispatch: &Dispatch, written: bool) -> Vec<usize> {
-    let bindings = dispatch.bindings.iter().filter(|binding| (binding.index == DST) == written);
+    let bindings = dispatch.bindings.iter().filter(|binding| binding.written == written);
     let slot = |buffer| if let Buffer::Slot(slot) = buffer { Some(slot) } else { None };
     bindings.filter_map(|binding| slot(binding.buffer)).collect()
+}
+
+/// Where workgroup memory is as small as WebGPU promises it.
+#[test]
+fn blocks_in_one_dispatch_each() {
+    for at in 0..4 {
+        let model = variant(at);
+        for block in CHOICES.iter().filter(|choice| choice.kind() == Kind::Block && **choice != Choice::Apart)
+        {
+            let tuning = Tuning { choices: vec![*block, Choice::Head, Choice::Prepare], ..Tuning::default() };
+            let plan = tuned(&model, (224, 224), DEFAULT, &tuning).unwrap();
+            assert_eq!(plan.dispatches.len(), 1 + 21 + 2, "S{at} {block}: stem, blocks, head, answer");
+            assert_eq!(plan.front, Choice::Prepare, "one more from bytes to best classes: 25");
+            assert!(pipelines(&plan) <= 20, "S{at}: {} pipelines", pipelines(&plan));
+            let macs = |plan: &Plan| plan.dispatches.iter().map(|dispatch| dispatch.macs).sum::<u64>();
+            assert_eq!(macs(&plan), macs(&self::plan(&model, (224, 224), DEFAULT).unwrap()));
+        }
+    }
+}
+
+/// A choice that the device cannot run is passed over; names lead back to their choices.
+#[test]
+fn forms_are_for_devices_that_run_them() {
+    let model = variant(0);
+    let used = |choice: Choice, limits: Limits| {
+        let plan = tuned(&model, (224, 224), limits, &Tuning::only(choice)).unwrap();
+        let mut choices = plan.dispatches.iter().filter_map(|dispatch| dispatch.choice);
+        match choice {
+            // What is apart shows in that nothing of the kind is at once.
+            Choice::Passes | Choice::Prepare => plan.front == choice,
+            Choice::Apart | Choice::Steps => choices.all(|other| other.kind() != choice.kind()),
+            _ => choices.any(|other| other == choice),
+        }
+    };
+    for &choice in CHOICES {
+        assert_eq!(Choice::named(&choice.to_string()), Some(choice));
+        let fast = matches!(choice, Choice::Fast(_));
+        for subgroup in [0, 4, 8, 16, 32, 64] {
+            let fits = !matches!(choice, Choice::Subgroup(_, lanes) if lanes != subgroup);
+            assert_eq!(
+                used(choice, Limits { subgroup, ..DEFAULT }),
+                fits && !fast,
+                "{choice}, {subgroup} lanes"
+            );
+        }
+        let none = Limits { shared: 0, ..DEFAULT };
+        let shared =
+            matches!(choice, Choice::Shared(..) | Choice::Split(..) | Choice::Block(..) | Choice::Head);
+        let lanes = matches!(choice, Choice::Subgroup(..));
+        assert_eq!(used(choice, none), !shared && !lanes && !fast, "{choice} without workgroup memory");
+    }
+    for class in [Class::Discrete, Class::Integrated, Class::Apple, Class::Mobile, Class::Software] {
+        for subgroup in [0, 8, 32] {
+            let limits = Limits { class, subgroup, ..DEFAULT };
+            for (at, most) in [20, 20, 20, 20, 40].into_iter().enumerate() {
+                let plan = tuned(&variant(at), (224, 224), limits, &Tuning::default()).unwrap();
+                assert!(pipelines(&plan) <= most, "S{at} {class:?}: {} pipelines", pipelines(&plan));
+            }
+        }
+    }
 }
 
 #[test]

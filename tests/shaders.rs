@@ -4,19 +4,21 @@ use std::{collections::BTreeMap, io::Write, process::Command};
 
 use mobileone::{
     Checkpoint, DType, Form, Model, Outputs, Shape,
-    kernels::{SHADERS, depthwise, normalize, pointwise, resize, stem},
+    kernels::{CHOICES, Choice, SHADERS, normalize, prepare, resize},
     models::mobileone::{VARIANTS, synthetic},
-    plan::{Limits, Plan, Tiles},
+    plan::{Limits, Plan, Tuning},
 };
 use naga::{
     back::{glsl, hlsl, msl, spv},
-    valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
+    valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator},
 };
 
 fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(text)
         .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16);
+    let mut validator =
+        Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP);
+    validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
     let info =
         validator.validate(&module).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
     (module, info)
@@ -38,32 +40,29 @@ fn files_are_valid_programs_and_short() {
 
 /// Every text of S0 to S4, of a train form, of each tile and storage, and of the preprocessing.
 fn texts() -> BTreeMap<String, (String, DType)> {
-    let limits = Limits { binding: 1 << 30, buffer: 1 << 30, workgroups: 65_535, macs_per_second: 1 << 30 };
     let outputs = Outputs { probabilities: true, top_k: 5, ..Outputs::default() };
     let train = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/se.timm.train.safetensors");
     let mut models = vec![Model::new(Checkpoint::open(train).unwrap(), Form::Train).unwrap()];
     models
         .extend(VARIANTS.iter().map(|variant| Model::new(synthetic(variant, 1000, 0), Form::Fused).unwrap()));
-    let largest = [pointwise::TILES.len(), depthwise::TILES.len(), stem::TILES.len()].into_iter().max();
     let mut texts = BTreeMap::new();
     for dtype in [DType::F32, DType::F16] {
-        for at in 0..largest.unwrap() {
-            let tile = |tiles: &[usize]| tiles[at.min(tiles.len() - 1)];
-            let tiles = Tiles {
-                pointwise: tile(pointwise::TILES),
-                depthwise: tile(depthwise::TILES),
-                stem: tile(stem::TILES),
+        for &choice in CHOICES {
+            let limits = match choice {
+                Choice::Subgroup(_, lanes) => Limits { subgroup: lanes, ..Limits::LEAST },
+                _ => Limits::LEAST,
             };
+            let tuning = Tuning { fast: matches!(choice, Choice::Fast(_)), ..Tuning::only(choice) };
             for model in &models {
                 let input = Shape::new(1, 224, 224, 3);
-                let plan =
-                    Plan::new(&model.graph, &model.weights, input, dtype, outputs, limits, tiles).unwrap();
-                for dispatch in &plan.dispatches {
+                let plan = Plan::new(&model.graph, &model.weights, input, dtype, outputs, limits, &tuning);
+                for dispatch in &plan.unwrap().dispatches {
                     texts.insert(dispatch.kernel.text(), (dispatch.label.clone(), dtype));
                 }
             }
         }
         texts.insert(normalize::kernel(dtype).text(), ("normalize".into(), dtype));
+        texts.insert(prepare::kernel(dtype).text(), ("prepare".into(), dtype));
     }
     texts.insert(resize::kernel().text(), ("resize".into(), DType::F32));
     texts
@@ -83,8 +82,9 @@ fn every_text_is_sound_in_every_language() {
     for (text, (label, dtype)) in texts {
         let name = format!("{label} {dtype}");
         let (module, info) = validate(&name, &text);
-        let words = spv::write_vec(&module, &info, &spv::Options::default(), None)
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
+        let words =
+            spv::write_vec(&module, &info, &options, None).unwrap_or_else(|error| panic!("{name}: {error}"));
         if spirv_val {
             check_spirv(&name, &words);
         }
@@ -94,8 +94,10 @@ fn every_text_is_sound_in_every_language() {
         msl::write_string(&module, &info, &options, &pipeline)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
 
-        // f16 needs DXC; FXC, which takes its place where it is missing, knows 5.1.
+        // f16 and subgroups need DXC; FXC, which takes its place where it is missing, knows 5.1.
+        let lanes = text.contains("subgroup_invocation_id");
         let models = match dtype {
+            _ if lanes => &[hlsl::ShaderModel::V6_2],
             DType::F32 => &[hlsl::ShaderModel::V5_1, hlsl::ShaderModel::V6_2][..],
             DType::F16 => &[hlsl::ShaderModel::V6_2],
         };
@@ -108,8 +110,8 @@ fn every_text_is_sound_in_every_language() {
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
         }
 
-        // GL devices have no f16.
-        if dtype == DType::F32 {
+        // GL devices have neither.
+        if dtype == DType::F32 && !lanes {
             let pipeline = glsl::PipelineOptions {
                 shader_stage: naga::ShaderStage::Compute,
                 entry_point: "main".into(),

@@ -23,7 +23,7 @@ import train
 RESULTS = Path(__file__).with_name("ablations.jsonl")
 SEEDS = (0, 1, 2)
 SIDE = 48  # of the pictures, in training and in validation
-BASE = dict(primer=6000, pictures=12000, epochs=4, sizes=(SIDE,), ema=0.998)
+BASE = dict(primer=6000, rounds=(train.Round(epochs=6, pictures=24000, drawn=64, sizes=(SIDE,)),), ema=0.998)
 # EMA on or off is read from every run: the same weights, averaged and not.
 VARIANTS = {
     "no branches": dict(plain=True),
@@ -47,11 +47,11 @@ def table(rows):
 
 
 def sets(cache):
-    """A part of the training set behind a part of its primer, and half the validation set, at SIDE."""
-    full = train.Recipe()
-    training = train.training_set(cache, full)
-    few = slice(full.primer - BASE["primer"], full.primer + BASE["pictures"])
-    pictures, labels = (part[:3000] for part in data.load(cache, "validation", 6000))
+    """A part of the first round's pictures behind a part of its primer, and half the validation set, at SIDE."""
+    recipe, base = train.Recipe(), train.Recipe(**BASE)
+    training, validation = train.drawn_sets(cache, recipe, 0)
+    few = slice(recipe.primer - base.primer, recipe.primer + base.rounds[0].pictures)
+    pictures, labels = (part[:3000] for part in validation)
     small = np.stack([cv2.resize(p, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for p in pictures])
     return tuple(part[few].copy() for part in training), (small, labels)
 
@@ -66,13 +66,13 @@ def main():
     cv2.setNumThreads(1)
     rows = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     if not args.table:
-        training, validation = sets(args.cache)
+        both = sets(args.cache)
         for seed in SEEDS:
             for name, change in VARIANTS.items():
                 if any(r["variant"] == name and r["seed"] == seed for r in rows):
                     continue
                 started = time.process_time()
-                last = train.train(train.Recipe(**(BASE | change), seed=seed), training, validation)[2][-1]
+                last = train.train(train.Recipe(**(BASE | change), seed=seed), lambda _: both)[2][-1]
                 figures = {key: last[key] for key in ("loss", "top1", "nothing", "ema_top1", "ema_nothing")}
                 rows.append(dict(variant=name, seed=seed, cpu_seconds=round(time.process_time() - started), **figures))
                 with RESULTS.open("a") as file:

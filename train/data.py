@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 LABELS = [*string.digits, "nothing"]
 NOTHING = 10
-SIZE = 64  # side of a picture, pixels
+SIZE = 80  # side of what the network takes, pixels; pictures are drawn at any size up to CANVAS
 CANVAS = 96  # side of the canvas the scene is drawn on before the lens sees it
 MARK = 112  # longer side of a mark's mask
 
@@ -151,6 +151,22 @@ def glyph(path, text):
     return cv2.resize(mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
+def bend(rng, mask):
+    """A glyph that no font has: slanted, drawn out, and bent by a smooth field."""
+    mask = np.pad(mask, MARK // 6)
+    h, w = mask.shape
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    reach = MARK * rng.uniform(0, 0.07)
+    dx, dy = (cv2.resize(rng.standard_normal((4, 4)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC) for _ in range(2))
+    slant, wide, power = rng.normal(0, 0.12), np.exp(rng.normal(0, 0.15)), np.exp(rng.normal(0, 0.12))
+    u, v = (x - w / 2) / wide + slant * (y - h / 2) + w / 2, (np.clip(y / h, 0, 1) ** np.float32(power)) * h
+    bent = cv2.remap(mask, np.float32(u + reach * dx), np.float32(v + reach * dy), cv2.INTER_LINEAR)
+    rows, columns = np.flatnonzero(bent.max(1)), np.flatnonzero(bent.max(0))
+    if len(rows) < 8 or len(columns) < 4:
+        return mask
+    return bent[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
 def from_font(rng, split, text):
     while True:
         family = families(split)
@@ -158,6 +174,8 @@ def from_font(rng, split, text):
         mask = glyph(family[rng.integers(len(family))], text)
         if mask is not None:
             break
+    if split == "train" and rng.random() < 0.6:
+        mask = bend(rng, mask)
     kind = rng.random()
     if kind < 0.12:  # a fatter pen
         n = rng.integers(2, 5)
@@ -387,8 +405,8 @@ def place(rng, image, mask):
     return image * (1 - alpha) + ink * alpha, alpha
 
 
-def photograph(rng, image):
-    """Light, lens, sensor and JPEG: the canvas becomes a picture, uint8 [SIZE, SIZE, 3]."""
+def photograph(rng, image, size):
+    """Light, lens, sensor and JPEG: the canvas becomes a picture, uint8 [size, size, 3]."""
     if rng.random() < 0.4:  # a lamp to one side
         image = image * (1 + field(rng, 2) * rng.uniform(0, 0.3))
     if rng.random() < 0.25:  # somebody's shadow
@@ -402,7 +420,7 @@ def photograph(rng, image):
         n = int(rng.integers(3, 8))
         kernel = cv2.warpAffine(np.eye(n, dtype=np.float32), cv2.getRotationMatrix2D((n / 2 - 0.5, n / 2 - 0.5), rng.uniform(0, 180), 1), (n, n))
         image = cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1e-3))
-    image = cv2.resize(image.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
     image = image * rng.uniform(0.7, 1.15) * (1 + rng.normal(0, 0.04, 3))
     image = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.2))
     image = image + rng.standard_normal(image.shape) * rng.choice([0.004, 0.012, 0.03])
@@ -430,7 +448,7 @@ def thumbnail(rng, mask):
 
 def legible(picture, alpha):
     """Whether the mark still stands out from what surrounds it: dark, blur and noise can swallow it."""
-    mark = cv2.resize(alpha, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    mark = cv2.resize(alpha, picture.shape[:2], interpolation=cv2.INTER_AREA)
     ink = mark > min(0.5, 0.6 * mark.max())
     near = ink.astype(np.uint8)
     ring = cv2.dilate(near, np.ones((9, 9))) > cv2.dilate(near, np.ones((3, 3)))
@@ -441,13 +459,13 @@ def legible(picture, alpha):
 def digit(rng, split, label):
     """The scene of one digit and its mark's share of each pixel. Validation digits come from fonts alone."""
     if split == "train" and rng.random() < 0.45:
-        mask, tiny = handwritten(rng, label), 0.2
+        mask, tiny = handwritten(rng, label), 0.25
     else:
-        mask, tiny = from_font(rng, split, str(label)), 0.06 if split == "train" else 0
+        mask, tiny = from_font(rng, split, str(label)), 0.08 if split == "train" else 0
     return thumbnail(rng, mask) if rng.random() < tiny else place(rng, room(rng), mask)
 
 
-def primer(rng, label):
+def primer(rng, label, size):
     """An easy picture: a large dark mark on a bright flat sheet that fills the frame."""
     if label == NOTHING:
         mask = no_digit(rng, "train")
@@ -455,21 +473,21 @@ def primer(rng, label):
         mask = handwritten(rng, label) if rng.random() < 0.3 else from_font(rng, "train", str(label))
     alpha = 0 if mask is None else warp(mask, pose(rng, mask, 0.5))
     image = np.broadcast_to(colour(rng, 0.7, 1), (CANVAS, CANVAS, 3)) * (1 - alpha) + colour(rng, 0, 0.3) * alpha
-    image = cv2.resize(image.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
 
 
-def draw(rng, split, label):
+def draw(rng, split, label, size=SIZE):
     """One picture of a class."""
     if split == "primer":
-        return primer(rng, label)
+        return primer(rng, label, size)
     if label == NOTHING:
         mask = no_digit(rng, split)
         bare = mask is None and rng.random() < 0.6
-        return photograph(rng, room(rng) if bare else place(rng, room(rng), mask)[0])
+        return photograph(rng, room(rng) if bare else place(rng, room(rng), mask)[0], size)
     while True:
         scene, alpha = digit(rng, split, label)
-        picture = photograph(rng, scene)
+        picture = photograph(rng, scene, size)
         if legible(picture, alpha):
             return picture
 
@@ -481,16 +499,16 @@ NOTHING_SHARE = 1 / 6
 
 
 def chunk(job):
-    split, seed, index, count = job
+    split, seed, size, index, count = job
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, index, ["validation", "train", "primer"].index(split)])
     labels = np.where(rng.random(count) < NOTHING_SHARE, NOTHING, rng.integers(0, 10, count)).astype(np.uint8)
-    return np.stack([draw(rng, split, int(label)) for label in labels]), labels
+    return np.stack([draw(rng, split, int(label), size) for label in labels]), labels
 
 
-def make(split, count, seed=0, workers=None):
-    """`(pictures uint8 [count, SIZE, SIZE, 3], labels uint8 [count])`, the same for the same arguments."""
-    jobs = [(split, seed, i, min(CHUNK, count - i * CHUNK)) for i in range(-(-count // CHUNK))]
+def make(split, count, seed=0, size=SIZE, workers=None):
+    """`(pictures uint8 [count, size, size, 3], labels uint8 [count])`, the same for the same arguments."""
+    jobs = [(split, seed, size, i, min(CHUNK, count - i * CHUNK)) for i in range(-(-count // CHUNK))]
     with multiprocessing.Pool(workers or os.cpu_count()) as pool:
         parts = list(tqdm(pool.imap(chunk, jobs), total=len(jobs), desc=f"draw {split}", unit_scale=CHUNK, unit=" pictures"))
     return np.concatenate([p for p, _ in parts]), np.concatenate([l for _, l in parts])
@@ -503,12 +521,12 @@ def edition():
     return hashlib.sha256(Path(__file__).read_bytes() + repr(fonts).encode()).hexdigest()[:8]
 
 
-def load(folder, split, count, seed=0):
+def load(folder, split, count, seed=0, size=SIZE):
     """A set from the cache, drawn first where this edition of it is not there yet."""
-    path = Path(folder) / f"{split}-{count}-{seed}-{edition()}.npz"
+    path = Path(folder) / f"{split}-{count}-{seed}-{size}-{edition()}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        pictures, labels = make(split, count, seed)
+        pictures, labels = make(split, count, seed, size)
         part = path.with_suffix(".part.npz")
         np.savez(part, pictures=pictures, labels=labels)
         part.rename(path)

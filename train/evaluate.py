@@ -1,13 +1,12 @@
-"""Evaluates a checkpoint on a labelled set, with PyTorch and with the mobileone program.
+"""Evaluates a checkpoint on labelled sets, with PyTorch and with the mobileone program.
 
-    python evaluate.py validation                         # PyTorch alone
-    python evaluate.py validation --mobileone ../target/release/mobileone --device cpu --dtype f32
-    python evaluate.py load_digits                        # scikit-learn's 1,797 handwritten digits
-    python evaluate.py DIR                                # DIR/<label>/*.png, as demo/images/draw.py --set writes
+    python evaluate.py validation load_digits         # the drawn set; scikit-learn's 1,797 handwritten digits
+    python evaluate.py DIR                            # DIR/<label>/*.png, as demo/images/draw.py --set writes
+    python evaluate.py validation --device vulkan --dtype f16
 
 The pictures are written as PNG files first, one folder per class, so that both read the same bytes.
-Prints one JSON object: top-1 and recall of "nothing" by PyTorch and by the program, and on how many
-pictures the two agree.
+Prints one JSON object per set: top-1 and recall of "nothing" by PyTorch and by the program, and on how
+many pictures the two agree.
 """
 
 import argparse
@@ -112,39 +111,44 @@ def rates(truth, guess):
     return out
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("set", help='"validation", "load_digits", or a folder with one folder per label')
-    parser.add_argument("--model", default="digits.safetensors")
-    parser.add_argument("--mobileone", help="path of the program; without it PyTorch alone answers")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="f32")
-    parser.add_argument("--cache", type=Path, default=Path("cache"))
-    parser.add_argument("--confusion", type=Path, help="draw the confusion matrix here")
-    args = parser.parse_args()
-
-    folder = args.cache / f"{args.set}-{data.edition()}"
-    if args.set == "validation":
+def evaluate(args, name):
+    folder = args.cache / f"{name}-{data.edition()}"
+    if name == "validation":
         pictures, labels = data.load(args.cache, "validation", COUNT)
         write(folder, pictures, [data.LABELS[label] for label in labels])
-    elif args.set == "load_digits":
+    elif name == "load_digits":
         write(folder, *load_digits())
     else:
-        folder = Path(args.set)
+        folder = Path(name)
     files = sorted(p for p in folder.glob("*/*") if p.suffix in (".png", ".jpg"))
     truth = np.array([data.LABELS.index(f.parent.name) for f in files])
 
-    torch.set_num_threads(1)
     guess = by_torch(args.model, files)
-    report = {"set": args.set, "pictures": len(files), "torch": rates(truth, guess)}
+    report = {"set": name, "pictures": len(files), "torch": rates(truth, guess)}
     if args.mobileone:
         counted, said = by_program(args, files, folder)
+        report |= {"device": counted["device"], "dtype": counted["dtype"]}
         report["program"] = rates(truth, said) | {"eval_top1": counted["top1"], "images_per_second": counted["images_per_second"]}
         report["agreement"] = round(100 * float((guess == said).mean()), 2)
         guess = said
     if args.confusion:
         confusion(truth, guess, args.confusion)
-    print(json.dumps(report))
+    return report
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", nargs="+", metavar="SET", help='"validation", "load_digits", or a folder with one folder per label')
+    parser.add_argument("--model", default=models.SHIPPED, help="in train form or fused")
+    parser.add_argument("--mobileone", default="../target/release/mobileone", help="the program; empty: PyTorch alone answers")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="f32")
+    parser.add_argument("--cache", type=Path, default=Path("cache"))
+    parser.add_argument("--confusion", type=Path, help="draw the confusion matrix here")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in args.sets:
+        print(json.dumps(evaluate(args, name)), flush=True)
 
 
 if __name__ == "__main__":

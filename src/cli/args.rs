@@ -11,16 +11,21 @@ use mobileone::{
     Checkpoint, DType, Device, Form, Model, Options, Outputs, Preprocess, Session,
     hub::{Hub, Place, locate},
     labels::Labels,
+    models::mobileone::{VARIANTS, synthetic},
+    sample,
 };
 
-use super::out::{Stop, note, plain};
+use super::{
+    cache,
+    out::{Stop, note, plain},
+};
 
 #[derive(clap::Args)]
 pub struct DeviceArgs {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     pub device: String,
-    /// Storage of weights and maps; auto is f32
+    /// Storage of weights and maps; auto is f32; f16-fast also sums up to 32 products in f16
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     pub dtype: Precision,
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
@@ -33,6 +38,7 @@ pub enum Precision {
     Auto,
     F32,
     F16,
+    F16Fast,
 }
 
 impl DeviceArgs {
@@ -47,10 +53,24 @@ impl DeviceArgs {
         Ok(device)
     }
 
+    /// `options` as these arguments and what is kept for `device` want them.
+    pub fn options(&self, device: &Device, options: Options) -> Options {
+        let mut options = cache::keep(device, options);
+        options.dtype = self.dtype();
+        options.tuning.fast = matches!(self.dtype, Precision::F16Fast);
+        options
+    }
+
     pub fn dtype(&self) -> DType {
-        match self.dtype {
+        self.dtype.dtype()
+    }
+}
+
+impl Precision {
+    pub fn dtype(self) -> DType {
+        match self {
             Precision::Auto | Precision::F32 => DType::F32,
-            Precision::F16 => DType::F16,
+            Precision::F16 | Precision::F16Fast => DType::F16,
         }
     }
 }
@@ -100,10 +120,16 @@ impl PictureArgs {
     }
 
     /// A session of `model` on `device` that brings back the `top` best classes of pictures.
-    pub fn session(&self, device: &Device, model: &Model, dtype: DType, top: usize) -> Result<Session, Stop> {
+    pub fn session(
+        &self,
+        device: &Device,
+        model: &Model,
+        args: &DeviceArgs,
+        top: usize,
+    ) -> Result<Session, Stop> {
         let outputs = Outputs { top_k: top.min(model.graph.classes().unwrap_or(0)), ..Outputs::default() };
-        let options = Options { preprocess: self.preprocess(model)?, dtype, outputs, ..Options::of(model) };
-        Ok(Session::new(device, model, &options)?)
+        let options = Options { preprocess: self.preprocess(model)?, outputs, ..Options::of(model) };
+        Ok(Session::new(device, model, &args.options(device, options))?)
     }
 
     /// The names of the classes of `model`, which must have a classifier; says where they came from.
@@ -144,13 +170,27 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The network that `spec` names, from a file or the hub.
+/// Before the name of a variant: its network with random weights, for figures that need no trained ones.
+const RANDOM: &str = "random:";
+
+/// The network that `spec` names: in the box, in a file, on the hub, or random.
 pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
     Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
-/// The checkpoint that `spec` names, from a file or the hub.
+/// The checkpoint that `spec` names: in the box, in a file, on the hub, or random. What lies on this machine comes
+/// first.
 pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
+    if spec.as_os_str() == sample::NAME && !spec.exists() {
+        return Ok(sample::digits()?);
+    }
+    if let Some(name) = spec.to_str().and_then(|spec| spec.strip_prefix(RANDOM)) {
+        let variants = (0..).map(|at| format!("s{at}")).zip(&VARIANTS);
+        let found = variants.into_iter().find(|(short, _)| short.eq_ignore_ascii_case(name));
+        let (_, variant) = found
+            .ok_or_else(|| Stop::Error(format!("{RANDOM}{name}: random networks are {RANDOM}s0 to s4")))?;
+        return Ok(synthetic(variant, 1000, 0));
+    }
     let path = match locate(spec)? {
         Place::File(path) => path,
         Place::Hub(id) => fetch(&id)?,
@@ -178,7 +218,8 @@ fn fetch(id: &str) -> Result<PathBuf, Stop> {
 /// The least height and width of an input: below it, the last maps shrink to nothing.
 pub const LEAST: usize = 32;
 
-fn size(text: &str) -> Result<(usize, usize), String> {
+/// A height and a width, or both at once.
+pub fn size(text: &str) -> Result<(usize, usize), String> {
     let (h, w) = text.split_once(['x', '×']).unwrap_or((text, text));
     match (h.trim().parse(), w.trim().parse()) {
         (Ok(h), Ok(w)) if h >= LEAST && w >= LEAST => Ok((h, w)),

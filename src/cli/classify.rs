@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use mobileone::{Form, Top, labels::Labels};
+use mobileone::{Form, Session, Top, labels::Labels, sample};
 use serde::Serialize;
 
 use super::{
@@ -8,12 +8,15 @@ use super::{
     args::{DeviceArgs, PictureArgs, load},
     feed::{Bar, Seen, feed, pictures_in},
     out::{self, Stop, note, plain, say},
+    watch::{self, Watch},
 };
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone classify cat.jpg dog.png
+  mobileone classify photo.jpg                     a digit held up to the camera: the built-in model
+  mobileone classify --model s1 cat.jpg dog.png    ImageNet's classes
   mobileone classify --model s0 --device cpu --top-k 1 holidays/
+  mobileone classify --model s1 --watch inbox/ --jsonl
   mobileone classify --model flowers.safetensors --labels flowers.txt --jsonl photos/ | jq .top[0].label";
 
 /// Name what pictures show
@@ -23,9 +26,9 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, or s0 to s4
-    #[arg(long, value_name = "M", default_value = "s1")]
-    model: PathBuf,
+    /// A file, a folder, a hub id, s0 to s4, or digits, which is built in and taken without --model
+    #[arg(long, value_name = "M")]
+    model: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
     /// So many of the best classes
@@ -39,8 +42,11 @@ pub struct Args {
     /// One JSON object per picture, as each is done
     #[arg(long)]
     jsonl: bool,
+    /// Then go on with pictures that appear or change in this folder, until stopped
+    #[arg(long, value_name = "DIR", conflicts_with = "json")]
+    watch: Option<PathBuf>,
     /// Pictures, and folders of them
-    #[arg(required = true, value_name = "IMAGE|DIR")]
+    #[arg(required_unless_present = "watch", value_name = "IMAGE|DIR")]
     images: Vec<PathBuf>,
 }
 
@@ -80,25 +86,20 @@ struct Class {
 }
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
-    let (paths, mut failed) = expand(&args.images)?;
-    let model = load(&args.model, Form::Fused)?;
+    let (paths, missing) = expand(&args.images)?;
+    args.watch.as_deref().map_or(Ok(()), watch::check)?;
+    let spec = args.model.as_deref().unwrap_or_else(|| {
+        note("model: digits, the built-in sample; --model s1 has ImageNet's classes, fetched from the hub once");
+        sample::NAME.as_ref()
+    });
+    let model = load(spec, Form::Fused)?;
     let labels = args.picture.labels(&model)?;
     let device = args.device.open()?;
     let dtype = args.device.dtype();
-    let session = args.picture.session(&device, &model, dtype, usize::from(args.top_k))?;
-    let bar = Bar::new(paths.len());
-    let mut rows = Vec::new();
-    let end = feed(&session, &paths, &bar, |seen| {
-        let row = Row::new(seen, &labels);
-        failed += usize::from(matches!(row.found, Found::Error(_)));
-        bar.aside(|| row.print(args))?;
-        if args.json {
-            rows.push(row);
-        }
-        Ok(())
-    });
-    let seconds = bar.seconds();
-    drop(bar);
+    let session = args.picture.session(&device, &model, &args.device, usize::from(args.top_k))?;
+    // From before the first picture, so that none is missed.
+    let watch = args.watch.as_deref().map(Watch::new).transpose()?;
+    let (rows, failed, end) = go_through(&session, &paths, &labels, args);
     if args.json {
         let (model, device, dtype) = (model.name, device.info().to_string(), dtype.to_string());
         let error = match &end {
@@ -108,7 +109,37 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         out::json(&Report { model, device, dtype, results: rows, error }, true)?;
     }
     end?;
-    if paths.len() > 1 {
+    if let Some(mut watch) = watch {
+        note(&format!("watching {}", plain(&watch.folder().display().to_string())));
+        loop {
+            go_through(&session, &watch.next()?, &labels, args).2?;
+        }
+    }
+    Ok(if missing + failed > 0 { Verdict::Bad } else { Verdict::Good })
+}
+
+/// Classifies and prints the pictures of `paths`: their rows where they are wanted later, how many could not be
+/// read, and how it ended.
+fn go_through(
+    session: &Session,
+    paths: &[PathBuf],
+    labels: &Labels,
+    args: &Args,
+) -> (Vec<Row>, usize, Result<(), Stop>) {
+    let bar = Bar::new(paths.len());
+    let (mut rows, mut failed) = (Vec::new(), 0);
+    let end = feed(session, paths, &bar, |seen| {
+        let row = Row::new(seen, labels);
+        failed += usize::from(matches!(row.found, Found::Error(_)));
+        bar.aside(|| row.print(args))?;
+        if args.json {
+            rows.push(row);
+        }
+        Ok(())
+    });
+    let seconds = bar.seconds();
+    drop(bar);
+    if end.is_ok() && paths.len() > 1 {
         let count = paths.len();
         let failures = if failed > 0 { format!(", {failed} of them unreadable") } else { String::new() };
         note(&format!(
@@ -116,7 +147,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
             count as f64 / seconds
         ));
     }
-    Ok(if failed > 0 { Verdict::Bad } else { Verdict::Good })
+    (rows, failed, end)
 }
 
 impl Row {
@@ -170,7 +201,7 @@ fn expand(images: &[PathBuf]) -> Result<(Vec<PathBuf>, usize), Stop> {
             paths.push(image.clone());
         }
     }
-    if paths.is_empty() {
+    if paths.is_empty() && !empty.is_empty() {
         return Err(Stop::Error(empty.join("; ")));
     }
     empty.iter().for_each(|line| note(&format!("error: {}", plain(line))));

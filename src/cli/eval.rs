@@ -26,7 +26,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, or s0 to s4
+    /// A file, a folder, a hub id, s0 to s4, or digits
     #[arg(long, value_name = "M", default_value = "s1")]
     model: PathBuf,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let (paths, truth) = collect(&args.folder, &labels)?;
     let device = args.device.open()?;
     let dtype = args.device.dtype();
-    let session = args.picture.session(&device, &model, dtype, 5)?;
+    let session = args.picture.session(&device, &model, &args.device, 5)?;
     let bar = Bar::new(paths.len());
     let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
     let (mut at, mut top5, mut failed) = (0, 0, 0);

@@ -22,7 +22,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, or s0 to s4
+    /// A file, a folder, a hub id, s0 to s4, or digits
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The safetensors file to write

@@ -23,7 +23,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, or s0 to s4; without it, the paper's variants
+    /// A file, a folder, a hub id, s0 to s4, or digits; without it, the paper's variants
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
     /// A line per dispatch of the plan on the device
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let mut report = report(&model, in_file)?;
     if args.layers {
         let device = args.device.open()?;
-        let options = Options { dtype: args.device.dtype(), ..Options::of(&model) };
+        let options = args.device.options(&device, Options::of(&model));
         let plan = Session::new(&device, &model, &options)?.describe();
         report.layers = Some(plan.lines().map(String::from).collect());
     }

@@ -4,6 +4,9 @@
 //! with one line that says what is wrong and what to do.
 
 mod args;
+mod bench;
+mod cache;
+mod chart;
 mod classify;
 mod devices;
 mod eval;
@@ -13,7 +16,9 @@ mod hello;
 mod info;
 mod out;
 mod run;
+mod tune;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -23,16 +28,20 @@ use out::{Stop, note, plain};
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone                                         the built-in check against PyTorch
-  mobileone classify cat.jpg                        with MobileOne-S1 from the hub
+  mobileone                                         the built-in model on the built-in pictures
+  mobileone classify photo.jpg                      a digit held up to the camera
+  mobileone classify --model s1 cat.jpg             with MobileOne-S1 from the hub
+  mobileone classify --watch inbox/ --jsonl         pictures as they appear
   mobileone classify --model my.safetensors --labels my.txt --json photos/
   mobileone eval --model s0 validation/             a folder per class
   mobileone fuse mobileone_s0_unfused.pth.tar s0.safetensors --dtype f16
   mobileone verify --device vulkan                  judge a driver, layer by layer
+  mobileone bench --device cpu --plot bench.svg     how fast it is here
   MOBILEONE_DEVICE=cpu mobileone run --model s0 --input x.safetensors --output y.safetensors
 
 A model is a file (safetensors, or PyTorch's .pth, .pth.tar, .bin), a folder with model.safetensors and
-config.json, a hub id such as timm/mobileone_s1.apple_in1k, or s0 to s4 for timm's.
+config.json, a hub id such as timm/mobileone_s1.apple_in1k, s0 to s4 for timm's, the built-in digits, or random:s0
+to random:s4 for random weights.
 A device is auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver.
 
 Exit status: 0 done; 1 some pictures could not be read, or verify failed; 2 nothing could be done.";
@@ -54,6 +63,8 @@ enum Command {
     Fuse(fuse::Args),
     Info(info::Args),
     Devices(devices::Args),
+    Tune(tune::Args),
+    Bench(bench::Args),
 }
 
 /// How a command that came to its end has ended.
@@ -83,6 +94,8 @@ pub fn main() -> ExitCode {
         Some(Command::Fuse(args)) => fuse::run(&args),
         Some(Command::Info(args)) => info::run(&args),
         Some(Command::Devices(args)) => devices::run(&args),
+        Some(Command::Tune(args)) => tune::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
     };
     match result {
         Ok(Verdict::Good) | Err(Stop::Closed) => ExitCode::SUCCESS,

@@ -89,6 +89,13 @@ pub fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
+/// A bar for a share from 0 to 1, of `width` columns.
+pub fn bar(share: f32, width: usize) -> String {
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (share.clamp(0.0, 1.0) * width as f32 * 8.0).round() as usize;
+    format!("{:width$}", "█".repeat(eighths / 8) + PARTS[eighths % 8])
+}
+
 /// A number with commas between the thousands.
 pub fn commas(number: u64) -> String {
     let digits = number.to_string();

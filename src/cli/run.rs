@@ -24,7 +24,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, or s0 to s4
+    /// A file, a folder, a hub id, s0 to s4, or digits
     #[arg(long, value_name = "M")]
     model: PathBuf,
     /// A safetensors file with `x`
@@ -62,10 +62,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
     let model = load(&args.model, form)?;
     let device = args.device.open()?;
-    let mut options = Options::of(&model);
+    let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = (input.h, input.w);
     options.batch = input.n;
-    options.dtype = args.device.dtype();
     let classes = model.graph.classes();
     options.outputs =
         Outputs { logits: classes.is_some(), features: classes.is_none(), ..Outputs::default() };

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
 use mobileone::{
-    Form, Model,
+    Form, Model, Options,
     models::mobileone::{VARIANTS, synthetic},
-    verify::{Line, verify},
+    verify::{Line, examine},
 };
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, or s0 to s4; without it, random S0 and S4 at 224x224
+    /// A file, a folder, a hub id, s0 to s4, or digits; without it, random S0 and S4 at 224x224
     #[arg(long, value_name = "M")]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
                 plain(&device.info().to_string())
             ))?;
         }
-        let lines = verify(&device, &model, dtype, size)?;
+        let lines = examine(&device, &model, args.device.options(&device, Options::of(&model)))?;
         if !args.json {
             print(&lines)?;
         }

@@ -1,16 +1,20 @@
 //! A plan made real on one GPU: buffers, pipelines, bind groups, and the commands of a frame.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
-use super::{Gpu, frame::Frame, front::Front, layout};
+use super::{
+    Gpu,
+    cache::Cache,
+    compile::{Compiler, texts},
+    frame::Frame,
+    front::Front,
+    layout,
+};
 use crate::{
     error::Result,
     graph::Graph,
     options::Options,
-    plan::{Binding, Buffer, DST, GUARD, Outputs, Plan},
+    plan::{Binding, Buffer, Dispatch, GUARD, Outputs, Plan},
     preprocess::Preprocess,
     tensor::Shape,
     weights::Weights,
@@ -59,9 +63,15 @@ impl Engine {
             plan.slots.iter().enumerate().map(slot).collect::<Vec<_>>()
         })?;
         let (params, offsets) = upload(&gpu, &plan, weights)?;
-        let (steps, pipelines) = build(&gpu, &plan, &slots, &params, &offsets)?;
-        let input = plan.places[0];
-        let front = Front::new(&gpu, slots[input.slot].clone(), input.dtype)?;
+        let input = plan.place(0);
+        let (mut wanted, which) = texts(&plan);
+        let own = wanted.len();
+        wanted.extend(Front::wanted(plan.front, input.dtype));
+        let cache = Cache::open(&gpu, options.cache.as_ref());
+        let compiler = Compiler { gpu: &gpu, cache, checked: options.checked };
+        let pipelines = compiler.all(&wanted)?;
+        let steps = build(&gpu, &plan, &slots, (&params, &offsets), &pipelines[..own], &which)?;
+        let front = Front::new(&gpu, slots[input.slot].clone(), &pipelines[own..])?;
         let mut engine = Engine {
             gpu,
             plan,
@@ -72,7 +82,7 @@ impl Engine {
             front: Mutex::new(front),
             frames: Mutex::default(),
             steps,
-            pipelines: pipelines + Front::PIPELINES,
+            pipelines: pipelines.len(),
         };
         let frames = (0..options.frames).map(|_| Frame::new(&engine)).collect::<Result<Vec<_>>>()?;
         engine.frames = Mutex::new(frames);
@@ -97,7 +107,7 @@ impl Engine {
             options.dtype,
             on_device(options.outputs),
             gpu.limits,
-            options.tiles,
+            &options.tuning,
         )?;
         Engine::new(gpu, plan, weights, options)
     }
@@ -190,93 +200,34 @@ fn upload(gpu: &Gpu, plan: &Plan, weights: &Weights) -> Result<(wgpu::Buffer, Ve
     Ok((buffer, offsets))
 }
 
-/// Makes the pipelines, one per text, and the bind groups, one per dispatch.
+/// Makes the bind groups, one per dispatch, of which each runs one of `pipelines`.
 fn build(
     gpu: &Gpu,
     plan: &Plan,
     slots: &[wgpu::Buffer],
-    params: &wgpu::Buffer,
-    offsets: &[u64],
-) -> Result<(Vec<Step>, usize)> {
-    let mut pipelines: HashMap<String, wgpu::ComputePipeline> = HashMap::new();
-    let mut steps = Vec::with_capacity(plan.dispatches.len());
-    for dispatch in &plan.dispatches {
-        let text = dispatch.kernel.text();
-        let pipeline = match pipelines.get(&text) {
-            Some(pipeline) => pipeline.clone(),
-            None => {
-                let kind = |binding: &Binding| {
-                    let read_only = binding.index != DST;
-                    (binding.index, wgpu::BufferBindingType::Storage { read_only })
-                };
-                let kinds: Vec<_> = dispatch.bindings.iter().map(kind).collect();
-                let made = gpu.scoped(&dispatch.label, || compile(gpu, &dispatch.label, &text, &kinds))?;
-                pipelines.insert(text, made.clone());
-                made
-            }
-        };
-        let bindings = gpu.scoped(&dispatch.label, || {
-            let entry = |binding: &Binding| wgpu::BindGroupEntry {
-                binding: binding.index,
-                resource: match binding.buffer {
-                    Buffer::Slot(slot) => slots[slot].as_entire_binding(),
-                    Buffer::Param(at) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: params,
-                        offset: offsets[at],
-                        size: wgpu::BufferSize::new(
-                            (plan.params[at].len * plan.params[at].dtype.size()) as u64,
-                        ),
-                    }),
-                },
-            };
-            gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(&dispatch.label),
-                layout: &pipeline.get_bind_group_layout(0),
-                entries: &dispatch.bindings.iter().map(entry).collect::<Vec<_>>(),
-            })
-        })?;
-        steps.push(Step { pipeline, bindings });
-    }
-    Ok((steps, pipelines.len()))
-}
-
-/// Compiles a text whose bindings are of these kinds, by number.
-pub(super) fn compile(
-    gpu: &Gpu,
-    label: &str,
-    text: &str,
-    bindings: &[(u32, wgpu::BufferBindingType)],
-) -> wgpu::ComputePipeline {
-    let label = Some(label);
-    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label,
-        source: wgpu::ShaderSource::Wgsl(text.into()),
-    });
-    let entry = |&(binding, ty): &(u32, wgpu::BufferBindingType)| wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
-    };
-    let layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label,
-        entries: &bindings.iter().map(entry).collect::<Vec<_>>(),
-    });
-    let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label,
-        bind_group_layouts: &[Some(&layout)],
-        immediate_size: 0,
-    });
-    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label,
-        layout: Some(&layout),
-        module: &module,
-        entry_point: Some("main"),
-        // Every kernel writes what it reads of workgroup memory.
-        compilation_options: wgpu::PipelineCompilationOptions {
-            zero_initialize_workgroup_memory: false,
-            ..Default::default()
+    (params, offsets): (&wgpu::Buffer, &[u64]),
+    pipelines: &[wgpu::ComputePipeline],
+    which: &[usize],
+) -> Result<Vec<Step>> {
+    let entry = |binding: &Binding| wgpu::BindGroupEntry {
+        binding: binding.index,
+        resource: match binding.buffer {
+            Buffer::Slot(slot) => slots[slot].as_entire_binding(),
+            Buffer::Param(at) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: params,
+                offset: offsets[at],
+                size: wgpu::BufferSize::new((plan.params[at].len * plan.params[at].dtype.size()) as u64),
+            }),
         },
-        cache: None,
-    })
+    };
+    let step = |(dispatch, &at): (&Dispatch, &usize)| {
+        let pipeline = pipelines[at].clone();
+        let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(&dispatch.label),
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &dispatch.bindings.iter().map(entry).collect::<Vec<_>>(),
+        });
+        Step { pipeline, bindings }
+    };
+    gpu.scoped("bind groups", || plan.dispatches.iter().zip(which).map(step).collect())
 }

@@ -56,8 +56,8 @@ impl Parts {
         };
         Parts {
             answer: plan.slots[plan.answer] * batch,
-            logits: bytes(engine.outputs.logits, plan.logits.map(|id| plan.places[id])),
-            features: bytes(engine.outputs.features, Some(plan.places[plan.features])),
+            logits: bytes(engine.outputs.logits, plan.logits.map(|id| plan.place(id))),
+            features: bytes(engine.outputs.features, Some(plan.place(plan.features))),
         }
     }
 
@@ -79,7 +79,7 @@ impl Frame {
         };
         let up = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
         let down = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let input = engine.plan.places[0].bytes() * engine.batch;
+        let input = engine.plan.place(0).bytes() * engine.batch;
         engine.gpu.scoped("frame buffers", || Frame {
             upload: buffer("upload", input, up, true),
             readback: buffer("read-back", Parts::of(engine, engine.batch).total(), down, false),
@@ -121,7 +121,7 @@ impl Engine {
     /// When `batch` is 0 or above [`Engine::batch`], or is not what `pictures` holds.
     pub fn submit(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Ticket> {
         assert!(batch >= 1 && batch <= self.batch, "the caller cuts batches");
-        let place = self.plan.places[0];
+        let place = self.plan.place(0);
         let mut frame = self.free_frame()?;
         frame.staging.clear();
         frame.tensor = true;
@@ -215,9 +215,9 @@ impl Engine {
         };
         copy(plan.answer, 0, parts.answer);
         if let Some(id) = plan.logits {
-            copy(plan.places[id].slot, parts.answer, parts.logits);
+            copy(plan.place(id).slot, parts.answer, parts.logits);
         }
-        copy(plan.places[plan.features].slot, parts.answer + parts.logits, parts.features);
+        copy(plan.place(plan.features).slot, parts.answer + parts.logits, parts.features);
     }
 
     /// Asks for both buffers back.
@@ -251,7 +251,7 @@ impl Engine {
         let layout = self.plan.layout;
         let floats = |words: &[u32]| words.iter().map(|&word| f32::from_bits(word)).collect::<Vec<f32>>();
         let vectors = |words: &[u32], id: Option<usize>| {
-            let Some(c) = id.map(|id| self.plan.places[id].shape.c) else { return Vec::new() };
+            let Some(c) = id.map(|id| self.plan.place(id).shape.c) else { return Vec::new() };
             let rows = words.chunks_exact(c.next_multiple_of(4));
             rows.flat_map(|row| floats(&row[..c])).collect()
         };
@@ -284,7 +284,7 @@ impl Engine {
 
     /// Reads the health words: what cannot be an answer is the device's failure, or that of a tensor put in.
     fn judge(&self, answer: &[u32], tensor: Option<&Vec<u8>>) -> Result<()> {
-        let input = self.plan.places[0];
+        let input = self.plan.place(0);
         for (picture, words) in answer.chunks_exact(self.plan.layout.words()).enumerate() {
             let (broken, largest) = (words[0], f32::from_bits(words[1]));
             if broken == 0 && largest > 0.0 {

@@ -1,9 +1,12 @@
-//! From a picture's bytes to the input slot, on the device: two passes of the resize, then the normalization.
+//! From a picture's bytes to the input slot, on the device: two passes of the resize and the normalization, or all
+//! at once.
 
-use super::{Engine, Gpu, engine::compile};
+use std::ops::Range;
+
+use super::{Engine, Gpu, compile::Wanted};
 use crate::{
     error::Result,
-    kernels::{normalize, resize},
+    kernels::{Choice, Kernel, normalize, prepare, resize},
     plan::DST,
     preprocess::Passes,
     tensor::DType,
@@ -22,8 +25,8 @@ pub(super) const GRAIN: u64 = 1 << 20;
 
 /// Pipelines that serve every picture, and buffers that grow with the largest one.
 pub struct Front {
-    resize: wgpu::ComputePipeline,
-    normalize: wgpu::ComputePipeline,
+    /// Resize and normalization, or that which does all.
+    pipelines: Vec<wgpu::ComputePipeline>,
     workgroups: u32,
     uniforms: wgpu::Buffer,
     input: wgpu::Buffer,
@@ -35,23 +38,34 @@ struct Buffers {
     picture: wgpu::Buffer,
     intermediate: wgpu::Buffer,
     crop: wgpu::Buffer,
-    bindings: [wgpu::BindGroup; 3],
+    bindings: Vec<wgpu::BindGroup>,
 }
 
 impl Front {
-    /// Pipelines that a front makes, for whatever pictures.
-    pub const PIPELINES: usize = 2;
+    /// The texts that a front of this choice runs, for whatever pictures, where the input's scalars are `dtype`.
+    pub fn wanted(choice: Choice, dtype: DType) -> Vec<Wanted> {
+        let uniform = |index| (index, wgpu::BufferBindingType::Uniform);
+        let wanted = |label: &str, kernel: Kernel, uniforms: &[u32]| {
+            let mut bindings = vec![
+                (0, wgpu::BufferBindingType::Storage { read_only: true }),
+                (DST, wgpu::BufferBindingType::Storage { read_only: false }),
+            ];
+            bindings.extend(uniforms.iter().copied().map(uniform));
+            Wanted { label: label.into(), text: kernel.text(), bindings }
+        };
+        match choice {
+            Choice::Prepare => vec![wanted("prepare", prepare::kernel(dtype), &[4, 5, 6])],
+            _ => vec![
+                wanted("resize", resize::kernel(), &[4]),
+                wanted("normalize", normalize::kernel(dtype), &[4]),
+            ],
+        }
+    }
 
-    /// A front that writes to the slot `input`, whose scalars are `dtype`.
-    pub fn new(gpu: &Gpu, input: wgpu::Buffer, dtype: DType) -> Result<Front> {
-        let kinds = [
-            (0, wgpu::BufferBindingType::Storage { read_only: true }),
-            (DST, wgpu::BufferBindingType::Storage { read_only: false }),
-            (DST + 1, wgpu::BufferBindingType::Uniform),
-        ];
+    /// A front that writes to the slot `input` with the pipelines of [`Front::wanted`].
+    pub fn new(gpu: &Gpu, input: wgpu::Buffer, pipelines: &[wgpu::ComputePipeline]) -> Result<Front> {
         gpu.scoped("preprocessing", || Front {
-            resize: compile(gpu, "resize", &resize::kernel().text(), &kinds),
-            normalize: compile(gpu, "normalize", &normalize::kernel(dtype).text(), &kinds),
+            pipelines: pipelines.to_vec(),
             workgroups: gpu.limits.workgroups,
             uniforms: gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("preprocessing"),
@@ -65,12 +79,13 @@ impl Front {
     }
 
     /// Makes the buffers large enough for a picture of `bytes`; false if it is to be prepared on the host,
-    /// for it is larger than the device's buffers or than 64 MiB.
+    /// for it is larger than the device's buffers or than 64 MiB, or shrinks too far to be read at once.
     pub fn fits(&mut self, engine: &Engine, passes: &Passes, bytes: usize) -> Result<bool> {
-        let needed = [bytes, passes.intermediate() * 4, passes.crop() * 4].map(|bytes| bytes as u64);
+        let between = if self.at_once() { [0; 2] } else { [passes.intermediate() * 4, passes.crop() * 4] };
+        let needed = [bytes, between[0], between[1]].map(|bytes| bytes as u64);
         let limits = engine.gpu.limits;
         let largest = limits.binding.min(limits.buffer - PICTURE).min(LARGEST);
-        if needed.iter().any(|&bytes| bytes > largest) {
+        if needed.iter().any(|&bytes| bytes > largest) || (self.at_once() && !passes.at_once()) {
             return Ok(false);
         }
         let have = self.buffers.as_ref().map_or([0; 3], |buffers| {
@@ -84,6 +99,11 @@ impl Front {
         Ok(true)
     }
 
+    /// Whether one dispatch does all.
+    fn at_once(&self) -> bool {
+        self.pipelines.len() == 1
+    }
+
     fn buffers(&self, gpu: &Gpu, [picture, intermediate, crop]: [u64; 3]) -> Buffers {
         let buffer = |label, size: u64| {
             gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -95,30 +115,37 @@ impl Front {
         };
         let [picture, intermediate, crop] =
             [buffer("picture", picture), buffer("intermediate", intermediate), buffer("crop", crop)];
-        let bind = |pipeline: &wgpu::ComputePipeline, src: &wgpu::Buffer, dst: &wgpu::Buffer, at: u64| {
-            let uniform = wgpu::BufferBinding {
+        let uniform = |at: u64| {
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer: &self.uniforms,
                 offset: at * STEP,
                 size: wgpu::BufferSize::new(64),
-            };
-            gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("preprocessing"),
-                layout: &pipeline.get_bind_group_layout(0),
-                entries: &[
-                    wgpu::BindGroupEntry { binding: 0, resource: src.as_entire_binding() },
-                    wgpu::BindGroupEntry { binding: DST, resource: dst.as_entire_binding() },
-                    wgpu::BindGroupEntry {
-                        binding: DST + 1,
-                        resource: wgpu::BindingResource::Buffer(uniform),
-                    },
-                ],
             })
         };
-        let bindings = [
-            bind(&self.resize, &picture, &intermediate, 0),
-            bind(&self.resize, &intermediate, &crop, 1),
-            bind(&self.normalize, &crop, &self.input, 2),
-        ];
+        // `uniforms` are bound one after the other.
+        let bind = |pipeline: usize, src: &wgpu::Buffer, dst: &wgpu::Buffer, uniforms: Range<u64>| {
+            let mut entries = vec![
+                wgpu::BindGroupEntry { binding: 0, resource: src.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: DST, resource: dst.as_entire_binding() },
+            ];
+            entries.extend(uniforms.enumerate().map(|(place, at)| wgpu::BindGroupEntry {
+                binding: DST + 1 + place as u32,
+                resource: uniform(at),
+            }));
+            gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("preprocessing"),
+                layout: &self.pipelines[pipeline].get_bind_group_layout(0),
+                entries: &entries,
+            })
+        };
+        let bindings = match self.at_once() {
+            true => vec![bind(0, &picture, &self.input, 0..3)],
+            false => vec![
+                bind(0, &picture, &intermediate, 0..1),
+                bind(0, &intermediate, &crop, 1..2),
+                bind(1, &crop, &self.input, 2..3),
+            ],
+        };
         Buffers { picture, intermediate, crop, bindings }
     }
 
@@ -149,10 +176,12 @@ impl Front {
         encoder.copy_buffer_to_buffer(upload, 0, &self.uniforms, 0, PICTURE);
         encoder.copy_buffer_to_buffer(upload, PICTURE, &buffers.picture, 0, bytes as u64);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
-        let pipelines = [&self.resize, &self.resize, &self.normalize];
-        for ((pipeline, bindings), [x, y, z]) in
-            pipelines.iter().zip(&buffers.bindings).zip(passes.grids(self.workgroups))
-        {
+        let grids = passes.grids(self.workgroups);
+        // The last grid has an invocation per pixel of the input.
+        let steps: &[(usize, usize)] = if self.at_once() { &[(0, 2)] } else { &[(0, 0), (0, 1), (1, 2)] };
+        for (&(pipeline, grid), bindings) in steps.iter().zip(&buffers.bindings) {
+            let [x, y, z] = grids[grid];
+            let pipeline = &self.pipelines[pipeline];
             pass.set_pipeline(pipeline);
             pass.set_bind_group(0, bindings, &[]);
             pass.dispatch_workgroups(x, y, z);

@@ -1,10 +1,13 @@
 //! The only room that names wgpu: a device, and the engine that runs a plan on it.
 
 mod adapters;
+mod cache;
+mod compile;
 mod engine;
 mod frame;
 mod front;
 mod layout;
+mod profile;
 mod trace;
 
 use std::sync::{Arc, Mutex};
@@ -17,7 +20,7 @@ pub use trace::Traced;
 use crate::{
     error::{Error, Result},
     info::{DeviceInfo, DeviceKind},
-    plan::Limits,
+    plan::{Class, Limits},
     tensor::DType,
 };
 
@@ -88,6 +91,9 @@ impl Gpu {
             buffer: given.max_buffer_size,
             workgroups: given.max_compute_workgroups_per_dimension,
             macs_per_second: macs_per_second(info.kind),
+            shared: given.max_compute_workgroup_storage_size as usize,
+            subgroup: subgroup(&device),
+            class: class(&info),
         };
         Gpu { device, queue, info, limits, fault: Arc::default(), kept: false }
     }
@@ -159,6 +165,9 @@ impl Gpu {
 /// The features that the engine uses where they are there.
 fn wanted_features() -> wgpu::Features {
     wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::PIPELINE_CACHE
 }
 
 /// A cautious guess of a device's speed, which only bounds how much one submit holds.
@@ -167,5 +176,28 @@ fn macs_per_second(kind: DeviceKind) -> u64 {
         DeviceKind::Discrete => 1_000_000_000_000,
         DeviceKind::Integrated | DeviceKind::Virtual | DeviceKind::Other => 100_000_000_000,
         DeviceKind::Software | DeviceKind::Cpu => 5_000_000_000,
+    }
+}
+
+/// Lanes of every subgroup, where that is one number.
+fn subgroup(device: &wgpu::Device) -> usize {
+    let info = device.adapter_info();
+    match device.features().contains(wgpu::Features::SUBGROUP) {
+        true if info.subgroup_min_size == info.subgroup_max_size => info.subgroup_max_size as usize,
+        _ => 0,
+    }
+}
+
+/// What suits a device, by its kind and its maker.
+fn class(info: &DeviceInfo) -> Class {
+    let name = info.name.to_lowercase();
+    let phone = ["adreno", "mali", "immortalis", "powervr", "xclipse", "videocore", "vivante"];
+    match info.kind {
+        DeviceKind::Software | DeviceKind::Cpu => Class::Software,
+        _ if info.backend == "metal" && !name.contains("amd") && !name.contains("intel") => Class::Apple,
+        _ if name.starts_with("apple") => Class::Apple,
+        _ if phone.iter().any(|known| name.contains(known)) => Class::Mobile,
+        DeviceKind::Discrete => Class::Discrete,
+        DeviceKind::Integrated | DeviceKind::Virtual | DeviceKind::Other => Class::Integrated,
     }
 }

@@ -6,7 +6,7 @@ use super::{Engine, layout};
 use crate::{
     error::{Error, Result},
     graph::NodeId,
-    plan::{Buffer, DST, GUARD, Place},
+    plan::{Buffer, GUARD},
     preprocess::Pixels,
     tensor::Tensor,
 };
@@ -16,8 +16,10 @@ use crate::{
 pub struct Traced {
     /// The dispatch's label.
     pub label: String,
-    /// The node that it finished and its output; `None` for the answer.
-    pub output: Option<(NodeId, Tensor)>,
+    /// The nodes that it finished, in running order; none for the answer.
+    pub nodes: Vec<NodeId>,
+    /// The outputs of those of them that leave one.
+    pub outputs: Vec<(NodeId, Tensor)>,
     /// The words of the answers; empty for a node.
     pub answer: Vec<u32>,
     /// What is wrong whatever the values: a stray write, padding that is not zero, an error of the device.
@@ -35,7 +37,7 @@ impl Engine {
         if batch == 0 || batch > self.batch() {
             return Err(Error::Input(format!("a trace takes 1 to {} pictures, found {batch}", self.batch())));
         }
-        let place = self.plan.places[0];
+        let place = self.plan.place(0);
         let mut bytes = Vec::new();
         layout::pad(input.data(), place, &mut bytes);
         self.gpu.queue.write_buffer(&self.slots[place.slot], 0, &bytes);
@@ -46,7 +48,8 @@ impl Engine {
                 Err(error) => {
                     let label = self.plan.dispatches[at].label.clone();
                     let fault = Some(error.to_string());
-                    trace.push(Traced { label, output: None, answer: Vec::new(), fault });
+                    let (nodes, outputs, answer) = Default::default();
+                    trace.push(Traced { label, nodes, outputs, answer, fault });
                     break;
                 }
             }
@@ -61,69 +64,84 @@ impl Engine {
     pub fn prepared(self: &Arc<Engine>, pixels: &Pixels) -> Result<Tensor> {
         // An answer that cannot be one says nothing of the input.
         let _ = self.submit_pixels(pixels)?.wait();
-        let place = self.plan.places[0];
-        let bytes = self.read_slot(place.slot, |_| ())?;
-        Ok(layout::unpad(&bytes[..place.bytes()], place, 1).0)
+        let place = self.plan.place(0);
+        let bytes = self.read_slots(&[place.slot], |_| ())?;
+        Ok(layout::unpad(&bytes[0][..place.bytes()], place, 1).0)
     }
 
     fn trace_one(&self, at: usize, batch: usize) -> Result<Traced> {
         let dispatch = &self.plan.dispatches[at];
-        let dst = dispatch.bindings.iter().find(|binding| binding.index == DST);
-        let slot = match dst.map(|binding| binding.buffer) {
-            Some(Buffer::Slot(slot)) => slot,
-            other => unreachable!("a dispatch writes {other:?}"),
+        let written = dispatch.bindings.iter().filter(|binding| binding.written);
+        let slot = |buffer| match buffer {
+            Buffer::Slot(slot) => slot,
+            Buffer::Param(_) => unreachable!("a dispatch writes a parameter"),
         };
-        let size = self.slots[slot].size();
-        self.gpu.queue.write_buffer(&self.slots[slot], 0, &vec![0xff; size as usize]);
-        let bytes = self.gpu.scoped(&dispatch.label, || {
-            self.read_slot(slot, |encoder| {
+        let slots: Vec<usize> = written.map(|binding| slot(binding.buffer)).collect();
+        for &slot in &slots {
+            let poison = vec![0xff; self.slots[slot].size() as usize];
+            self.gpu.queue.write_buffer(&self.slots[slot], 0, &poison);
+        }
+        let contents = self.gpu.scoped(&dispatch.label, || {
+            self.read_slots(&slots, |encoder| {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                 self.record_one(&mut pass, at, batch);
             })
         })??;
-        let written = match dispatch.nodes[..] {
-            [node] => self.plan.places[node].bytes() * batch,
-            _ => self.plan.slots[slot] * batch,
-        };
-        let (written, rest) = bytes.split_at(written);
-        let mut fault = None;
-        if rest.iter().any(|&byte| byte != 0xff) {
-            fault = Some(format!("it wrote behind its output (guard of {GUARD} bytes)"));
-        }
-        let mut traced = Traced { label: dispatch.label.clone(), output: None, answer: Vec::new(), fault };
-        match dispatch.nodes[..] {
-            [node] => {
-                let place: Place = self.plan.places[node];
-                let (tensor, padding) = layout::unpad(written, place, batch);
-                if padding != 0.0 {
-                    traced.fault = Some(format!("padding lanes hold {padding}, not zero"));
-                }
-                traced.output = Some((node, tensor));
+        let (label, nodes) = (dispatch.label.clone(), dispatch.nodes.clone());
+        let (outputs, answer) = Default::default();
+        let mut traced = Traced { label, nodes, outputs, answer, fault: None };
+        for (slot, bytes) in slots.into_iter().zip(contents) {
+            let place =
+                |&id: &NodeId| self.plan.places[id].filter(|place| place.slot == slot).map(|at| (id, at));
+            let place = dispatch.nodes.iter().find_map(place);
+            let len = place.map_or(self.plan.slots[slot], |(_, place)| place.bytes()) * batch;
+            let (written, rest) = bytes.split_at(len);
+            if rest.iter().any(|&byte| byte != 0xff) {
+                traced.fault = Some(format!("it wrote behind its output (guard of {GUARD} bytes)"));
             }
-            _ => traced.answer = bytemuck::pod_collect_to_vec(written),
+            match place {
+                Some((id, place)) => {
+                    let (tensor, padding) = layout::unpad(written, place, batch);
+                    if padding != 0.0 {
+                        traced.fault = Some(format!("padding lanes hold {padding}, not zero"));
+                    }
+                    traced.outputs.push((id, tensor));
+                }
+                None => traced.answer = bytemuck::pod_collect_to_vec(written),
+            }
         }
         Ok(traced)
     }
 
-    /// Runs what `record` records and reads the whole slot after it.
-    fn read_slot(&self, slot: usize, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Result<Vec<u8>> {
+    /// Runs what `record` records and reads whole slots after it.
+    fn read_slots(
+        &self,
+        slots: &[usize],
+        record: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Result<Vec<Vec<u8>>> {
         let device = &self.gpu.device;
-        let size = self.slots[slot].size();
-        let readback = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("trace"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let readback = |&slot: &usize| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("trace"),
+                size: self.slots[slot].size(),
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let buffers: Vec<wgpu::Buffer> = slots.iter().map(readback).collect();
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         record(&mut encoder);
-        encoder.copy_buffer_to_buffer(&self.slots[slot], 0, &readback, 0, size);
+        for (&slot, buffer) in slots.iter().zip(&buffers) {
+            encoder.copy_buffer_to_buffer(&self.slots[slot], 0, buffer, 0, buffer.size());
+        }
         self.gpu.queue.submit([encoder.finish()]);
-        readback.map_async(wgpu::MapMode::Read, .., |_| ());
+        buffers.iter().for_each(|buffer| buffer.map_async(wgpu::MapMode::Read, .., |_| ()));
         let polled = device.poll(wgpu::PollType::wait_indefinitely());
         polled.map_err(|error| self.gpu.failure(error.to_string()))?;
-        let mapped = readback.get_mapped_range(..);
-        let mapped = mapped.map_err(|error| self.gpu.failure(format!("read-back: {error}")))?;
-        Ok(mapped.to_vec())
+        let read = |buffer: &wgpu::Buffer| match buffer.get_mapped_range(..) {
+            Ok(mapped) => Ok(mapped.to_vec()),
+            Err(error) => Err(self.gpu.failure(format!("read-back: {error}"))),
+        };
+        buffers.iter().map(read).collect()
     }
 }

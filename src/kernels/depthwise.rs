@@ -1,6 +1,6 @@
 //! Convolution of each channel by itself.
 
-use super::{Kernel, Literal, Shader, WORKGROUP, shader};
+use super::{Choice, Kernel, Literal, Shader, WORKGROUP, shader};
 use crate::{
     graph::Conv,
     tensor::{DType, Shape},
@@ -8,14 +8,19 @@ use crate::{
 
 /// The shader.
 pub const SHADER: Shader = shader!("depthwise");
-/// Outputs per invocation that are worth a trial.
-pub const TILES: &[usize] = &[1, 2, 4, 7];
 
 /// The kernel that takes a map `src` to a map `dst` as `conv` says.
-pub fn kernel(conv: &Conv, src: Shape, dst: Shape, relu: bool, tile: usize, dtype: DType) -> Kernel {
-    let mut head = window(conv, src, dst, relu, tile, dtype);
-    head.push(("C4", dst.c4().into()));
-    Kernel { shader: &SHADER, head, workgroups: strips(dst, tile).div_ceil(WORKGROUP) }
+///
+/// # Panics
+/// When `choice` is no choice of a depthwise layer.
+pub fn kernel(conv: &Conv, src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) -> Kernel {
+    let Choice::Depthwise(columns, rows) = choice else {
+        panic!("{choice} is no choice of a depthwise layer")
+    };
+    let mut head = window(conv, src, dst, relu, columns, dtype);
+    head.extend([("C4", dst.c4().into()), ("ROWS", rows.into())]);
+    let invocations = dst.h.div_ceil(rows) * dst.w.div_ceil(columns) * dst.c4();
+    Kernel { shader: &SHADER, head, workgroups: invocations.div_ceil(WORKGROUP) }
 }
 
 /// The head lines that every sliding window has.
@@ -39,11 +44,6 @@ pub(super) fn window(
         ("TILE", tile.into()),
         ("RELU", relu.into()),
     ]
-}
-
-/// Invocations for a map `dst` in strips of `tile` outputs, four channels each.
-pub(super) fn strips(dst: Shape, tile: usize) -> usize {
-    dst.h * dst.w.div_ceil(tile) * dst.c4()
 }
 
 /// `[c, 1, kernel, kernel]` to `[KERNEL, KERNEL, C4]` vec4s.

@@ -8,14 +8,20 @@ use crate::tensor::{DType, Shape};
 pub mod add;
 pub mod affine;
 pub mod answer;
+pub mod block;
+mod choice;
 pub mod depthwise;
+pub mod head;
 pub mod linear;
 pub mod normalize;
 pub mod pointwise;
 pub mod pool;
+pub mod prepare;
 pub mod resize;
 pub mod scale;
 pub mod stem;
+
+pub use choice::{CHOICES, Choice, Kind};
 
 /// Invocations in the workgroups of the map kernels.
 const WORKGROUP: usize = 64;
@@ -42,11 +48,19 @@ pub const SHADERS: &[&Shader] = &[
     &add::SHADER,
     &affine::SHADER,
     &answer::SHADER,
+    &block::DIRECT,
+    &block::SHARED,
     &depthwise::SHADER,
+    &head::SHADER,
     &linear::SHADER,
     &normalize::SHADER,
-    &pointwise::SHADER,
+    &pointwise::FAST,
+    &pointwise::REGISTERS,
+    &pointwise::SHARED,
+    &pointwise::SPLIT,
+    &pointwise::SUBGROUP,
     &pool::SHADER,
+    &prepare::SHADER,
     &resize::SHADER,
     &scale::SHADER,
     &stem::SHADER,

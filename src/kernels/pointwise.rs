@@ -1,28 +1,60 @@
 //! 1x1 convolution: a matrix product over pixels.
 
-use super::{Kernel, Shader, WORKGROUP, shader};
+use super::{Choice, Kernel, Shader, WORKGROUP, shader};
 use crate::tensor::{DType, Shape};
 
-/// The shader.
-pub const SHADER: Shader = shader!("pointwise");
-/// Pixels per invocation that are worth a trial.
-pub const TILES: &[usize] = &[1, 2, 4, 8];
+/// Each invocation by itself, tiles in registers.
+pub const REGISTERS: Shader = shader!("pointwise");
+/// The same with short sums in the storage's type.
+pub const FAST: Shader = shader!("pointwise_fast");
+/// A subgroup hands its values round.
+pub const SUBGROUP: Shader = shader!("pointwise_subgroup");
+/// Tiles in workgroup memory.
+pub const SHARED: Shader = shader!("pointwise_shared");
+/// The inputs split among the rows of a workgroup.
+pub const SPLIT: Shader = shader!("pointwise_split");
+
+/// Groups of channels that [`SHARED`] reads at a time.
+pub const CHUNK: usize = 4;
 
 /// The kernel that takes a map `src` to a map `dst` of the same pixels.
-pub fn kernel(src: Shape, dst: Shape, relu: bool, tile: usize, dtype: DType) -> Kernel {
+///
+/// # Panics
+/// When `choice` is no choice of a pointwise layer.
+pub fn kernel(src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) -> Kernel {
     assert_eq!(src.pixels(), dst.pixels());
-    Kernel {
-        shader: &SHADER,
-        head: vec![
-            ("Scalar", dtype.into()),
-            ("PIXELS", src.pixels().into()),
-            ("SRC_C4", src.c4().into()),
-            ("DST_C4", dst.c4().into()),
-            ("TILE", tile.into()),
-            ("RELU", relu.into()),
-        ],
-        workgroups: (src.pixels().div_ceil(tile) * dst.c4()).div_ceil(WORKGROUP),
-    }
+    let (pixels, groups) = (src.pixels(), dst.c4());
+    let mut head = vec![
+        ("Scalar", dtype.into()),
+        ("PIXELS", pixels.into()),
+        ("SRC_C4", src.c4().into()),
+        ("DST_C4", groups.into()),
+        ("RELU", relu.into()),
+    ];
+    let (shader, tile, workgroups) = match choice {
+        Choice::Registers(tile, per) => {
+            head.push(("GROUPS", per.into()));
+            (&REGISTERS, tile, (pixels.div_ceil(tile) * groups.div_ceil(per)).div_ceil(WORKGROUP))
+        }
+        Choice::Fast(tile) => (&FAST, tile, (pixels.div_ceil(tile) * groups).div_ceil(WORKGROUP)),
+        Choice::Subgroup(tile, lanes) => {
+            // Those of 8 lanes are a processor's, to whom small workgroups are shared out more evenly.
+            let subgroups = if lanes <= 8 { 1 } else { WORKGROUP / lanes };
+            head.extend([("LANES", lanes.into()), ("SUBGROUPS", subgroups.into())]);
+            (&SUBGROUP, tile, (pixels.div_ceil(tile) * groups.div_ceil(lanes)).div_ceil(subgroups))
+        }
+        Choice::Shared(tile, per) => {
+            head.extend([("GROUPS", per.into()), ("CHUNK", CHUNK.into())]);
+            (&SHARED, tile, pixels.div_ceil(8 * tile) * groups.div_ceil(8 * per))
+        }
+        Choice::Split(tile, parts) => {
+            head.push(("PARTS", parts.into()));
+            (&SPLIT, tile, pixels.div_ceil(tile) * groups.div_ceil(WORKGROUP / parts))
+        }
+        other => panic!("{other} is no choice of a pointwise layer"),
+    };
+    head.push(("TILE", tile.into()));
+    Kernel { shader, head, workgroups }
 }
 
 /// `[dst_c, src_c]` to `[SRC_C4, 4, DST_C4]` vec4s over the outputs.

@@ -1,6 +1,6 @@
 //! Dense convolution of the picture.
 
-use super::{Kernel, Shader, WORKGROUP, depthwise, shader};
+use super::{Choice, Kernel, Shader, WORKGROUP, depthwise, shader};
 use crate::{
     graph::Conv,
     tensor::{DType, Shape},
@@ -8,15 +8,18 @@ use crate::{
 
 /// The shader.
 pub const SHADER: Shader = shader!("stem");
-/// Outputs per invocation that are worth a trial.
-pub const TILES: &[usize] = &[1, 2, 4];
 
 /// The kernel that takes a picture `src` to a map `dst` as `conv` says.
-pub fn kernel(conv: &Conv, src: Shape, dst: Shape, relu: bool, tile: usize, dtype: DType) -> Kernel {
+///
+/// # Panics
+/// When `choice` is no choice of a stem.
+pub fn kernel(conv: &Conv, src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) -> Kernel {
     assert!(src.c <= 3, "the stem reads a picture");
-    let mut head = depthwise::window(conv, src, dst, relu, tile, dtype);
+    let Choice::Stem(columns) = choice else { panic!("{choice} is no choice of a stem") };
+    let mut head = depthwise::window(conv, src, dst, relu, columns, dtype);
     head.push(("DST_C4", dst.c4().into()));
-    Kernel { shader: &SHADER, head, workgroups: depthwise::strips(dst, tile).div_ceil(WORKGROUP) }
+    let invocations = dst.h * dst.w.div_ceil(columns) * dst.c4();
+    Kernel { shader: &SHADER, head, workgroups: invocations.div_ceil(WORKGROUP) }
 }
 
 /// `[dst_c, src_c, kernel, kernel]` to `[KERNEL, KERNEL, 3, DST_C4]` vec4s over the outputs.

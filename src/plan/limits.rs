@@ -3,6 +3,21 @@
 use super::{Dispatch, Plan};
 use crate::error::{Error, Result};
 
+/// What devices have in common that decides which forms suit them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A GPU with memory of its own: many processors, which need many workgroups.
+    Discrete,
+    /// A GPU that shares the processor's memory.
+    Integrated,
+    /// Apple's own.
+    Apple,
+    /// A phone's.
+    Mobile,
+    /// Shaders that run on the processor, where every load is dear.
+    Software,
+}
+
 /// What a device allows, and how much it is expected to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -14,6 +29,25 @@ pub struct Limits {
     pub workgroups: u32,
     /// Multiply-adds in a second, roughly: larger batches are cut so that no submit runs for long.
     pub macs_per_second: u64,
+    /// Bytes of workgroup memory.
+    pub shared: usize,
+    /// Lanes of every subgroup; 0 where there are none, or where they vary.
+    pub subgroup: usize,
+    /// Which forms suit it.
+    pub class: Class,
+}
+
+impl Limits {
+    /// The least that WebGPU promises, of a slow device.
+    pub const LEAST: Limits = Limits {
+        binding: 128 << 20,
+        buffer: 256 << 20,
+        workgroups: 65_535,
+        macs_per_second: 5_000_000_000,
+        shared: 16 << 10,
+        subgroup: 0,
+        class: Class::Integrated,
+    };
 }
 
 /// Bytes behind each slot that no kernel may touch; bound with the slot so that a stray write lands there.

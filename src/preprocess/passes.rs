@@ -188,6 +188,12 @@ impl Passes {
         self.second.pixels()
     }
 
+    /// Whether both passes may be one dispatch, in which an invocation reads all the taps behind its pixel: no
+    /// more than 4096, for software devices end a loop at 65,536.
+    pub fn at_once(&self) -> bool {
+        self.first.most_taps() * self.second.most_taps() <= 4096
+    }
+
     /// Invocations of the three dispatches: one per pixel that is written.
     pub fn invocations(&self) -> [usize; 3] {
         [self.intermediate(), self.crop(), self.normalize.width as usize * self.normalize.height as usize]
@@ -207,6 +213,12 @@ impl Pass {
     /// Pixels of `dst`.
     pub fn pixels(&self) -> usize {
         self.width as usize * self.height as usize
+    }
+
+    /// The most taps of one output.
+    pub fn most_taps(&self) -> usize {
+        let reach = if self.cubic == 1 { 2 } else { 1 };
+        2 * reach * self.length.max(self.resized) as usize / self.resized as usize + 2
     }
 
     /// The filter.

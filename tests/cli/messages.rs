@@ -40,6 +40,7 @@ fn each_mistake_has_its_line() {
         ("std 0", classify(&["--std", "0,1,1"])),
         ("top 0", classify(&["--top-k", "0"])),
         ("two forms of JSON", classify(&["--json", "--jsonl"])),
+        ("bench on no device", other(&["bench", "--model", &tiny, "--device", ""])),
         ("no picture", other(&["classify", "--model", &tiny])),
         ("an empty folder", other(&["classify", "--model", &tiny, empty])),
         ("no classifier", other(&["classify", "--model", &data("odd.apple.encoder.safetensors"), &picture])),
@@ -55,6 +56,12 @@ fn each_mistake_has_its_line() {
         ("fuse without a target folder", other(&["fuse", &tiny, no_folder])),
         ("fuse onto itself", other(&["fuse", &tiny, &tiny])),
         ("fuse into a folder", other(&["fuse", &tiny, empty])),
+        ("bench of no pictures", other(&["bench", "--model", &tiny, "--batch", "0"])),
+        ("bench for no time", other(&["bench", "--model", &tiny, "--seconds", "0"])),
+        ("bench in two forms", other(&["bench", "--model", &tiny, "--json", "--csv"])),
+        ("bench of what is not", other(&["bench", "--model", "random:s5"])),
+        ("a picture of another kind", other(&["bench", "--model", &tiny, "--plot", "bench.pdf"])),
+        ("a picture in no folder", other(&["bench", "--model", &tiny, "--plot", "no folder/bench.svg"])),
     ];
     let mut all = String::new();
     for (name, args) in rows {

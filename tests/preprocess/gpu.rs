@@ -9,12 +9,14 @@ const JUNK: u32 = 0xffff_abcd;
 /// Words behind a buffer's end that nothing may write.
 const GUARD: usize = 64;
 
-/// A device with the two pipelines; they serve every picture.
+/// A device with the pipelines; they serve every picture.
 struct Bench {
     device: wgpu::Device,
     queue: wgpu::Queue,
     resize: wgpu::ComputePipeline,
     normalize: wgpu::ComputePipeline,
+    /// The same at once.
+    prepare: wgpu::ComputePipeline,
 }
 
 impl Bench {
@@ -44,7 +46,8 @@ impl Bench {
         };
         let resize = pipeline("resize", include_str!("../../shaders/resize.wgsl"));
         let normalize = pipeline("normalize", include_str!("../../shaders/normalize.wgsl"));
-        Some(Bench { device, queue, resize, normalize })
+        let prepare = pipeline("prepare", include_str!("../../shaders/prepare.wgsl"));
+        Some(Bench { device, queue, resize, normalize, prepare })
     }
 
     fn buffer(&self, bytes: &[u8]) -> wgpu::Buffer {
@@ -60,8 +63,9 @@ impl Bench {
         self.buffer(bytemuck::cast_slice(&vec![JUNK; words + GUARD]))
     }
 
-    /// The input `[h, w]` of four channels that the shaders write at picture `place` of a batch.
-    fn run(&self, preprocess: &Preprocess, pixels: &Pixels, place: usize) -> Vec<f32> {
+    /// The inputs `[h, w]` of four channels that the shaders write at picture `place` of a batch: step by step,
+    /// and all at once.
+    fn run(&self, preprocess: &Preprocess, pixels: &Pixels, place: usize) -> Vec<Vec<f32>> {
         let view = pixels.view().unwrap();
         let mut passes = Passes::new(preprocess, &view).unwrap();
         let [intermediate, crop, input] = passes.invocations();
@@ -109,7 +113,39 @@ impl Bench {
             read[..begin].iter().chain(&read[end..]).all(|&word| word == JUNK),
             "written outside the picture"
         );
-        read[begin..end].iter().map(|&word| f32::from_bits(word)).collect()
+        let steps = read[begin..end].iter().map(|&word| f32::from_bits(word)).collect();
+        if !passes.at_once() {
+            return vec![steps];
+        }
+        let dst = self.junk((place + 1) * input * 4);
+        let read = self.at_once(&src, &uniforms, passes.grids(65_535)[2], &dst);
+        let outside = read[..begin].iter().chain(&read[end..]).all(|&word| word == JUNK);
+        assert!(outside, "written outside the picture, all at once");
+        vec![steps, read[begin..end].iter().map(|&word| f32::from_bits(word)).collect()]
+    }
+
+    /// What the shader that takes all steps at once writes to `dst`.
+    fn at_once(
+        &self,
+        src: &wgpu::Buffer,
+        uniforms: &[wgpu::Buffer; 3],
+        [x, y, z]: [u32; 3],
+        dst: &wgpu::Buffer,
+    ) -> Vec<u32> {
+        let [first, second, normalize] = uniforms;
+        let buffers = [(0, src), (3, dst), (4, first), (5, second), (6, normalize)];
+        let entries = buffers
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() });
+        let layout = &self.prepare.get_bind_group_layout(0);
+        let group = wgpu::BindGroupDescriptor { label: None, layout, entries: &entries };
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        pass.set_pipeline(&self.prepare);
+        pass.set_bind_group(0, &self.device.create_bind_group(&group), &[]);
+        pass.dispatch_workgroups(x, y, z);
+        drop(pass);
+        self.queue.submit([encoder.finish()]);
+        self.read(dst)
     }
 
     fn read(&self, buffer: &wgpu::Buffer) -> Vec<u32> {
@@ -139,19 +175,20 @@ impl Tally {
     /// No value of the device's is further than 1/255 from the host's.
     fn check(&mut self, bench: &Bench, what: &str, preprocess: &Preprocess, pixels: &Pixels, place: usize) {
         let host = preprocess.run(pixels).unwrap();
-        let device = bench.run(preprocess, pixels, place);
-        for (i, (host, device)) in host.data().chunks(3).zip(device.chunks(4)).enumerate() {
-            assert_eq!(device[3], 0.0, "{what}: padding lane of pixel {i}");
-            for c in 0..3 {
-                let levels = (host[c] - device[c]).abs() * preprocess.std[c] * 255.0;
-                assert!(
-                    levels < 1.01,
-                    "{what}: pixel {i} channel {c}: {} on the host, {}",
-                    host[c],
-                    device[c]
-                );
-                self.values += 1;
-                self.off += usize::from(levels > 0.01);
+        for device in bench.run(preprocess, pixels, place) {
+            for (i, (host, device)) in host.data().chunks(3).zip(device.chunks(4)).enumerate() {
+                assert_eq!(device[3], 0.0, "{what}: padding lane of pixel {i}");
+                for c in 0..3 {
+                    let levels = (host[c] - device[c]).abs() * preprocess.std[c] * 255.0;
+                    assert!(
+                        levels < 1.01,
+                        "{what}: pixel {i} channel {c}: {} on the host, {}",
+                        host[c],
+                        device[c]
+                    );
+                    self.values += 1;
+                    self.off += usize::from(levels > 0.01);
+                }
             }
         }
     }
@@ -197,8 +234,8 @@ fn the_same_size_is_copied_exactly() {
     {
         let bytes = picture(size.1, size.0);
         let preprocess = preprocess("center", filter, size, 1.0);
-        let device = bench.run(&preprocess, &whole(&bytes, (size.1, size.0)), 0);
-        for (pixel, device) in bytes.chunks(4).zip(device.chunks(4)) {
+        let devices = bench.run(&preprocess, &whole(&bytes, (size.1, size.0)), 0);
+        for (pixel, device) in devices.iter().flat_map(|device| bytes.chunks(4).zip(device.chunks(4))) {
             for (c, &value) in pixel[..3].iter().enumerate() {
                 let back = (device[c] * preprocess.std[c] + preprocess.mean[c]) * 255.0;
                 assert!((back - f32::from(value)).abs() < 0.01, "{filter} {size:?}: {back}, not {value}");

@@ -1,0 +1,125 @@
+use std::{path::PathBuf, time::Duration};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mobileone::{
+    Form, Model, Options,
+    models::mobileone::{VARIANTS, synthetic},
+    tune,
+};
+use serde::Serialize;
+
+use super::{
+    Verdict,
+    args::{DeviceArgs, load, size},
+    cache,
+    out::{self, Stop, note, plain, say},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  mobileone tune                       random S0, on the GPU that auto takes
+  mobileone tune --model s1 --dtype f16
+  mobileone tune --device vulkan --seconds 300 --output here.json";
+
+/// Measure which shaders are fastest on this device, and keep what was found
+///
+/// Times the choices of each layer, then keeps those with which the whole network is faster when it is measured
+/// again. Later runs on this device read what was kept; another driver or version makes it void.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A file, a folder, a hub id, or s0 to s4; without it, random S0
+    #[arg(long, value_name = "M")]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Height and width of the input: 224, or 192x256
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    size: Option<(usize, usize)>,
+    /// Nothing new is tried after so many seconds
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    seconds: u64,
+    /// The file to write, in place of the one that later runs read
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    device: String,
+    dtype: String,
+    before_ms: f64,
+    after_ms: f64,
+    tried: usize,
+    kept: Vec<Kept>,
+    output: String,
+}
+
+#[derive(Serialize)]
+struct Kept {
+    layer: String,
+    choice: String,
+}
+
+pub fn run(args: &Args) -> Result<Verdict, Stop> {
+    let model = match &args.model {
+        Some(spec) => load(spec, Form::Fused)?,
+        None => Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused)?,
+    };
+    let device = args.device.open()?;
+    let path = args.output.clone().or_else(|| cache::table(device.info()));
+    let path = path.ok_or_else(|| Stop::Error("there is no folder for caches here; use --output".into()))?;
+    let mut options = args.device.options(&device, Options::of(&model));
+    options.preprocess.size = args.size.unwrap_or(options.preprocess.size);
+    // From the choices of the device's class, not from those of an earlier measurement.
+    options.tuning.layers.clear();
+    let bar = ProgressBar::new(1);
+    bar.set_style(
+        ProgressStyle::with_template("{wide_bar} {percent} % {elapsed}").expect("a valid template"),
+    );
+    let mut progress = |done: usize, all: usize| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    };
+    let budget = Duration::from_secs(args.seconds);
+    let tuned = tune::tune(&device, &model, &options, budget, &mut progress)?;
+    bar.finish_and_clear();
+    let about = |error: std::io::Error| Stop::Error(format!("{}: {error}", path.display()));
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(about)?;
+    }
+    tune::write(&path, device.info(), &tuned.tuning).map_err(about)?;
+    note(&format!("written: {}", plain(&path.display().to_string())));
+    let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+    let kept = tuned.tuning.layers.iter();
+    let kept = kept.map(|(layer, choice)| Kept { layer: layer.clone(), choice: choice.to_string() });
+    let report = Report {
+        model: model.name.clone(),
+        device: device.info().to_string(),
+        dtype: options.dtype.to_string(),
+        before_ms: ms(tuned.before),
+        after_ms: ms(tuned.after),
+        tried: tuned.tried,
+        kept: kept.collect(),
+        output: path.display().to_string(),
+    };
+    if args.json {
+        out::json(&report, true)?;
+        return Ok(Verdict::Good);
+    }
+    let rows: Vec<[String; 2]> =
+        report.kept.iter().map(|row| [row.layer.clone(), row.choice.clone()]).collect();
+    out::table(&rows).iter().try_for_each(|line| say(line))?;
+    say(&format!(
+        "{} of {} choices kept: {:.2} ms, before {:.2} ms",
+        report.kept.len(),
+        report.tried,
+        report.after_ms,
+        report.before_ms
+    ))?;
+    Ok(Verdict::Good)
+}

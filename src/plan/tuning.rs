@@ -1,0 +1,90 @@
+//! Which choice computes a layer: what was measured on the device, else what suits its class.
+
+use std::collections::BTreeMap;
+
+use super::{Class, Limits};
+use crate::{
+    kernels::{Choice, Kind},
+    tensor::{DType, Shape},
+};
+
+/// The choices that are chosen before those of the device's class. One that the device cannot run is passed over.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tuning {
+    /// Forms of single layers, by [`Layer::key`].
+    pub layers: BTreeMap<String, Choice>,
+    /// Forms for every other layer that they can compute.
+    pub choices: Vec<Choice>,
+    /// Whether pointwise layers sum runs of at most 32 products in the type of storage: the mode `f16-fast`.
+    pub fast: bool,
+}
+
+/// A layer as far as its speed goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// What it computes.
+    pub kind: Kind,
+    /// What it reads, for one picture.
+    pub src: Shape,
+    /// What it writes, for one picture.
+    pub dst: Shape,
+    /// How maps and weights are stored.
+    pub dtype: DType,
+}
+
+impl Layer {
+    /// `pointwise 14x14x256 14x14x256 f32`: equal layers have one key.
+    pub fn key(&self) -> String {
+        let Layer { kind, src, dst, dtype } = self;
+        format!("{kind} {}x{}x{} {}x{}x{} {dtype}", src.h, src.w, src.c, dst.h, dst.w, dst.c)
+    }
+
+    /// Whether `choice` computes this layer on a device of `limits`.
+    pub fn allows(&self, choice: Choice, limits: &Limits) -> bool {
+        choice.kind() == self.kind && choice.fits(self.src, self.dtype, limits)
+    }
+}
+
+impl Tuning {
+    /// One choice for every layer that it can compute.
+    pub fn only(choice: Choice) -> Tuning {
+        Tuning { choices: vec![choice], ..Tuning::default() }
+    }
+
+    /// The choice of a layer on a device of `limits`.
+    pub fn choice(&self, layer: &Layer, limits: &Limits) -> Choice {
+        let quick = |choice: &Choice| !matches!(choice, Choice::Fast(_)) || self.fast;
+        let wanted = self.layers.get(&layer.key()).into_iter().chain(&self.choices).copied();
+        let suited = class(layer, limits, self.fast).into_iter();
+        let mut choices = wanted.chain(suited).filter(quick);
+        choices
+            .find(|&choice| layer.allows(choice, limits))
+            .expect("the last choice of a class fits every device")
+    }
+}
+
+/// The choices that suit a layer on a class of devices, the best first; the last fits every device.
+fn class(layer: &Layer, limits: &Limits, fast: bool) -> Vec<Choice> {
+    use Choice::*;
+    let pixels = layer.dst.pixels();
+    match (layer.kind, limits.class) {
+        // On a processor loads are what costs: what is read once has to serve many outputs.
+        (Kind::Stem, Class::Software) => vec![Stem(8)],
+        (Kind::Stem, _) => vec![Stem(2)],
+        (Kind::Depthwise, Class::Discrete) => vec![Depthwise(2, 1)],
+        (Kind::Depthwise, _) => vec![Depthwise(2, 2)],
+        (Kind::Pointwise, Class::Software) => vec![Subgroup(16, 8), Registers(8, 1)],
+        (Kind::Pointwise, _) if fast => vec![Fast(4)],
+        // Few pixels make few tiles: the sums are split to keep all processors busy.
+        (Kind::Pointwise, Class::Discrete) if pixels <= 256 => vec![Split(4, 4), Registers(2, 1)],
+        (Kind::Pointwise, Class::Discrete) => vec![Shared(4, 1), Registers(4, 1)],
+        (Kind::Pointwise, Class::Apple) if pixels <= 64 => vec![Split(4, 4), Registers(4, 1)],
+        (Kind::Pointwise, Class::Apple) => vec![Registers(4, 2)],
+        (Kind::Pointwise, Class::Integrated | Class::Mobile) => vec![Registers(4, 1)],
+        (Kind::Block, _) => vec![Apart],
+        (Kind::Head, Class::Software) => vec![Steps],
+        (Kind::Head, _) => vec![Head, Steps],
+        // A large picture costs too much to be read twice, and its size is known only when it comes.
+        (Kind::Front, _) => vec![Passes],
+    }
+}

@@ -1,0 +1,158 @@
+//! `bench`: figures in every form, and pictures of them.
+
+use serde_json::Value;
+
+use super::{data, folder, json, run};
+
+const TINY: &str = "odd.timm.fused.safetensors";
+
+/// A short run of the tiny network with `more`.
+fn args<'a>(model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    ["bench", "--model", model, "--size", "64x80", "--iterations", "4"].iter().chain(more).copied().collect()
+}
+
+#[test]
+fn rows_are_complete() {
+    let tiny = data(TINY);
+    let report = json(0, args(&tiny, &["--json", "--batch", "1,3", "--dtype", "f32", "--dtype", "f16"]));
+    let rows = report["results"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "f16 is left out on the CPU: {report}");
+    let left_out = report["left_out"].as_array().unwrap();
+    assert!(left_out.len() == 2 && left_out[0].as_str().unwrap().contains("f16"), "{left_out:?}");
+    for (row, batch) in rows.iter().zip([1, 3]) {
+        assert_eq!(row["model"], tiny.as_str());
+        assert_eq!(row["name"], "MobileOne (widths 6/10/18/34)");
+        assert!(row["device"].as_str().unwrap().starts_with("CPU"), "{row}");
+        assert_eq!((&row["dtype"], &row["batch"]), (&"f32".into(), &batch.into()));
+        assert_eq!(row["input"], serde_json::json!([batch, 3, 64, 80]));
+        assert_eq!(row["iterations"], 4);
+        let ms = |name: &str| row[name].as_f64().unwrap_or_else(|| panic!("{name}: {row}"));
+        let order = ["min_ms", "p5_ms", "median_ms", "p95_ms", "max_ms"].map(ms);
+        assert!(order[0] > 0.0 && order.is_sorted(), "{row}");
+        assert!((order[0]..=order[4]).contains(&ms("average_ms")), "{row}");
+        let per_second = f64::from(batch) / ms("median_ms") * 1e3;
+        assert!((ms("pictures_per_second") / per_second - 1.0).abs() < 0.01, "{row}");
+        assert!(ms("first_ms") > 0.0 && ms("load_ms") > 0.0, "{row}");
+        assert!(row["device_ms"].is_null(), "the CPU has no timestamps");
+        assert!(row["top1_paper"].is_null(), "it is none of the paper's variants");
+        assert_eq!(
+            row["peak_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20),
+            cfg!(target_os = "linux")
+        );
+    }
+    let nothing = run(args(&tiny, &["--dtype", "f16"]));
+    assert_eq!((nothing.code, nothing.out.as_str()), (Some(2), ""), "no row is left: {nothing:?}");
+    assert_eq!(rows[1]["macs"].as_u64(), rows[0]["macs"].as_u64().map(|macs| 3 * macs));
+}
+
+#[test]
+fn every_form_has_the_same_rows() {
+    let tiny = data(TINY);
+    let forms = [("--csv", 3), ("--markdown", 4)];
+    for (form, lines) in forms {
+        let run = run(args(&tiny, &[form, "--batch", "1,2"]));
+        assert_eq!((run.code, run.out.lines().count()), (Some(0), lines), "{run:?}");
+        let all: Vec<&str> = run.out.lines().collect();
+        match form {
+            "--csv" => {
+                let head = "model,device,dtype,batch,size,median_ms,p5_ms,p95_ms,min_ms,average_ms,\
+                            pictures_per_second,first_ms,device_ms,peak_mb";
+                assert_eq!(all[0], head);
+                assert!(all[2].contains(",f32,2,64x80,"), "{}", all[2]);
+                // The name of the device has a comma.
+                assert!(all[1].contains(",\"CPU, ") || all[1].contains(",CPU, 1 thread"), "{}", all[1]);
+            }
+            _ => {
+                assert!(all.iter().all(|line| line.starts_with('|') && line.ends_with('|')), "{all:?}");
+                assert!(all.iter().all(|line| line.matches('|').count() == 15), "{all:?}");
+            }
+        }
+    }
+    let table = run(args(&tiny, &[]));
+    assert_eq!((table.code, table.out.lines().count()), (Some(0), 2), "{table:?}");
+}
+
+#[test]
+fn modelbench_drops_both_ends() {
+    let tiny = data(TINY);
+    let rows = [("3", "11", 33 - 20), ("2", "3", 6)];
+    for (rounds, inferences, kept) in rows {
+        let more = ["--json", "--protocol", "modelbench", "--rounds", rounds, "--inferences", inferences];
+        let report = json(0, args(&tiny, &more));
+        let row = &report["results"][0];
+        let samples: Vec<f64> =
+            row["samples_ms"].as_array().unwrap().iter().map(|sample| sample.as_f64().unwrap()).collect();
+        assert_eq!((samples.len(), row["iterations"].as_u64()), (kept, Some(kept as u64)));
+        assert!(samples.is_sorted());
+        assert_eq!(
+            (Some(samples[0]), samples.last().copied()),
+            (row["min_ms"].as_f64(), row["max_ms"].as_f64())
+        );
+    }
+}
+
+#[test]
+fn pictures_are_well_formed() {
+    let here = folder("bench");
+    let tiny = data(TINY);
+    for name in ["a.svg", "b.PNG"] {
+        let path = here.join(name);
+        let run = run(args(&tiny, &["--plot", path.to_str().unwrap()]));
+        if run.err.contains("no fonts are installed") {
+            assert_eq!((run.code, name), (Some(2), "b.PNG"), "{run:?}");
+            eprintln!("SKIPPED: no fonts for a PNG; install fonts-dejavu-core");
+            continue;
+        }
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let bytes = std::fs::read(&path).unwrap();
+        match name {
+            "a.svg" => well_formed(&String::from_utf8(bytes).unwrap()),
+            _ => {
+                let picture = mobileone::picture::decode(&bytes).unwrap();
+                let pixels = picture.pixels();
+                assert!(pixels.bytes.iter().any(|&byte| byte < 128), "something is drawn");
+            }
+        }
+    }
+}
+
+/// Every tag is closed, and every coordinate is a number inside the picture.
+fn well_formed(text: &str) {
+    let mut open = Vec::new();
+    for tag in text.split('<').skip(1) {
+        let (tag, words) = tag.split_once('>').expect("a tag ends");
+        assert!(!words.contains('&') || words.contains(';'), "{words}");
+        match tag.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name), "{tag}"),
+            None if tag.ends_with('/') => {}
+            None => open.push(tag.split(' ').next().unwrap()),
+        }
+        assert!(!tag.contains("NaN") && !tag.contains("inf"), "{tag}");
+    }
+    assert!(open.is_empty(), "{open:?}");
+    assert!(text.starts_with("<svg ") && text.contains("Latency by variant"));
+}
+
+#[test]
+fn a_sweep_says_how_the_cost_grows() {
+    let tiny = data(TINY);
+    let path = folder("bench-sweep").join("sweep.svg");
+    let path = path.to_str().unwrap();
+    let report =
+        json(0, ["bench", "--model", &tiny, "--sweep", "--iterations", "1", "--json", "--plot", path]);
+    let rows = report["results"].as_array().unwrap();
+    let work = |row: &Value| (row["batch"].as_u64().unwrap(), row["input"][2].as_u64().unwrap());
+    let batches = [1, 2, 4, 8, 16, 32, 64].map(|batch| (batch, 224));
+    let sizes = [96, 128, 160, 224, 288, 384, 512].map(|side| (1, side));
+    assert_eq!(rows.iter().map(work).collect::<Vec<_>>(), [batches, sizes].concat());
+    let rises = report["rises"].as_array().unwrap();
+    assert_eq!(rises.len(), 2, "{rises:?}");
+    for (rise, rows) in rises.iter().zip(rows.chunks(7)) {
+        let cost = |row: &Value| row["median_ms"].as_f64().unwrap() / row["macs"].as_f64().unwrap();
+        let costs: Vec<f64> = rows.iter().map(cost).collect();
+        let pairs = (0..7).flat_map(|a| (a + 1..7).map(move |b| (a, b)));
+        let worst = pairs.map(|(a, b)| costs[b] / costs[a]).fold(0.0, f64::max);
+        assert!((rise["worst"].as_f64().unwrap() / worst - 1.0).abs() < 1e-6, "{rise}");
+    }
+    assert!(std::fs::read_to_string(path).unwrap().contains("picoseconds per multiply-add"));
+}
