@@ -1,6 +1,6 @@
 //! Devices: what there is, and which to take.
 
-use std::{num::NonZero, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
@@ -105,9 +105,9 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Device`] when the system gives no threads.
-    pub fn with_threads(self, count: NonZero<usize>) -> Result<Device> {
+    #[cfg(feature = "cpu")]
+    pub fn with_threads(self, count: std::num::NonZero<usize>) -> Result<Device> {
         match self.executor {
-            #[cfg(feature = "cpu")]
             Executor::Cpu(_) => Ok(Device::of_threads(crate::cpu::Threads::new(Some(count))?, &self.why)),
             #[cfg(feature = "gpu")]
             Executor::Gpu(_) => Ok(self),

@@ -11,7 +11,7 @@
 //! # Invariants
 //! - wgpu is named under [`gpu`] only, and in `Device::from_wgpu`, where a caller's own device is taken in.
 //! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command; in `tune` and
-//!   for compiled pipelines where the caller gives a path.
+//!   for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core.
 //! - Below [`models`] nothing says MobileOne.
 //! - [`reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
 //! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.

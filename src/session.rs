@@ -16,6 +16,7 @@ use crate::{
     models::Model,
     options::{MOST_PIXELS, Options},
     preprocess::Pixels,
+    profile::Profiled,
     tensor::{Shape, Tensor},
 };
 
@@ -177,6 +178,35 @@ impl Session {
             Engine::Cpu(engine) => engine.describe(),
             #[cfg(feature = "gpu")]
             Engine::Gpu(engine) => engine.plan().to_string(),
+        }
+    }
+
+    /// What each step of a run of `input` costs, of so many runs the least: a dispatch of a GPU by the device's
+    /// own clock, each in a pass of its own, for not every device has timestamps inside a pass; a step of the
+    /// CPU by the time between its beginning and its end.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when the device has no timestamps; else as [`Session::submit`].
+    pub fn profile(&self, input: &Tensor, runs: usize) -> Result<Vec<Profiled>> {
+        self.check(input.shape())?;
+        if input.shape().n > self.batch {
+            let reason = format!("{} pictures, a profile takes {}", input.shape().n, self.batch);
+            return Err(Error::Input(reason));
+        }
+        match &self.engine {
+            #[cfg(feature = "cpu")]
+            Engine::Cpu(engine) => {
+                let mut least = engine.profile(input.data(), input.shape().n);
+                for _ in 1..runs {
+                    let again = engine.profile(input.data(), input.shape().n);
+                    for (least, again) in least.iter_mut().zip(again) {
+                        least.seconds = least.seconds.min(again.seconds);
+                    }
+                }
+                Ok(least)
+            }
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.profile(input, runs),
         }
     }
 

@@ -1,9 +1,8 @@
 //! Statistics of known series, and series of round trips.
 
 use mobileone::{
-    Device, Form, Input, Model, Options, Session, Shape,
-    bench::{Bounds, Stats, input, quantile, round_trips, trim},
-    models::mobileone::{Recipe, random},
+    DType, Profiled,
+    bench::{Limit, Stats, quantile, trim},
 };
 
 #[test]
@@ -42,6 +41,11 @@ fn trimming_takes_both_ends() {
 #[cfg(feature = "cpu")]
 #[test]
 fn a_series_ends_at_its_bound() {
+    use mobileone::{
+        Device, Form, Input, Model, Options, Session, Shape,
+        bench::{Bounds, input, round_trips},
+        models::mobileone::{Recipe, random},
+    };
     let recipe = Recipe {
         stem: 8,
         widths: vec![8],
@@ -72,4 +76,71 @@ fn a_series_ends_at_its_bound() {
         assert_eq!((shares.len(), shares.last()), (samples.len(), Some(&1.0)));
         assert!(shares.is_sorted());
     }
+}
+
+/// A device of round numbers.
+fn limit() -> Limit {
+    let bandwidth = vec![(1 << 18, 100e9), (1 << 20, 200e9), (1 << 22, 50e9), (1 << 24, 10e9)];
+    Limit { f32_macs: 1e12, f16_macs: Some(2e12), bandwidth, dispatch: 2e-6 }
+}
+
+#[test]
+fn floors_of_known_steps() {
+    let limit = limit();
+    // Bytes, and the bandwidth of a working set of so many: the faster one of the measured sets around it.
+    let rows = [
+        (0, 100e9),
+        (1 << 17, 100e9),
+        (1 << 18, 100e9),
+        ((1 << 18) + 1, 200e9),
+        (1 << 20, 200e9),
+        (3 << 20, 200e9),
+        ((1 << 22) + 1, 50e9),
+        (1 << 24, 50e9),
+        (1 << 30, 10e9),
+    ];
+    for (bytes, expected) in rows {
+        assert_eq!(limit.bandwidth(bytes), expected, "{bytes} bytes");
+    }
+    let step = |macs, bytes| Profiled { label: String::new(), macs, bytes, seconds: 1.0 };
+    let profile = [step(1_000_000_000, 1000), step(1000, 1 << 30), step(0, 0)];
+    let moved = (1u64 << 30) as f64 / 10e9;
+    for (dtype, computed) in [(DType::F32, 1e-3), (DType::F16, 0.5e-3)] {
+        let expected = [computed + 2e-6, moved + 2e-6, 2e-6];
+        for (found, expected) in limit.floors(&profile, dtype).into_iter().zip(expected) {
+            assert!((found / expected - 1.0).abs() < 1e-12, "{dtype}: {found}, expected {expected}");
+        }
+    }
+    let without = Limit { f16_macs: None, ..limit };
+    assert_eq!(without.macs(DType::F16), 1e12, "f16 storage is summed in f32");
+}
+
+/// Every figure is one that a device can have, and working sets ascend.
+fn check(limit: &Limit) {
+    let rate = |rate: f64| (1e6..1e17).contains(&rate);
+    assert!(rate(limit.f32_macs) && limit.f16_macs.is_none_or(rate), "{limit:?}");
+    assert!(limit.bandwidth.len() >= 3 && limit.bandwidth.iter().all(|&(_, bytes)| rate(bytes)), "{limit:?}");
+    assert!(limit.bandwidth.is_sorted_by_key(|&(set, _)| set), "{limit:?}");
+    assert!((0.0..0.1).contains(&limit.dispatch), "{limit:?}");
+}
+
+#[cfg(feature = "cpu")]
+#[test]
+fn the_processor_has_a_limit() {
+    let mut shares = Vec::new();
+    let limit = Limit::measure(&mobileone::Device::open("cpu").unwrap(), |share| shares.push(share)).unwrap();
+    check(&limit);
+    assert_eq!((limit.f16_macs, limit.dispatch), (None, 0.0));
+    assert!(shares.is_sorted() && shares.last() == Some(&1.0), "{shares:?}");
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_gpu_has_a_limit() {
+    let Some(device) = crate::gpu::device() else { return };
+    let mut shares = Vec::new();
+    let limit = Limit::measure(&device, |share| shares.push(share)).unwrap();
+    check(&limit);
+    assert_eq!(limit.f16_macs.is_some(), device.info().features.contains(&"f16"));
+    assert!(shares.is_sorted() && shares.last() == Some(&1.0), "{shares:?}");
 }

@@ -2,7 +2,7 @@
 
 use crate::reference::{data, goldens, model, named_outputs, relative_l2, tensor};
 use mobileone::{
-    Error, Graph, Model, Options, Shape, Tensor, Weights,
+    Device, Error, Graph, Input, Model, Options, Outputs, Session, Shape, Tensor, Weights,
     cpu::{Engine, Executor, Isa, Threads},
     graph::{Activation, Conv, Op},
     models::{
@@ -110,6 +110,7 @@ fn maps_of_many_blocks() {
         ((270, 260), (1, 2, 3, 1)),
         ((40, 50), (17, 17, 3, 17)),
         ((40, 50), (24, 90, 1, 1)),
+        ((5, 4), (24, 144, 1, 1)),
     ] {
         let conv = Conv { src_c: c, dst_c, kernel, stride: 1, padding: kernel / 2, groups };
         let (weight, bias, activation) = ("w".into(), Some("b".into()), Activation::None);
@@ -135,7 +136,7 @@ fn everything_else() {
             check("add", Op::Add { activation }, 2, shape, &[]);
             check("pool", Op::Pool, 1, shape, &[]);
             check("scale", Op::Scale { activation }, 2, shape, &[]);
-            for dst_c in [1, 5, 300] {
+            for dst_c in [1, 5, 80, 144, 300] {
                 let (weight, bias) = ("w".into(), "b".into());
                 let op = Op::Linear { src_c: c, dst_c, weight, bias, activation };
                 check("linear", op, 1, Shape::new(n, 1, 1, c), &[("w", &[dst_c, c]), ("b", &[dst_c])]);
@@ -176,7 +177,7 @@ fn blocks_of_two_convolutions() {
         ((17, 16), (17, 48), (3, 1)),
         ((31, 9), (48, 33), (5, 1)),
         ((40, 50), (20, 100), (3, 2)),
-        ((90, 70), (33, 16), (3, 1)),
+        ((30, 40), (33, 16), (3, 1)),
     ] {
         for (first, second) in [
             (Activation::Relu, Activation::None),
@@ -282,6 +283,27 @@ fn whole_networks_with_any_threads() {
 }
 
 #[test]
+fn a_profile_accounts_for_every_multiply_add() {
+    for variant in [&VARIANTS[0], &VARIANTS[4]] {
+        let Model { graph, weights, .. } = Model::new(synthetic(variant, 10, 7), Form::Fused).unwrap();
+        let shape = Shape::new(2, 64, 64, 3);
+        let x = distinct(shape.len());
+        let mut executor = Executor::new(&graph, &weights, (64, 64), 2, &team(2), Isa::best()).unwrap();
+        executor.run(&x, 2);
+        let logits = executor.logits().unwrap().to_vec();
+        let rows = executor.profile(&x, 2);
+        assert_eq!(executor.logits().unwrap(), logits, "{}", variant.name);
+        let macs = graph.costs(shape).iter().map(|cost| cost.macs).sum::<u64>() * 2;
+        assert_eq!(rows.iter().map(|row| row.macs).sum::<u64>(), macs, "{}", variant.name);
+        assert!(rows.iter().all(|row| row.seconds > 0.0 && row.bytes > 0), "{rows:?}");
+        assert_eq!(rows[1].label, {
+            let (stem, width) = (variant.stem, variant.widths[0]);
+            format!("stages.0.0 16x16 {stem}->{stem} + stages.0.1 16x16 {stem}->{width}")
+        });
+    }
+}
+
+#[test]
 fn refuses_what_does_not_fit() {
     let Model { graph, weights, .. } = model("odd.timm.fused", Form::Fused);
     let new = |size, batch| Executor::new(&graph, &weights, size, batch, &team(1), Isa::best());
@@ -339,5 +361,33 @@ fn a_frame_is_taken_until_its_inference_is_done() {
         let tickets = [engine.submit_pixels(&sound).unwrap(), engine.submit_pixels(&sound).unwrap()];
         assert!(matches!(engine.submit_pixels(&sound), Err(Error::Busy)));
         tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    }
+}
+
+#[test]
+fn a_session_runs_on_any_threads() {
+    let model = Model::new(synthetic(&VARIANTS[0], 10, 7), Form::Fused).unwrap();
+    let outputs = Outputs { logits: true, ..Outputs::default() };
+    let mut options = Options { outputs, batch: 2, ..Options::of(&model) };
+    options.preprocess.size = (64, 64);
+    let shape = Shape::new(3, 64, 64, 3);
+    let x = Tensor::new(shape, distinct(shape.len())).unwrap();
+    let cpu = || Device::open("cpu").unwrap();
+    let pool = std::sync::Arc::new(rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap());
+    let count = |count| std::num::NonZero::new(count).unwrap();
+    let rows = [
+        (cpu().with_threads(count(1)).unwrap(), "CPU, 1 thread"),
+        (cpu().with_threads(count(3)).unwrap(), "CPU, 3 threads"),
+        (Device::from_rayon(pool.clone()), "CPU, 4 threads"),
+    ];
+    let mut first = None;
+    for (device, name) in rows {
+        assert_eq!(device.info().name, name);
+        let session = Session::new(&device, &model, &options).unwrap();
+        let answer = session.run(Input::Tensor(&x)).unwrap();
+        // On a thread of the pool itself too, and again in the memory of the first frame
+        let inside = pool.install(|| session.run(Input::Tensor(&x)).unwrap());
+        assert_eq!(answer, inside, "{name}");
+        assert_eq!(*first.get_or_insert(answer.clone()), answer, "{name}");
     }
 }

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, io::Write, process::Command};
 
 use mobileone::{
     Checkpoint, DType, Form, Model, Outputs, Shape,
-    kernels::{CHOICES, Choice, SHADERS, normalize, prepare, resize},
+    bench::SETS,
+    kernels::{CHOICES, Choice, SHADERS, limit, normalize, prepare, resize},
     models::mobileone::{VARIANTS, synthetic},
     plan::{Limits, Plan, Tuning},
 };
@@ -62,9 +63,20 @@ fn texts() -> BTreeMap<String, (String, DType)> {
             }
         }
         texts.insert(normalize::kernel(dtype).text(), ("normalize".into(), dtype));
+        for chains in limit::CHAINS {
+            for fused in [false, true] {
+                texts.insert(limit::peak(dtype, chains, fused).text(), (format!("peak of {chains}"), dtype));
+            }
+        }
         texts.insert(prepare::kernel(dtype).text(), ("prepare".into(), dtype));
     }
     texts.insert(resize::kernel().text(), ("resize".into(), DType::F32));
+    texts.insert(limit::empty().text(), ("empty".into(), DType::F32));
+    for set in SETS {
+        for copy in [false, true] {
+            texts.insert(limit::bandwidth(set, copy).text(), (format!("bandwidth of {set}"), DType::F32));
+        }
+    }
     texts
 }
 

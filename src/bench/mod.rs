@@ -1,14 +1,16 @@
-//! Measuring sessions: round trips and their statistics.
+//! Measuring: round trips of sessions and their statistics, and what a device can do at most.
 //!
 //! A round trip goes from an input tensor in host memory to logits in host memory, through the public
 //! [`Session`]. All times are seconds.
 
+mod limit;
 mod stats;
 
 use std::time::Instant;
 
 use crate::{Input, Result, Session, Shape, Tensor};
 
+pub use limit::{Limit, SETS};
 pub use stats::{Stats, quantile, trim};
 
 /// When a series of round trips ends: at whichever bound comes first, but not before [`LEAST`] of them.

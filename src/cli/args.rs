@@ -50,46 +50,70 @@ pub enum Precision {
 impl DeviceArgs {
     /// The device asked for, which is said with the reason.
     pub fn open(&self) -> Result<Device, Stop> {
-        let device = Device::open(&self.device)?;
-        let cpu = |device: Device| match self.threads {
-            Some(count) => device.with_threads(count),
-            None => Ok(device),
-        };
-        let device = cpu(device)?;
-        let kept = cache::read(&device);
-        if self.device.trim().eq_ignore_ascii_case("auto") && kept.cpu {
-            let gpu = plain(&device.info().to_string());
-            let device = cpu(Device::open("cpu")?)?;
-            note(&format!("device: {} (tune found it faster than {gpu})", plain(&device.info().to_string())));
-            return Ok(device);
-        }
-        note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
+        let (device, kept) = open_device(&self.device, self.threads)?;
         self.kept.get_or_init(|| kept);
         Ok(device)
     }
 
     /// `options` as these arguments and what was measured on `device`, which was opened, want them.
-    pub fn options(&self, device: &Device, mut options: Options) -> Options {
-        options.dtype = self.dtype();
-        options.tuning = self.kept.get().map(|kept| kept.tuning.clone()).unwrap_or_default();
-        options.tuning.fast = matches!(self.dtype, Precision::F16Fast);
-        options.cache = cache::pipelines(device);
-        options
+    pub fn options(&self, device: &Device, options: Options) -> Options {
+        self.dtype.options(device, self.kept(), options)
     }
 
     /// The storage, once the device is open.
     pub fn dtype(&self) -> DType {
-        match self.dtype {
-            Precision::Auto if self.kept.get().is_some_and(|kept| kept.f16) => DType::F16,
-            other => other.dtype(),
-        }
+        self.dtype.dtype(self.kept())
+    }
+
+    /// As it is typed, but that `auto` says what it is.
+    pub fn dtype_name(&self) -> String {
+        self.dtype.name(self.kept())
+    }
+
+    fn kept(&self) -> &Kept {
+        self.kept.get_or_init(Kept::default)
     }
 }
 
+/// The device that `wanted` and `threads` describe, which is said with the reason, and what was measured on it.
+pub fn open_device(wanted: &str, threads: Option<NonZero<usize>>) -> Result<(Device, Kept), Stop> {
+    let with_threads = |device: Device| match threads {
+        Some(count) => device.with_threads(count),
+        None => Ok(device),
+    };
+    let device = with_threads(Device::open(wanted)?)?;
+    let kept = cache::read(&device);
+    if wanted.trim().eq_ignore_ascii_case("auto") && kept.cpu {
+        let cpu = with_threads(Device::open("cpu")?)?;
+        let gpu = plain(&device.info().to_string());
+        note(&format!("device: {} (tune found it faster than {gpu})", plain(&cpu.info().to_string())));
+        return Ok((cpu, Kept::default()));
+    }
+    note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
+    Ok((device, kept))
+}
+
 impl Precision {
-    /// The storage, whatever was measured.
-    pub fn dtype(self) -> DType {
+    /// `options` as this storage and what was measured on `device` want them.
+    pub fn options(self, device: &Device, kept: &Kept, mut options: Options) -> Options {
+        options.dtype = self.dtype(kept);
+        options.tuning = kept.tuning.clone();
+        options.tuning.fast = matches!(self, Precision::F16Fast);
+        options.cache = cache::pipelines(device);
+        options
+    }
+
+    /// As it is typed, but that `auto` says what it is.
+    pub fn name(self, kept: &Kept) -> String {
         match self {
+            Precision::F16Fast => "f16-fast".into(),
+            _ => self.dtype(kept).to_string(),
+        }
+    }
+
+    pub fn dtype(self, kept: &Kept) -> DType {
+        match self {
+            Precision::Auto if kept.f16 => DType::F16,
             Precision::Auto | Precision::F32 => DType::F32,
             Precision::F16 | Precision::F16Fast => DType::F16,
         }

@@ -4,19 +4,20 @@ mod memory;
 mod picture;
 mod report;
 
-use std::{path::PathBuf, time::Instant};
+use std::{num::NonZero, path::PathBuf, time::Instant};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
-    DType, Device, Error, Form, Input, Model, Options, Outputs, Session, Shape, Tensor,
-    bench::{Bounds, Stats, input, round_trips, trim},
+    Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
+    bench::{Bounds, Limit, Stats, input, round_trips, trim},
+    tune::Kept,
 };
 
 use super::{
     Verdict,
-    args::{Precision, load, size},
-    cache, chart,
+    args::{Precision, load, open_device, size},
+    chart, limit,
     out::{Stop, chain, note, plain},
 };
 use report::{Report, Row};
@@ -45,9 +46,12 @@ pub struct Args {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     device: Vec<String>,
-    /// Storage of weights and maps; auto is f32
+    /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster; f16-fast also sums up to 32 products in f16
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     dtype: Vec<Precision>,
+    /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
     /// Pictures in a round trip: 1,8,64
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u16).range(1..))]
@@ -73,6 +77,9 @@ pub struct Args {
     /// Inferences in a round of modelbench
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     inferences: u32,
+    /// Also measure what the device can do at most, and put the floor of each row beside it
+    #[arg(long)]
+    limit: bool,
     /// One JSON object
     #[arg(long, group = "form")]
     json: bool,
@@ -97,6 +104,8 @@ enum Protocol {
 
 /// Samples that modelbench drops at each end.
 const DROPPED: usize = 10;
+/// Runs that are profiled for the device's own time.
+const PROFILED: usize = 3;
 /// The most warm-ups after the first answer.
 const WARM_UPS: usize = 3;
 const SWEEP_BATCHES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
@@ -110,9 +119,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let models = if args.model.is_empty() { random() } else { args.model.clone() };
     let mut devices = Vec::new();
     for wanted in &args.device {
-        let device = Device::open(wanted)?;
-        note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
-        devices.push(device);
+        let (device, kept) = open_device(wanted, args.threads)?;
+        let limit = if args.limit { Some(limit::measure(&device)?) } else { None };
+        devices.push((device, kept, limit));
     }
     let mut report = Report::default();
     let works = args.works().len() as u64;
@@ -121,8 +130,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         let begun = Instant::now();
         let model = load(spec, Form::Fused)?;
         let load_ms = begun.elapsed().as_secs_f64() * 1e3;
-        for device in &devices {
-            for dtype in args.dtype.iter().map(|dtype| dtype.dtype()) {
+        for (device, kept, limit) in &devices {
+            for &dtype in &args.dtype {
                 for (batch, size) in args.works() {
                     let size = size.unwrap_or(model.preprocess.size);
                     let work = Work {
@@ -130,6 +139,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
                         spec: &spec.display().to_string(),
                         model: &model,
                         device,
+                        kept,
+                        limit: limit.as_ref(),
                         dtype,
                         batch,
                         size,
@@ -159,7 +170,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         chart::save(path, &picture::charts(&report.results, args.sweep))?;
         note(&format!("picture: {}", path.display()));
     }
-    Ok(Verdict::Good)
+    let software = |row: &Row| row.device.contains(&DeviceKind::Software.to_string());
+    let beaten = report.results.iter().filter(|row| !software(row) && row.floor_ms > Some(row.median_ms));
+    Ok(limit::verdict(beaten.map(|row| format!("{} on {}", row.model, row.device)).collect()))
 }
 
 impl Args {
@@ -184,14 +197,17 @@ struct Work<'a> {
     spec: &'a str,
     model: &'a Model,
     device: &'a Device,
-    dtype: DType,
+    kept: &'a Kept,
+    limit: Option<&'a Limit>,
+    dtype: Precision,
     batch: usize,
     size: (usize, usize),
 }
 
 impl std::fmt::Display for Work<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let Work { spec, device, dtype, batch, size: (h, w), .. } = self;
+        let Work { spec, device, batch, size: (h, w), .. } = self;
+        let dtype = self.dtype.name(self.kept);
         write!(f, "{spec} on {}, {dtype}, {batch}x{h}x{w}", device.info())
     }
 }
@@ -206,6 +222,19 @@ impl Work<'_> {
         let session = self.session()?;
         session.run(Input::Tensor(&x))?;
         let first_ms = begun.elapsed().as_secs_f64() * 1e3;
+        // A batch that a session takes in chunks has no profile of its own.
+        let runs = if self.device.info().kind == DeviceKind::Cpu { 1 } else { PROFILED };
+        let profile = match session.profile(&x, runs) {
+            Ok(profile) => Some(profile),
+            Err(Error::Option(_) | Error::Input(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let sum = |profile: &Vec<Profiled>| profile.iter().map(|step| step.seconds).sum::<f64>();
+        let device_ms = profile.as_ref().filter(|_| runs > 1).map(|profile| sum(profile) * 1e3);
+        let floors = |limit: &Limit| {
+            profile.as_ref().map(|steps| limit.floors(steps, self.dtype.dtype(self.kept)).iter().sum::<f64>())
+        };
+        let floor_ms = self.limit.and_then(floors).map(|seconds| seconds * 1e3);
         let samples = match self.args.protocol {
             Protocol::RoundTrips => self.round_trips(&session, &x, progress)?,
             Protocol::Modelbench => {
@@ -224,7 +253,7 @@ impl Work<'_> {
             name: self.model.name.clone(),
             device: info.to_string(),
             driver: info.driver.clone(),
-            dtype: self.dtype.to_string(),
+            dtype: self.dtype.name(self.kept),
             batch: self.batch,
             input: [self.batch, channels, self.size.0, self.size.1],
             macs,
@@ -238,7 +267,8 @@ impl Work<'_> {
             pictures_per_second: self.batch as f64 / stats.median,
             load_ms: 0.0,
             first_ms,
-            device_ms: None,
+            device_ms,
+            floor_ms,
             peak_bytes: memory::peak_bytes().filter(|_| counted),
             top1_paper: variant.filter(|_| self.model.graph.classes() == Some(1000)).map(|known| known.top1),
             samples_ms: match self.args.protocol {
@@ -249,12 +279,9 @@ impl Work<'_> {
     }
 
     fn session(&self) -> Result<Session, Error> {
-        let mut options = Options::of(self.model);
+        let options = Options { batch: self.batch, ..Options::of(self.model) };
+        let mut options = self.dtype.options(self.device, self.kept, options);
         options.preprocess.size = self.size;
-        options.batch = self.batch;
-        options.dtype = self.dtype;
-        options.tuning = cache::read(self.device).tuning;
-        options.cache = cache::pipelines(self.device);
         let classifies = self.model.graph.logits.is_some();
         options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
         Session::new(self.device, self.model, &options)

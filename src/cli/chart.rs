@@ -38,8 +38,8 @@ pub struct Series {
 /// Horizontal bars from zero.
 pub struct Bars {
     pub title: String,
-    /// What the bars are measured in, with the meaning of marks.
-    pub unit: String,
+    /// Lines beneath the title: what the bars are measured in, and what marks mean.
+    pub notes: Vec<String>,
     /// The names of the colours, in the order of [`Bar::series`]; no legend when there is one.
     pub series: Vec<String>,
     pub bars: Vec<Bar>,
@@ -53,15 +53,35 @@ pub struct Bar {
     pub series: usize,
 }
 
-/// Width and height of a plot; bars are as wide, and as high as they are many.
+/// Width and height of a plot; bars are at least as wide, and as high as they are many.
 const SIZE: (f64, f64) = (600.0, 420.0);
 const ROW: f64 = 17.0;
 
+impl Bars {
+    /// Where the first bar is: below title, notes and legend.
+    fn top(&self) -> f64 {
+        46.0 + 16.0 * self.notes.len() as f64 + ROW * legend_rows(&self.series) as f64
+    }
+
+    /// Where the bars begin: behind the longest label, of letters of about this width.
+    fn left(&self) -> f64 {
+        let letters = self.bars.iter().map(|bar| bar.label.chars().count()).max().unwrap_or(0);
+        28.0 + 7.1 * letters as f64
+    }
+}
+
 impl Chart {
+    fn width(&self) -> f64 {
+        match self {
+            Chart::Plot(_) => SIZE.0,
+            Chart::Bars(bars) => SIZE.0.max(bars.left() + 360.0),
+        }
+    }
+
     fn height(&self) -> f64 {
         match self {
             Chart::Plot(_) => SIZE.1,
-            Chart::Bars(bars) => 84.0 + ROW * (bars.bars.len() + legend_rows(&bars.series)) as f64,
+            Chart::Bars(bars) => bars.top() + ROW * bars.bars.len() as f64 + 16.0,
         }
     }
 }
@@ -72,15 +92,17 @@ fn legend_rows(series: &[String]) -> usize {
 
 /// The charts beside each other as an SVG document.
 pub fn svg(charts: &[Chart]) -> String {
-    let width = SIZE.0 * charts.len() as f64;
+    let width: f64 = charts.iter().map(Chart::width).sum();
     let height = charts.iter().map(Chart::height).fold(0.0, f64::max);
     let mut to = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" \
          font-size=\"12\" fill=\"{INK}\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    for (at, chart) in charts.iter().enumerate() {
-        let _ = writeln!(to, "<g transform=\"translate({} 0)\">", at as f64 * SIZE.0);
+    let mut at = 0.0;
+    for chart in charts {
+        let _ = writeln!(to, "<g transform=\"translate({at:.1} 0)\">");
+        at += chart.width();
         match chart {
             Chart::Plot(plot) => draw_plot(&mut to, plot),
             Chart::Bars(bars) => draw_bars(&mut to, bars),
@@ -93,7 +115,7 @@ pub fn svg(charts: &[Chart]) -> String {
 fn draw_plot(to: &mut String, plot: &Plot) {
     title(to, &plot.title);
     legend(to, &plot.series.iter().map(|series| series.name.clone()).collect::<Vec<_>>());
-    let top = 58.0 + 16.0 * plot.series.len() as f64;
+    let top = 66.0 + 16.0 * plot.series.len() as f64;
     let (left, right, bottom) = (64.0, SIZE.0 - 40.0, SIZE.1 - 56.0);
     let x = |value: f64| left + plot.x.place(value) * (right - left);
     let y = |value: f64| bottom - plot.y.place(value) * (bottom - top);
@@ -117,7 +139,14 @@ fn draw_plot(to: &mut String, plot: &Plot) {
             let (cx, cy) = (x(*px), y(*py));
             let _ = writeln!(to, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4\" fill=\"{colour}\"/>");
             if !words.is_empty() {
-                text(to, (cx + 7.0, cy + 13.0), "start", words);
+                // White around the letters keeps them apart from lines.
+                let _ = writeln!(
+                    to,
+                    "<text x=\"{cx:.1}\" y=\"{:.1}\" text-anchor=\"middle\" stroke=\"white\" stroke-width=\"4\" \
+                     paint-order=\"stroke\">{}</text>",
+                    cy - 9.0,
+                    escape(words)
+                );
             }
         }
     }
@@ -125,15 +154,15 @@ fn draw_plot(to: &mut String, plot: &Plot) {
 
 fn draw_bars(to: &mut String, bars: &Bars) {
     title(to, &bars.title);
-    text(to, (12.0, 46.0), "start", &bars.unit);
-    let legend_at = 50.0;
-    if bars.series.len() > 1 {
-        legend_from(to, legend_at + 12.0, &bars.series);
+    for (at, note) in bars.notes.iter().enumerate() {
+        text(to, (12.0, 46.0 + 16.0 * at as f64), "start", note);
     }
-    let top = legend_at + 12.0 + ROW * legend_rows(&bars.series) as f64;
-    // About the width of a letter of this size, for labels as long as they come.
-    let letters = bars.bars.iter().map(|bar| bar.label.chars().count()).max().unwrap_or(0) as f64;
-    let (left, right) = ((24.0 + 6.6 * letters).min(SIZE.0 * 0.6), SIZE.0 - 64.0);
+    let top = bars.top();
+    if bars.series.len() > 1 {
+        legend_from(to, top - 4.0 - ROW * bars.series.len() as f64, &bars.series);
+    }
+    let left = bars.left();
+    let right = SIZE.0.max(left + 360.0) - 64.0;
     let most = bars.bars.iter().map(|bar| bar.value.max(bar.mark.unwrap_or(0.0))).fold(0.0, f64::max);
     let length = |value: f64| if most > 0.0 { value / most * (right - left) } else { 0.0 };
     for (at, bar) in bars.bars.iter().enumerate() {

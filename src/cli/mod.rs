@@ -14,7 +14,9 @@ mod feed;
 mod fuse;
 mod hello;
 mod info;
+mod limit;
 mod out;
+mod profile;
 mod run;
 mod tune;
 mod verify;
@@ -37,6 +39,7 @@ Examples:
   mobileone fuse mobileone_s0_unfused.pth.tar s0.safetensors --dtype f16
   mobileone verify --device vulkan                  judge a driver, layer by layer
   mobileone bench --device cpu --plot bench.svg     how fast it is here
+  mobileone profile --model s0 --plot layers.svg    where the time goes, and what the device could do
   MOBILEONE_DEVICE=cpu mobileone run --model s0 --input x.safetensors --output y.safetensors
 
 A model is a file (safetensors, or PyTorch's .pth, .pth.tar, .bin), a folder with model.safetensors and
@@ -44,7 +47,8 @@ config.json, a hub id such as timm/mobileone_s1.apple_in1k, s0 to s4 for timm's,
 to random:s4 for random weights.
 A device is auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver.
 
-Exit status: 0 done; 1 some pictures could not be read, or verify failed; 2 nothing could be done.";
+Exit status: 0 done; 1 some pictures could not be read, verify failed, or a floor was beaten; 2 nothing could
+be done.";
 
 /// Classifies pictures with MobileOne, on any GPU and on the CPU.
 #[derive(Parser)]
@@ -65,13 +69,14 @@ enum Command {
     Devices(devices::Args),
     Tune(tune::Args),
     Bench(bench::Args),
+    Profile(profile::Args),
 }
 
 /// How a command that came to its end has ended.
 enum Verdict {
     /// As it should.
     Good,
-    /// Some pictures could not be read, or the device failed its examination.
+    /// Some pictures could not be read, the device failed its examination, or a floor was beaten.
     Bad,
 }
 
@@ -96,6 +101,7 @@ pub fn main() -> ExitCode {
         Some(Command::Devices(args)) => devices::run(&args),
         Some(Command::Tune(args)) => tune::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Profile(args)) => profile::run(&args),
     };
     match result {
         Ok(Verdict::Good) | Err(Stop::Closed) => ExitCode::SUCCESS,

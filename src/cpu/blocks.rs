@@ -51,10 +51,10 @@ pub fn blocks(channels: usize) -> usize {
     channels.div_ceil(BLOCK)
 }
 
-/// Rectangles of some thousand scalars, several to a member.
+/// Rectangles of some thousand scalars, several to a member, who has the same pixels in every map.
 pub fn small_cut(blocks: usize, pixels: usize, members: usize) -> Cut {
     const PIXELS: usize = 512;
-    let pixels_each = pixels.min(PIXELS);
+    let pixels_each = pixels.div_ceil(members).min(PIXELS);
     let across = pixels.div_ceil(pixels_each);
     let fair = (blocks * across).div_ceil(2 * members).max(1);
     Cut { blocks: (PIXELS / pixels_each).clamp(1, fair), pixels: pixels_each }
@@ -63,9 +63,9 @@ pub fn small_cut(blocks: usize, pixels: usize, members: usize) -> Cut {
 /// `src` `[pixels][channels]` into blocks.
 pub fn enter(team: &Team, src: &[f32], channels: usize, dst: &mut [f32]) {
     let pixels = src.len() / channels;
-    let grid = Grid::new(dst, pixels, small_cut(blocks(channels), pixels, team.members));
-    team.run(&|_| {
-        while let Some(mut rect) = grid.take() {
+    let grid = Grid::new(dst, pixels, small_cut(blocks(channels), pixels, team.members), team);
+    team.run(&|member| {
+        while let Some(mut rect) = grid.take(member) {
             for block in rect.blocks.clone() {
                 let first = block * BLOCK;
                 let count = BLOCK.min(channels - first);

@@ -84,9 +84,9 @@ impl Depthwise {
     /// Computes the whole map `dst` of `batch` pictures.
     pub fn run(&self, team: &Team, src: &[f32], dst: &mut [f32], batch: usize) {
         let pixels = batch * self.pixels();
-        let grid = Grid::new(dst, pixels, small_cut(self.blocks(), pixels, team.members));
-        team.run(&|_| {
-            while let Some(mut rect) = grid.take() {
+        let grid = Grid::new(dst, pixels, small_cut(self.blocks(), pixels, team.members), team);
+        team.run(&|member| {
+            while let Some(mut rect) = grid.take(member) {
                 for block in rect.blocks.clone() {
                     self.block(src, block, rect.pixels.clone(), rect.block(block));
                 }

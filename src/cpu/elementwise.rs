@@ -36,9 +36,9 @@ fn pixel(from: &[f32], at: usize) -> &[f32; BLOCK] {
 /// Has the team do `work`, which is given a rectangle and one of its blocks, for every block of every rectangle.
 fn each(team: &Team, dst: &mut [f32], pixels: usize, work: impl Fn(&mut Rect, usize) + Sync) {
     let cut = small_cut(dst.len() / (pixels * BLOCK), pixels, team.members);
-    let grid = Grid::new(dst, pixels, cut);
-    team.run(&|_| {
-        while let Some(mut rect) = grid.take() {
+    let grid = Grid::new(dst, pixels, cut, team);
+    team.run(&|member| {
+        while let Some(mut rect) = grid.take(member) {
             for block in rect.blocks.clone() {
                 work(&mut rect, block);
             }
@@ -142,10 +142,10 @@ pub fn pool(isa: Isa, team: &Team, src: &[f32], batch: usize, dst: &mut [f32]) {
     let blocks = dst.len() / (batch * BLOCK);
     let pixels = src.len() / (blocks * BLOCK);
     let cut = Cut { blocks: blocks.div_ceil(2 * team.members).max(1), pixels: 1 };
-    let grid = Grid::new(dst, batch, cut);
+    let grid = Grid::new(dst, batch, cut, team);
     let one = pixels / batch;
-    team.run(&|_| {
-        while let Some(mut rect) = grid.take() {
+    team.run(&|member| {
+        while let Some(mut rect) = grid.take(member) {
             for block in rect.blocks.clone() {
                 let src = &src[(block * pixels + rect.pixels.start * one) * BLOCK..][..one * BLOCK];
                 let dst = rect.block(block);

@@ -95,7 +95,7 @@ impl Matrix {
         if parts >= members {
             return Cut { blocks, pixels };
         }
-        // No panel begins at an odd block, but for the only one.
+        // As Isa::panels allows.
         let blocks = blocks.div_ceil((2 * members).div_ceil(parts)).next_multiple_of(2).max(4);
         Cut { blocks, pixels }
     }
@@ -137,9 +137,9 @@ impl Matrix {
 
     /// Multiplies every pixel of `src` into `dst`.
     pub fn run(&self, team: &Team, src: &[f32], dst: &mut [f32], pixels: usize) {
-        let grid = Grid::new(dst, pixels, self.cut(pixels, team.members));
-        team.run(&|_| {
-            while let Some(mut rect) = grid.take() {
+        let grid = Grid::new(dst, pixels, self.cut(pixels, team.members), team);
+        team.run(&|member| {
+            while let Some(mut rect) = grid.take(member) {
                 self.fill(src, pixels, rect.pixels.start, &mut rect);
             }
         });
@@ -154,10 +154,10 @@ impl Matrix {
         dst: &mut [f32],
     ) {
         let pixels = batch * depthwise.pixels();
-        let grid = Grid::new(dst, pixels, self.cut(pixels, team.members));
+        let grid = Grid::new(dst, pixels, self.cut(pixels, team.members), team);
         team.run(&|member| {
             let mut scratch = scratch.of(member);
-            while let Some(mut rect) = grid.take() {
+            while let Some(mut rect) = grid.take(member) {
                 let wide = rect.pixels.len();
                 let middle = scratch.at_least(depthwise.blocks() * wide * BLOCK);
                 for (block, middle) in middle.chunks_exact_mut(wide * BLOCK).enumerate() {
@@ -206,10 +206,10 @@ impl Dense {
     pub fn run(&self, &Frame { team, scratch, batch, .. }: &Frame, src: &[f32], dst: &mut [f32]) {
         let pixels = batch * self.conv.dst_len(self.src.h) * self.conv.dst_len(self.src.w);
         let Cut { pixels: wide, .. } = self.matrix.cut(pixels, team.members);
-        let grid = Grid::new(dst, pixels, Cut { blocks: self.matrix.blocks(), pixels: wide });
+        let grid = Grid::new(dst, pixels, Cut { blocks: self.matrix.blocks(), pixels: wide }, team);
         team.run(&|member| {
             let mut scratch = scratch.of(member);
-            while let Some(mut rect) = grid.take() {
+            while let Some(mut rect) = grid.take(member) {
                 let wide = rect.pixels.len();
                 let patches = scratch.at_least(self.conv.kernel * blocks(self.matrix.run) * wide * BLOCK);
                 self.gather(src, batch, rect.pixels.clone(), patches);

@@ -5,6 +5,7 @@ mod blocks;
 mod depthwise;
 mod elementwise;
 mod engine;
+mod limit;
 mod matmul;
 pub mod microkernels;
 mod step;
@@ -19,6 +20,7 @@ use std::{
 };
 
 pub use engine::{Engine, Ticket, trace};
+pub use limit::limit;
 pub use microkernels::Isa;
 pub use threads::Threads;
 

@@ -174,9 +174,15 @@ pub struct Grid<'a> {
     blocks: usize,
     pixels: usize,
     cut: Cut,
-    next: AtomicUsize,
+    /// Rectangles, and how many of each share have been handed out.
+    count: usize,
+    next: [AtomicUsize; SHARES],
+    shares: usize,
     map: PhantomData<&'a mut [f32]>,
 }
+
+/// The most parts into which a grid's rectangles are dealt out.
+const SHARES: usize = 16;
 
 /// The most blocks and pixels of one rectangle.
 #[derive(Clone, Copy, Debug)]
@@ -191,20 +197,25 @@ unsafe impl Sync for Grid<'_> {}
 impl<'a> Grid<'a> {
     /// # Panics
     /// When `map` is not `[blocks][pixels][16]`, or the cut is nothing.
-    pub fn new(map: &'a mut [f32], pixels: usize, cut: Cut) -> Grid<'a> {
+    pub fn new(map: &'a mut [f32], pixels: usize, cut: Cut, team: &Team) -> Grid<'a> {
         let blocks = map.len() / (pixels * BLOCK);
         assert!(map.len() == blocks * pixels * BLOCK && cut.blocks > 0 && cut.pixels > 0);
-        Grid { start: map.as_mut_ptr(), blocks, pixels, cut, next: AtomicUsize::new(0), map: PhantomData }
+        let count = blocks.div_ceil(cut.blocks) * pixels.div_ceil(cut.pixels);
+        let (start, shares) = (map.as_mut_ptr(), team.members.min(SHARES));
+        Grid { start, blocks, pixels, cut, count, next: Default::default(), shares, map: PhantomData }
     }
 
-    /// The next rectangle, until all have been handed out: all pixels of some blocks, then the next blocks.
-    pub fn take(&self) -> Option<Rect<'_>> {
-        let across = self.pixels.div_ceil(self.cut.pixels);
-        let at = self.next.fetch_add(1, Relaxed);
-        let (block, pixel) = (at / across * self.cut.blocks, at % across * self.cut.pixels);
-        if block >= self.blocks {
-            return None;
-        }
+    /// The next rectangle for `member`, until all have been handed out. Each has a share of its own, the same part
+    /// of every map, which its core's cache may still hold; who is done helps the others.
+    pub fn take(&self, member: usize) -> Option<Rect<'_>> {
+        let at = (0..self.shares).find_map(|other| {
+            let share = (member + other) % self.shares;
+            let (first, end) = (share * self.count / self.shares, (share + 1) * self.count / self.shares);
+            let at = first + self.next[share].fetch_add(1, Relaxed);
+            (at < end).then_some(at)
+        })?;
+        let down = self.blocks.div_ceil(self.cut.blocks);
+        let (block, pixel) = (at % down * self.cut.blocks, at / down * self.cut.pixels);
         let blocks = block..(block + self.cut.blocks).min(self.blocks);
         let pixels = pixel..(pixel + self.cut.pixels).min(self.pixels);
         Some(Rect { start: self.start, width: self.pixels, blocks, pixels, map: PhantomData })
@@ -239,7 +250,8 @@ impl Rect<'_> {
         std::array::from_fn(|at| {
             let offset = ((first + at) * self.width + self.pixels.start) * BLOCK;
             // SAFETY: the block and the pixels lie within the map, which is borrowed mutably as long as its Grid
-            // lives; no other rectangle has them, for `next` never gives a number twice; and the blocks of one
+            // lives; no other rectangle has them, for the shares are disjoint
+            // and none gives a number twice; and the blocks of one
             // call differ, while the next call needs the borrow of `self` back.
             unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), self.pixels.len() * BLOCK) }
         })
@@ -264,9 +276,9 @@ mod tests {
                 lead(&pool, |team| {
                     for _ in 0..50 {
                         let cut = Cut { blocks: cut.0, pixels: cut.1 };
-                        let grid = Grid::new(&mut map, pixels, cut);
-                        team.run(&|_| {
-                            while let Some(mut rect) = grid.take() {
+                        let grid = Grid::new(&mut map, pixels, cut, team);
+                        team.run(&|member| {
+                            while let Some(mut rect) = grid.take(member) {
                                 for block in rect.blocks.clone() {
                                     rect.block(block).iter_mut().for_each(|x| *x += 1.0);
                                 }

@@ -7,6 +7,7 @@ mod engine;
 mod frame;
 mod front;
 mod layout;
+mod limit;
 mod profile;
 mod trace;
 

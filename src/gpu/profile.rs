@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Engine, layout};
+use super::{Engine, Gpu, layout};
 use crate::{
     error::{Error, Result},
     profile::Profiled,
@@ -35,13 +35,10 @@ impl Engine {
         let Some(clock) = clock else {
             return Err(Error::Option(format!("{} has no timestamps", self.gpu.info.name)));
         };
-        let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
         let mut least = vec![f64::MAX; count];
         for _ in 0..runs.max(1) {
-            let ticks = self.gpu.scoped("profile", || self.clocked(&clock, batch))??;
-            for (least, pair) in least.iter_mut().zip(ticks.chunks_exact(2)) {
-                *least = least.min(pair[1].saturating_sub(pair[0]) as f64 * period);
-            }
+            let seconds = clock.time(&self.gpu, count, |pass, at| self.record_one(pass, at, batch))?;
+            least.iter_mut().zip(seconds).for_each(|(least, seconds)| *least = least.min(seconds));
         }
         let profiled = |(dispatch, seconds): (&crate::plan::Dispatch, f64)| Profiled {
             label: dispatch.label.clone(),
@@ -51,54 +48,20 @@ impl Engine {
         };
         Ok(self.plan.dispatches.iter().zip(least).map(profiled).collect())
     }
-
-    /// The ticks before and after each dispatch of one run.
-    fn clocked(&self, clock: &Clock, batch: usize) -> Result<Vec<u64>> {
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        for at in 0..self.plan.dispatches.len() {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: None,
-                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                    query_set: &clock.queries,
-                    beginning_of_pass_write_index: Some(2 * at as u32),
-                    end_of_pass_write_index: Some(2 * at as u32 + 1),
-                }),
-            });
-            self.record_one(&mut pass, at, batch);
-        }
-        encoder.resolve_query_set(
-            &clock.queries,
-            0..2 * self.plan.dispatches.len() as u32,
-            &clock.resolved,
-            0,
-        );
-        encoder.copy_buffer_to_buffer(&clock.resolved, 0, &clock.readback, 0, clock.readback.size());
-        self.gpu.queue.submit([encoder.finish()]);
-        clock.readback.map_async(wgpu::MapMode::Read, .., |_| ());
-        let polled = self.gpu.device.poll(wgpu::PollType::wait_indefinitely());
-        polled.map_err(|error| self.gpu.failure(error.to_string()))?;
-        let ticks = {
-            let mapped = clock.readback.get_mapped_range(..);
-            let mapped = mapped.map_err(|error| self.gpu.failure(format!("timestamps: {error}")))?;
-            bytemuck::pod_collect_to_vec(&mapped[..])
-        };
-        clock.readback.unmap();
-        Ok(ticks)
-    }
 }
 
-/// Two timestamps for each dispatch, and the way back to the host.
-struct Clock {
+/// Two timestamps for each of some passes, and the way back to the host.
+pub struct Clock {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     readback: wgpu::Buffer,
 }
 
 impl Clock {
-    /// `None` where the device has no timestamps.
-    fn new(device: &wgpu::Device, dispatches: usize) -> Option<Clock> {
+    /// A clock for so many passes; `None` where the device has no timestamps.
+    pub fn new(device: &wgpu::Device, passes: usize) -> Option<Clock> {
         let has = device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        let count = 2 * dispatches as u32;
+        let count = 2 * passes as u32;
         let buffer = |label, usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
@@ -116,5 +79,46 @@ impl Clock {
             resolved: buffer("ticks", wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
             readback: buffer("ticks back", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
         })
+    }
+
+    /// Runs the clock's passes, which `record` fills; gives the seconds of each.
+    ///
+    /// # Errors
+    /// [`Error::DeviceFailure`].
+    pub fn time(
+        &self,
+        gpu: &Gpu,
+        passes: usize,
+        record: impl Fn(&mut wgpu::ComputePass, usize),
+    ) -> Result<Vec<f64>> {
+        gpu.scoped("profile", || {
+            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            for at in 0..passes {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: None,
+                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                        query_set: &self.queries,
+                        beginning_of_pass_write_index: Some(2 * at as u32),
+                        end_of_pass_write_index: Some(2 * at as u32 + 1),
+                    }),
+                });
+                record(&mut pass, at);
+            }
+            encoder.resolve_query_set(&self.queries, 0..2 * passes as u32, &self.resolved, 0);
+            encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, self.readback.size());
+            gpu.queue.submit([encoder.finish()]);
+            self.readback.map_async(wgpu::MapMode::Read, .., |_| ());
+            let polled = gpu.device.poll(wgpu::PollType::wait_indefinitely());
+            polled.map_err(|error| gpu.failure(error.to_string()))?;
+            let ticks: Vec<u64> = {
+                let mapped = self.readback.get_mapped_range(..);
+                let mapped = mapped.map_err(|error| gpu.failure(format!("timestamps: {error}")))?;
+                bytemuck::pod_collect_to_vec(&mapped[..])
+            };
+            self.readback.unmap();
+            let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
+            let seconds = |pair: &[u64]| pair[1].saturating_sub(pair[0]) as f64 * period;
+            Ok(ticks.chunks_exact(2).map(seconds).collect())
+        })?
     }
 }

@@ -12,6 +12,7 @@ pub mod block;
 mod choice;
 pub mod depthwise;
 pub mod head;
+pub mod limit;
 pub mod linear;
 pub mod normalize;
 pub mod pointwise;
@@ -52,6 +53,9 @@ pub const SHADERS: &[&Shader] = &[
     &block::SHARED,
     &depthwise::SHADER,
     &head::SHADER,
+    &limit::BANDWIDTH,
+    &limit::EMPTY,
+    &limit::PEAK,
     &linear::SHADER,
     &normalize::SHADER,
     &pointwise::FAST,

@@ -1,4 +1,4 @@
-//! `bench`: figures in every form, and pictures of them.
+//! `bench` and `profile`: figures in every form, and pictures of them.
 
 use serde_json::Value;
 
@@ -55,8 +55,8 @@ fn every_form_has_the_same_rows() {
         let all: Vec<&str> = run.out.lines().collect();
         match form {
             "--csv" => {
-                let head = "model,device,dtype,batch,size,median_ms,p5_ms,p95_ms,min_ms,average_ms,\
-                            pictures_per_second,first_ms,device_ms,peak_mb";
+                let head = "model,device,dtype,batch,size,median_ms,p5_ms,p95_ms,min_ms,max_ms,average_ms,\
+                            pictures_per_second,first_ms,device_ms,floor_ms,peak_mb";
                 assert_eq!(all[0], head);
                 assert!(all[2].contains(",f32,2,64x80,"), "{}", all[2]);
                 // The name of the device has a comma.
@@ -64,7 +64,7 @@ fn every_form_has_the_same_rows() {
             }
             _ => {
                 assert!(all.iter().all(|line| line.starts_with('|') && line.ends_with('|')), "{all:?}");
-                assert!(all.iter().all(|line| line.matches('|').count() == 15), "{all:?}");
+                assert!(all.iter().all(|line| line.matches('|').count() == 17), "{all:?}");
             }
         }
     }
@@ -155,4 +155,70 @@ fn a_sweep_says_how_the_cost_grows() {
         assert!((rise["worst"].as_f64().unwrap() / worst - 1.0).abs() < 1e-6, "{rise}");
     }
     assert!(std::fs::read_to_string(path).unwrap().contains("picoseconds per multiply-add"));
+}
+
+/// A profile of the tiny network on a device: its JSON, whose sums are those of its steps.
+fn profile(device: &str) -> Option<Value> {
+    let path = folder(&format!("profile-{device}")).join("steps.svg");
+    let tiny = data(TINY);
+    let args =
+        ["profile", "--model", &tiny, "--size", "64x80", "--batch", "2", "--runs", "3", "--device", device];
+    let run = run(args.iter().chain(&["--json", "--plot", path.to_str().unwrap()]));
+    if run.err.contains("has no timestamps") {
+        eprintln!("SKIPPED: no timestamps on {device}");
+        return None;
+    }
+    let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|error| panic!("{error}: {run:?}"));
+    let steps = report["steps"].as_array().unwrap();
+    let sum = |name: &str| steps.iter().map(|step| step[name].as_f64().unwrap()).sum::<f64>();
+    let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 1e-6;
+    assert!(near(sum("us"), report["sum_ms"].as_f64().unwrap() * 1e3), "{report}");
+    assert!(near(sum("floor_us"), report["floor_ms"].as_f64().unwrap() * 1e3), "{report}");
+    assert!(near(sum("share"), 1.0) && sum("macs") > 0.0 && sum("bytes") > 0.0, "{report}");
+    assert!(report["round_trip_ms"].as_f64().unwrap() > 0.0);
+    for step in steps {
+        let of = |name: &str| step[name].as_f64().unwrap();
+        assert!(of("floor_us") > 0.0 && near(of("ratio") * of("floor_us") + 1.0, of("us") + 1.0), "{step}");
+    }
+    // What beats its floor is named, unless the device is software.
+    let software = report["device"].as_str().unwrap().contains("software GPU");
+    let beaten = steps.iter().filter(|step| step["ratio"].as_f64().unwrap() < 1.0);
+    let beaten: Vec<&str> = beaten.map(|step| step["label"].as_str().unwrap()).collect();
+    match beaten.is_empty() || software {
+        true => assert_eq!(run.code, Some(0), "{run:?}"),
+        false => {
+            assert_eq!(run.code, Some(1), "{run:?}");
+            assert!(run.err.contains(&format!("faster than the floor, which is wrong then: {}", beaten[0])));
+        }
+    }
+    let picture = std::fs::read_to_string(&path).unwrap();
+    assert!(picture.contains("marks: the floor") && picture.matches("<rect").count() == steps.len() + 1);
+    Some(report)
+}
+
+#[test]
+fn a_profile_has_every_step_and_its_floor() {
+    let report = profile("cpu").unwrap();
+    let sets = report["limit"]["bandwidth"].as_array().unwrap();
+    assert_eq!((sets[0]["bytes"].as_u64(), sets.len()), (Some(1 << 18), 6), "256 KiB to 256 MiB");
+    assert!(report["limit"]["f16_gflops"].is_null());
+    let device = crate::gpu::device();
+    if let Some(on_gpu) = device.and_then(|_| profile(&crate::gpu::wanted())) {
+        let macs = |report: &Value| {
+            report["steps"].as_array().unwrap().iter().map(|step| step["macs"].as_u64().unwrap()).sum::<u64>()
+        };
+        assert_eq!(macs(&on_gpu), macs(&report));
+    }
+}
+
+#[test]
+fn a_limit_puts_floors_under_rows() {
+    let tiny = data(TINY);
+    let run = run(args(&tiny, &["--limit", "--json"]));
+    let report: Value = serde_json::from_str(&run.out).unwrap();
+    let row = &report["results"][0];
+    let beaten = row["floor_ms"].as_f64().unwrap() > row["median_ms"].as_f64().unwrap();
+    assert!(row["floor_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(run.code, Some(i32::from(beaten)), "{run:?}");
+    assert!(run.err.contains("limit of CPU"), "{run:?}");
 }

@@ -59,7 +59,7 @@ fn latency(rows: &[Row]) -> Chart {
             false => format!("{} {}", row.short(), row.size()),
         },
         value: row.median_ms,
-        mark: None,
+        mark: row.floor_ms,
         series: groups.iter().position(|name| *name == group(row)).unwrap_or(0),
     };
     let title = match &groups[..] {
@@ -68,7 +68,10 @@ fn latency(rows: &[Row]) -> Chart {
     };
     Chart::Bars(Bars {
         title,
-        unit: "median round trip (ms)".into(),
+        notes: vec![match rows.iter().any(|row| row.floor_ms.is_some()) {
+            true => "median round trip (ms); marks: the floor by the device's limit".into(),
+            false => "median round trip (ms)".into(),
+        }],
         bars: rows.iter().map(bar).collect(),
         series: groups,
     })

@@ -44,8 +44,11 @@ pub struct Row {
     pub load_ms: f64,
     /// From the model in memory to the first logits: planning, compiling, packing, and one round trip.
     pub first_ms: f64,
-    /// The device's own time for the dispatches of a round trip, where it has timestamps.
+    /// The device's own time for the dispatches of a round trip, each in a pass of its own and the least of a
+    /// few; where it has timestamps.
     pub device_ms: Option<f64>,
+    /// What no round trip can be faster than, by the device's measured limit; only with `--limit`.
+    pub floor_ms: Option<f64>,
     /// The most memory that the process held in the meantime.
     pub peak_bytes: Option<u64>,
     /// Top-1 on ImageNet of this variant's trained weights, as the paper reports it; not measured here.
@@ -83,11 +86,11 @@ pub struct Rise {
 /// The rows of a sweep that grow in one way, least work first, and how: over batches and over sizes.
 pub fn series(rows: &[Row]) -> Vec<(String, Vec<&Row>)> {
     let mut all: Vec<(String, Vec<&Row>)> = Vec::new();
-    // The rows at batch 1 and the model's own size belong to both; sizes begin after the last batch.
-    let batches = super::SWEEP_BATCHES.len();
     for chunk in rows.chunk_by(|a, b| (&a.model, &a.device, &a.dtype) == (&b.model, &b.device, &b.dtype)) {
         let own = chunk[0].size();
-        let (grown, sized) = chunk.split_at(batches.min(chunk.len()));
+        // Batches come first and grow; where they do no longer, sizes begin.
+        let grows = |pair: &&[Row]| pair[0].batch < pair[1].batch;
+        let (grown, sized) = chunk.split_at(1 + chunk.windows(2).take_while(grows).count());
         let name =
             |what: String| format!("{}, {}, {}: {what}", chunk[0].short(), chunk[0].device, chunk[0].dtype);
         all.push((name(format!("batches at {own}")), grown.iter().collect()));
@@ -158,7 +161,7 @@ impl Report {
 }
 
 /// The columns: their names in CSV and for people.
-const HEAD: [(&str, &str); 14] = [
+const HEAD: [(&str, &str); 16] = [
     ("model", "model"),
     ("device", "device"),
     ("dtype", "dtype"),
@@ -168,14 +171,16 @@ const HEAD: [(&str, &str); 14] = [
     ("p5_ms", "p5"),
     ("p95_ms", "p95"),
     ("min_ms", "min"),
+    ("max_ms", "max"),
     ("average_ms", "average"),
     ("pictures_per_second", "pictures/s"),
     ("first_ms", "first ms"),
     ("device_ms", "device ms"),
+    ("floor_ms", "floor ms"),
     ("peak_mb", "peak MB"),
 ];
 
-fn cells(row: &Row) -> [String; 14] {
+fn cells(row: &Row) -> [String; 16] {
     let ms = |value: f64| format!("{value:.3}");
     [
         row.model.clone(),
@@ -187,10 +192,12 @@ fn cells(row: &Row) -> [String; 14] {
         ms(row.p5_ms),
         ms(row.p95_ms),
         ms(row.min_ms),
+        ms(row.max_ms),
         ms(row.average_ms),
         format!("{:.1}", row.pictures_per_second),
         format!("{:.1}", row.first_ms),
         row.device_ms.map_or(String::new(), ms),
+        row.floor_ms.map_or(String::new(), ms),
         row.peak_bytes.map_or(String::new(), |bytes| format!("{:.1}", bytes as f64 / 1e6)),
     ]
 }

@@ -55,6 +55,9 @@ pub fn depthwise(isa: Isa, what: &Depthwise, pixels: Range<usize>, dst: &mut [f3
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Kind::Avx2 => unsafe { avx2(what, pixels, dst) },
+        // SAFETY: every processor of this target has the instructions.
+        #[cfg(target_arch = "aarch64")]
+        Kind::Neon => unsafe { rows::<std::arch::aarch64::float32x4_t>(what, pixels, dst) },
         // SAFETY: every processor has the instructions of Four.
         Kind::Portable => unsafe { rows::<Four>(what, pixels, dst) },
     }
@@ -70,7 +73,7 @@ unsafe fn rows<V: Lanes>(what: &Depthwise, pixels: Range<usize>, dst: &mut [f32]
     let (dst_h, dst_w) = (what.dst_len(h), what.dst_len(w));
     let pictures = src.len() / (h * w * BLOCK);
     assert!(src.len() == pictures * h * w * BLOCK && pixels.end <= pictures * dst_h * dst_w);
-    assert!(what.taps.len() == kernel * kernel * BLOCK && what.bias.len() == BLOCK);
+    assert!(kernel > 0 && what.taps.len() == kernel * kernel * BLOCK && what.bias.len() == BLOCK);
     assert!(zeros.len() == w * BLOCK && dst.len() == pixels.len() * BLOCK);
     // Outputs of a 3x3 kernel that lies within a row
     let middle = 1..w.saturating_sub(2) / stride + 1;

@@ -85,13 +85,47 @@ mod x86 {
     );
 }
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    use super::Lanes;
+    use std::arch::aarch64::*;
+
+    impl Lanes for float32x4_t {
+        const LANES: usize = 4;
+        const SUMS: usize = 24;
+        // SAFETY (each): the caller's, as the trait says.
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { vld1q_f32(from) }
+        }
+        #[inline(always)]
+        unsafe fn splat(from: *const f32) -> Self {
+            unsafe { vld1q_dup_f32(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { vst1q_f32(to, self) }
+        }
+        #[inline(always)]
+        unsafe fn plus(self, a: Self, b: Self) -> Self {
+            unsafe { vfmaq_f32(self, a, b) }
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            unsafe { vmaxq_f32(self, vdupq_n_f32(0.0)) }
+        }
+        #[inline(always)]
+        fn prefetch(_: *const f32) {}
+    }
+}
+
 /// Four lanes that every compiler knows how to place in a register.
 #[derive(Clone, Copy)]
 pub struct Four([f32; 4]);
 
 impl Lanes for Four {
     const LANES: usize = 4;
-    const SUMS: usize = if cfg!(target_arch = "aarch64") { 24 } else { 8 };
+    const SUMS: usize = 8;
     // SAFETY: the caller's, as the trait says.
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
@@ -109,14 +143,7 @@ impl Lanes for Four {
     }
     #[inline(always)]
     unsafe fn plus(self, a: Self, b: Self) -> Self {
-        Four(std::array::from_fn(|lane| {
-            // Where the instruction is always there; elsewhere it would be a call.
-            if cfg!(target_arch = "aarch64") {
-                a.0[lane].mul_add(b.0[lane], self.0[lane])
-            } else {
-                self.0[lane] + a.0[lane] * b.0[lane]
-            }
-        }))
+        Four(std::array::from_fn(|lane| self.0[lane] + a.0[lane] * b.0[lane]))
     }
     #[inline(always)]
     unsafe fn relu(self) -> Self {

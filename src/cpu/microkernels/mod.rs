@@ -8,9 +8,11 @@
 
 mod depthwise;
 mod lanes;
+mod peak;
 mod product;
 
 pub use depthwise::{Depthwise, depthwise};
+pub use peak::{CHAINS, Load, busy, lanes};
 pub use product::{Product, product};
 
 /// Channels of one block of a map.
@@ -26,25 +28,30 @@ enum Kind {
     Avx512,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     Portable,
 }
 
 impl Isa {
     /// All that this machine has, the fastest first.
     pub fn all() -> Vec<Isa> {
-        let mut kinds = Vec::new();
+        #[allow(unused_mut)] // where there is nothing faster
+        let mut kinds = vec![Kind::Portable];
+        // Every processor of this kind has it.
+        #[cfg(target_arch = "aarch64")]
+        kinds.push(Kind::Neon);
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::is_x86_feature_detected as has;
-            if has!("avx512f") {
-                kinds.push(Kind::Avx512);
-            }
             if has!("avx2") && has!("fma") {
                 kinds.push(Kind::Avx2);
             }
+            if has!("avx512f") {
+                kinds.push(Kind::Avx512);
+            }
         }
-        kinds.push(Kind::Portable);
-        kinds.into_iter().map(Isa).collect()
+        kinds.into_iter().rev().map(Isa).collect()
     }
 
     /// The fastest that this machine has.
@@ -52,34 +59,30 @@ impl Isa {
         Isa::all()[0]
     }
 
-    /// `avx512`, `avx2` or `portable`.
+    /// `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
             Kind::Portable => "portable",
         }
     }
 
-    /// Blocks of the output channels that [`product`] computes together, in order: they sum up to `blocks`.
+    /// Blocks of the output channels that [`product`] computes together, in order: they sum up to `blocks`. None
+    /// begins at an odd block where there are two of them or more to a panel, so that `blocks` can be cut at any
+    /// even number from 4 on.
     pub fn panels(self, blocks: usize) -> Vec<usize> {
         match self.0 {
             // 14 pixels by two vectors fill the registers; nine by three are nearly as good, one vector is not.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => {
-                let mut panels = vec![2; blocks / 2];
-                match (blocks % 2, panels.last_mut()) {
-                    (0, _) => {}
-                    (_, Some(last)) => *last = 3,
-                    (_, None) => panels.push(1),
-                }
-                panels
-            }
+            Kind::Avx512 if blocks == 3 => vec![3],
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => vec![1; blocks],
-            Kind::Portable => vec![1; blocks],
+            Kind::Avx512 => (0..blocks).step_by(2).map(|first| (blocks - first).min(2)).collect(),
+            _ => vec![1; blocks],
         }
     }
 
@@ -102,7 +105,8 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { avx2(work) },
-            Kind::Portable => work(),
+            // What every processor of the target has is always compiled for.
+            _ => work(),
         }
     }
 }

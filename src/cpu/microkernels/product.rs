@@ -57,6 +57,9 @@ pub fn product(isa: Isa, what: &Product, dst: &mut [&mut [f32]]) {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Kind::Avx2 => unsafe { avx2(what, dst) },
+        // SAFETY: every processor of this target has the instructions.
+        #[cfg(target_arch = "aarch64")]
+        Kind::Neon => unsafe { tiles::<std::arch::aarch64::float32x4_t, 4>(what, dst) },
         // SAFETY: every processor has the instructions of Four.
         Kind::Portable => unsafe { tiles::<Four, 4>(what, dst) },
     }
