@@ -1,6 +1,6 @@
 //! A model in the box (feature `sample`): a small MobileOne that reads the digit held up to a camera.
 //!
-//! Its eleven classes are the digits and "nothing"; its input is 64x64. The repository's `train/` makes the
+//! Its eleven classes are the digits and "nothing"; its input is 80x80. The repository's `train/` makes the
 //! file, and its README says how well it reads and on what. Ten pictures of digits, and two of none, come with it.
 
 use crate::{Checkpoint, error::Result};

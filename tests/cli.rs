@@ -118,7 +118,7 @@ fn without_a_model_it_reads_digits() {
     assert_eq!((asked.code, &asked.out), (Some(0), &unasked.out), "{asked:?}");
     assert!(!asked.err.contains("built-in sample"), "{asked:?}");
     let report = json(0, ["info", "digits", "--json"]);
-    assert_eq!((&report["classes"], &report["input"]), (&11.into(), &serde_json::json!([1, 3, 64, 64])));
+    assert_eq!((&report["classes"], &report["input"]), (&11.into(), &serde_json::json!([1, 3, 80, 80])));
     // A file of that name comes first.
     let here = folder("digits");
     std::fs::write(here.join("digits"), "no model").unwrap();

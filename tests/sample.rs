@@ -22,7 +22,7 @@ fn the_file_says_what_it_is() {
     let labels = model.labels.unwrap();
     assert_eq!(labels[..10], std::array::from_fn::<_, 10, _>(|digit| digit.to_string()));
     assert_eq!(labels[10..], ["nothing"]);
-    assert_eq!(model.preprocess.size, (64, 64));
+    assert_eq!(model.preprocess.size, (80, 80));
     assert_eq!(model.preprocess_source, "metadata");
     assert_eq!(model.metadata.license.as_deref(), Some("MIT OR Apache-2.0"));
     let training = model.metadata.training.unwrap();
