@@ -11,11 +11,14 @@
 //! # Invariants
 //! - wgpu is named under [`gpu`] only, and in `Device::from_wgpu`, where a caller's own device is taken in.
 //! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command; in `tune` and
-//!   for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core.
+//!   for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core
+//!   and which of them are ours to use.
 //! - Below [`models`] nothing says MobileOne.
 //! - [`reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
 //! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.
 //! - The same input gives the same output, bit for bit, on one device.
+//! - `unsafe` stands in `src/cpu/microkernels/` and `src/cpu/team.rs`, in [`gpu`] where it takes shaders and compiled
+//!   pipelines that it trusts, and where [`checkpoint`] maps a file; each block says why it is sound.
 
 mod answer;
 #[cfg(any(feature = "cpu", feature = "gpu"))]

@@ -196,9 +196,9 @@ impl Session {
         match &self.engine {
             #[cfg(feature = "cpu")]
             Engine::Cpu(engine) => {
-                let mut least = engine.profile(input.data(), input.shape().n);
+                let mut least = engine.profile(input.data(), input.shape().n)?;
                 for _ in 1..runs {
-                    let again = engine.profile(input.data(), input.shape().n);
+                    let again = engine.profile(input.data(), input.shape().n)?;
                     for (least, again) in least.iter_mut().zip(again) {
                         least.seconds = least.seconds.min(again.seconds);
                     }

@@ -391,3 +391,106 @@ fn a_session_runs_on_any_threads() {
         assert_eq!(*first.get_or_insert(answer.clone()), answer, "{name}");
     }
 }
+
+/// Runs `work` on a thread of its own.
+///
+/// # Panics
+/// When it takes longer than a minute.
+fn in_time(name: &str, work: impl FnOnce() + Send + 'static) {
+    let (done, end) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        work();
+        done.send(()).unwrap();
+    });
+    match end.recv_timeout(std::time::Duration::from_secs(60)) {
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("{name}: nobody goes on"),
+        _ => thread.join().unwrap(),
+    }
+}
+
+/// A small network on a pool.
+fn engine(pool: &std::sync::Arc<rayon::ThreadPool>, frames: usize) -> std::sync::Arc<Engine> {
+    let model = Model::new(synthetic(&VARIANTS[0], 10, 7), Form::Fused).unwrap();
+    let outputs = Outputs { logits: true, ..Outputs::default() };
+    let options = Options { outputs, frames, ..Options::of(&model) };
+    let threads = std::sync::Arc::new(Threads::of(pool.clone()));
+    let shape = Shape::new(1, 32, 32, 3);
+    std::sync::Arc::new(Engine::new(threads, &model.graph, &model.weights, shape, &options).unwrap())
+}
+
+fn pool(threads: usize) -> std::sync::Arc<rayon::ThreadPool> {
+    std::sync::Arc::new(rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap())
+}
+
+/// Threads of the pool and others wait for two engines, some of them for tickets in another order than theirs.
+#[test]
+fn nobody_waits_for_a_pool_that_waits() {
+    for threads in [1, 2, 4] {
+        in_time(&format!("{threads} threads"), move || {
+            const FRAMES: usize = 32;
+            let pool = pool(threads);
+            let engines = [engine(&pool, FRAMES), engine(&pool, FRAMES)];
+            let x = distinct(32 * 32 * 3);
+            let expected = engines[0].submit(&x, 1).unwrap().wait().unwrap();
+            let run = |first: usize| {
+                for turn in first..first + 10 {
+                    let submit = |at: usize| engines[(turn + at) % 2].submit(&x, 1).unwrap();
+                    let mut tickets: Vec<_> = (0..3).map(submit).collect();
+                    while let Some(ticket) = tickets.pop() {
+                        assert_eq!(ticket.wait().unwrap(), expected);
+                    }
+                    if turn % 5 == 0 {
+                        engines[turn % 2].profile(&x, 1).unwrap();
+                    }
+                }
+            };
+            let run = &run;
+            std::thread::scope(|scope| {
+                for first in 0..3 {
+                    scope.spawn(move || run(first));
+                }
+                pool.in_place_scope(|scope| (0..5).for_each(|first| scope.spawn(move |_| run(first))));
+            });
+        });
+    }
+}
+
+#[test]
+fn a_panic_is_the_devices_failure_and_nobody_hangs() {
+    for threads in [1, 2] {
+        in_time(&format!("{threads} threads"), move || {
+            let (pool, x) = (pool(threads), distinct(32 * 32 * 3));
+            let failed = |outcome: mobileone::Result<_>| match outcome {
+                Err(Error::DeviceFailure { reason, .. }) => assert!(reason.contains("panicked"), "{reason}"),
+                other => panic!("{:?}", other.map(|_| ())),
+            };
+            for inside in [false, true] {
+                let engine = engine(&pool, 8);
+                let work = || {
+                    // Two pictures that are one: the executor refuses them.
+                    let tickets = [1, 2, 1].map(|batch| engine.submit(&x, batch));
+                    let mut answers = tickets.into_iter().map(|ticket| ticket?.wait());
+                    answers.next().unwrap().unwrap();
+                    answers.for_each(|answer| failed(answer.map(|_| ())));
+                    failed(engine.submit(&x, 1).map(|_| ()));
+                    failed(engine.profile(&x, 1).map(|_| ()));
+                };
+                if inside {
+                    pool.install(work)
+                } else {
+                    work()
+                }
+                // On the pool, which goes on too
+                let engine = self::engine(&pool, 8);
+                let mut ticket = engine.submit(&x, 2).unwrap();
+                failed(loop {
+                    match ticket.try_take().transpose() {
+                        None => std::thread::yield_now(),
+                        Some(answer) => break answer.map(|_| ()),
+                    }
+                });
+                pool.install(|| ());
+            }
+        });
+    }
+}

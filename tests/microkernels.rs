@@ -174,3 +174,50 @@ fn nan_passes_through_relu() {
         assert!(dst.iter().all(|x| x.is_nan()), "{}", isa.name());
     }
 }
+
+/// Lengths that wrap around are refused before anything is computed from them.
+#[test]
+fn lengths_that_wrap_are_refused() {
+    let refused = |name: &str, run: &mut dyn FnMut()| {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).expect_err(name);
+        let text =
+            panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        assert!(text.is_some_and(|text| !text.contains("overflow")), "{name}: {text:?}");
+    };
+    const WRAPS: usize = usize::MAX / BLOCK + 1;
+    let (ones, relu) = ([1.0; BLOCK], false);
+    for isa in Isa::all() {
+        let (src, weight, bias) = (&ones[..], &ones[..], &ones[..]);
+        let panel = isa.panels(17)[0];
+        for (src_pixels, first, runs, run) in [
+            (WRAPS, 0, 1, 1),
+            (WRAPS + 1, WRAPS, 1, 1),
+            (1, usize::MAX, 1, 1),
+            (1, 0, WRAPS + 1, 1),
+            (1, 0, 1, WRAPS + 1),
+            (1, 0, 0, 1),
+            (WRAPS, 0, 1, 0),
+        ] {
+            let what = Product { src, src_pixels, first, runs, run, weight, bias, relu };
+            refused(&format!("{} {src_pixels} {first} {runs} {run}", isa.name()), &mut || {
+                let mut dst = vec![[0.0; BLOCK]; panel];
+                product(isa, &what, &mut dst.iter_mut().map(|dst| &mut dst[..]).collect::<Vec<_>>());
+            });
+        }
+        let (taps, zeros) = (&ones[..], &ones[..]);
+        for (h, w, kernel, padding) in [
+            (WRAPS, 1, 1, 0),
+            (WRAPS + 1, 1, 1, 0),
+            (1, WRAPS + 1, 1, 0),
+            (1, 1, 3, 0),
+            (1, 1, WRAPS, 0),
+            (1, 1, 1, usize::MAX),
+            (1, 1, 1, usize::MAX / 2),
+        ] {
+            let what = Depthwise { src, h, w, kernel, stride: 1, padding, taps, bias, relu, zeros };
+            refused(&format!("{} {h}x{w} {kernel} {padding}", isa.name()), &mut || {
+                depthwise(isa, &what, 0..1, &mut [0.0; BLOCK]);
+            });
+        }
+    }
+}

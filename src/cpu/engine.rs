@@ -1,8 +1,11 @@
 //! The executor behind a session: frames that wait their turn, and tickets.
 
 use std::{
+    any::Any,
     collections::VecDeque,
     future::Future,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
@@ -43,11 +46,15 @@ pub struct Engine {
     input: Shape,
     lines: String,
     work: Mutex<Work>,
+    /// A job is done, or the executor is free.
+    changed: Condvar,
 }
 
 /// What waits, and the executor while nobody runs it.
 struct Work {
     executor: Option<Executor>,
+    /// Why there is no executor any more.
+    failed: Option<String>,
     waiting: VecDeque<Waiting>,
     /// Frames that are taken.
     in_flight: usize,
@@ -96,10 +103,7 @@ struct Waiting {
 
 /// One inference as its ticket sees it.
 #[derive(Default)]
-struct Job {
-    state: Mutex<State>,
-    done: Condvar,
-}
+struct Job(Mutex<State>);
 
 /// `answer` from when it has run until it is taken.
 #[derive(Default)]
@@ -111,7 +115,22 @@ struct State {
 
 impl Job {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while a job is kept")
+        self.0.lock().expect("no panic while a job is kept")
+    }
+
+    /// Whether there will be no other answer than there is.
+    fn is_done(&self) -> bool {
+        let state = self.state();
+        state.answer.is_some() || state.taken
+    }
+
+    /// Gives the answer to whoever asks; `None` where nobody will.
+    fn finish(&self, answer: Option<Result<Answer>>) {
+        let mut state = self.state();
+        state.answer = answer;
+        let waker = state.waker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -137,8 +156,13 @@ impl Engine {
             executor = new(batch);
         }
         let executor = executor?;
-        let work =
-            Work { executor: Some(executor), waiting: VecDeque::new(), in_flight: 0, free: Vec::new() };
+        let work = Work {
+            executor: Some(executor),
+            failed: None,
+            waiting: VecDeque::new(),
+            in_flight: 0,
+            free: Vec::new(),
+        };
         Ok(Engine {
             threads: threads.pool(),
             outputs: options.outputs,
@@ -148,6 +172,7 @@ impl Engine {
             input,
             lines: describe(graph, input),
             work: Mutex::new(work),
+            changed: Condvar::new(),
         })
     }
 
@@ -169,77 +194,112 @@ impl Engine {
         let frame = Frame::take(self)?;
         let mut memory = self.work().free.pop().unwrap_or_default();
         memory.input.resize(self.input.len(), 0.0);
-        self.preprocess.run_into(pixels, &mut memory.scratch, &mut memory.input)?;
-        Ok(start(frame, memory, 1))
+        if let Err(refused) = self.preprocess.run_into(pixels, &mut memory.scratch, &mut memory.input) {
+            self.work().free.push(memory);
+            return Err(refused);
+        }
+        start(frame, memory, 1)
     }
 
     /// Starts pictures `[batch, h, w, c]`.
     ///
     /// # Errors
-    /// [`Error::Busy`] when all frames are in flight.
+    /// [`Error::Busy`] when all frames are in flight; [`Error::DeviceFailure`] when an earlier inference failed so
+    /// that none can follow.
     pub fn submit(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Ticket> {
         let frame = Frame::take(self)?;
         let mut memory = self.work().free.pop().unwrap_or_default();
         memory.input.clear();
         memory.input.extend_from_slice(pictures);
-        Ok(start(frame, memory, batch))
+        start(frame, memory, batch)
     }
 
     /// Runs `batch` pictures and says what each step took; waits while another inference runs.
     ///
-    /// # Panics
-    /// As [`Executor::run`].
-    pub fn profile(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Vec<Profiled> {
-        let mut executor = loop {
-            if let Some(executor) = self.work().executor.take() {
-                break executor;
+    /// # Errors
+    /// [`Error::DeviceFailure`] when this inference or an earlier one failed so that none can follow.
+    pub fn profile(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Vec<Profiled>> {
+        let busy = |work: &mut Work| work.executor.is_none() && work.failed.is_none();
+        let mut work = self.wait_while(busy);
+        if let Some(reason) = &work.failed {
+            return Err(failure(reason));
+        }
+        let mut executor = work.executor.take().expect("it is there unless it failed");
+        drop(work);
+        match caught(|| executor.profile(pictures, batch)) {
+            Ok(rows) => {
+                self.work().executor = Some(executor);
+                self.changed.notify_all();
+                // What came in the meantime found nobody idle.
+                self.drain(None);
+                Ok(rows)
             }
-            std::thread::yield_now();
-        };
-        let rows = executor.profile(pictures, batch);
-        self.work().executor = Some(executor);
-        // What came in the meantime found nobody idle.
-        self.drain(None);
-        rows
+            Err(reason) => {
+                self.fail(&reason, None);
+                Err(failure(&reason))
+            }
+        }
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().expect("no panic while work is kept")
     }
 
+    fn wait_while(&self, condition: impl FnMut(&mut Work) -> bool) -> MutexGuard<'_, Work> {
+        self.changed.wait_while(self.work(), condition).expect("no panic while work is kept")
+    }
+
     /// Runs what waits, or, for one who waits for `until`, what waits before it, and then has the pool go on.
-    /// Whoever holds the executor takes every job there is; the others go away, so no thread of the pool ever
-    /// waits for another. A job whose ticket is gone is passed over.
+    /// Whoever holds the executor takes every job there is. The others go away; one of them who waits for a job
+    /// comes again when the executor is free, for all threads of the pool may be such. A job whose ticket is gone
+    /// is passed over.
     fn drain(self: &Arc<Engine>, until: Option<&Job>) {
         let mut work = self.work();
         let Some(mut executor) = work.executor.take() else { return };
-        while until.is_none_or(|job| job.state().answer.is_none())
+        while until.is_none_or(|job| !job.is_done())
             && let Some(Waiting { job, frame, memory, batch }) = work.waiting.pop_front()
         {
             drop(work);
             let wanted = Arc::strong_count(&job) > 1;
-            let answer = wanted.then(|| {
+            let run = || {
                 executor.run(&memory.input, batch);
                 self.answer(&executor, &memory.input, batch)
-            });
+            };
+            let answer = wanted.then(|| caught(run)).transpose();
             self.work().free.push(memory);
             // Before the answer: whoever takes it may submit again at once.
             drop(frame);
-            let waker = {
-                let mut state = job.state();
-                state.answer = answer;
-                state.waker.take()
-            };
-            job.done.notify_all();
-            waker.into_iter().for_each(Waker::wake);
+            match answer {
+                Ok(answer) => job.finish(answer),
+                Err(reason) => return self.fail(&reason, Some(&job)),
+            }
             work = self.work();
+            self.changed.notify_all();
         }
         work.executor = Some(executor);
+        self.changed.notify_all();
         let left = !work.waiting.is_empty();
         drop(work);
         if left {
             self.go_on();
         }
+    }
+
+    /// Gives up, for the executor is lost: so are answered the job that ran, all who wait, and who come.
+    fn fail(&self, reason: &str, job: Option<&Job>) {
+        let mut work = self.work();
+        work.failed = Some(reason.into());
+        let waiting = mem::take(&mut work.waiting);
+        drop(work);
+        let answer = |job: &Job| job.finish(Some(Err(failure(reason))));
+        job.into_iter().for_each(answer);
+        for Waiting { job, frame, .. } in waiting {
+            drop(frame);
+            answer(&job);
+        }
+        // Under the lock, so that nobody is between his look and his sleep.
+        let _work = self.work();
+        self.changed.notify_all();
     }
 
     /// Has the pool run what waits.
@@ -264,8 +324,7 @@ impl Engine {
                 }
                 let what =
                     if broken { "values of the answer are not finite" } else { "all features are zero" };
-                let reason = format!("picture {picture}: {what}, though its input is sound");
-                return Err(Error::DeviceFailure { device: "CPU".into(), reason });
+                return Err(failure(&format!("picture {picture}: {what}, though its input is sound")));
             }
             if self.outputs.features {
                 answer.features.extend(features);
@@ -283,18 +342,37 @@ impl Engine {
     }
 }
 
+/// Does `work`, or says how it panicked.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let text = |panic: Box<dyn Any + Send>| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("no message").into(),
+    };
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| format!("an inference panicked: {}", text(panic)))
+}
+
+fn failure(reason: &str) -> Error {
+    Error::DeviceFailure { device: "CPU".into(), reason: reason.into() }
+}
+
 /// Queues an inference, and sees to it that somebody runs it.
-fn start(frame: Frame, memory: Memory, batch: usize) -> Ticket {
+///
+/// # Errors
+/// [`Error::DeviceFailure`] when there is no executor any more.
+fn start(frame: Frame, memory: Memory, batch: usize) -> Result<Ticket> {
     let (engine, frame, job) = (frame.0.clone(), Arc::new(frame), Arc::<Job>::default());
     let ticket = Ticket { job: job.clone(), frame: frame.clone() };
     let mut work = engine.work();
+    if let Some(reason) = &work.failed {
+        return Err(failure(reason)); // the lock goes before the frame, which takes it
+    }
     work.waiting.push_back(Waiting { job, frame, memory, batch });
     let idle = work.executor.is_some();
     drop(work);
     if idle {
         engine.go_on();
     }
-    ticket
+    Ok(ticket)
 }
 
 /// An inference in flight on the processor. Dropped, it gives its answer up.
@@ -323,10 +401,11 @@ impl Ticket {
     /// # Errors
     /// As [`Ticket::try_take`].
     pub fn wait(mut self) -> Result<Answer> {
-        self.frame.0.drain(Some(&self.job));
-        let state = self.job.state();
-        let waiting = |state: &mut State| state.answer.is_none() && !state.taken;
-        drop(self.job.done.wait_while(state, waiting).expect("no panic while a job is kept"));
+        let engine = &self.frame.0;
+        while !self.job.is_done() {
+            engine.drain(Some(&self.job));
+            drop(engine.wait_while(|work| work.executor.is_none() && !self.job.is_done()));
+        }
         self.try_take().map(|answer| answer.expect("the job is done"))
     }
 }

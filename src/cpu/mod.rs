@@ -35,7 +35,7 @@ use crate::{
 use blocks::{BLOCK, Buffer, blocks, enter, leave};
 use matmul::Layout;
 use step::{Frame, Kernel, can_read_nhwc};
-use team::Team;
+use team::{Board, Team};
 
 /// The most bytes of activations that an executor takes.
 const MAX_BYTES: usize = 2 << 30;
@@ -45,6 +45,7 @@ const GROUP_BYTES: usize = 8 << 20;
 /// A graph ready to run on the processor, for one input size and batches up to a largest.
 pub struct Executor {
     pool: Arc<rayon::ThreadPool>,
+    board: Arc<Board>,
     isa: Isa,
     /// The step of node i + 1.
     steps: Vec<Step>,
@@ -176,6 +177,7 @@ impl Executor {
             max_batch,
             batch: 0,
             pool,
+            board: Arc::default(),
         })
     }
 
@@ -273,8 +275,8 @@ impl Executor {
         let one = self.shapes[0].len();
         assert_eq!(input.len(), one * batch, "{} x {batch}", self.shapes[0]);
         self.batch = batch;
-        let pool = self.pool.clone();
-        team::lead(&pool, |team| {
+        let (pool, board) = (self.pool.clone(), self.board.clone());
+        team::lead(&pool, &board, |team| {
             let grouped = entries.len() - self.classifier.is_some() as usize;
             for first in (0..batch).step_by(self.group) {
                 let pictures = first..(first + self.group).min(batch);

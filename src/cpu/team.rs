@@ -25,9 +25,9 @@ const LOOKS: usize = 1000;
 /// What each member of a team does in a step; it is given the member's number.
 type Work<'a> = &'a (dyn Fn(usize) + Sync);
 
-/// Where the leader hangs out what is to be done.
+/// Where the leader hangs out what is to be done; it stays for the next frame.
 #[derive(Default)]
-struct Board {
+pub struct Board {
     notice: Mutex<Notice>,
     /// Notices so far, to look at without the lock.
     count: AtomicUsize,
@@ -46,6 +46,8 @@ struct Notice {
     work: Option<Work<'static>>,
     over: bool,
     sleeping: usize,
+    /// Members, by number, who have been called and have not gone home.
+    called: Vec<bool>,
 }
 
 impl Board {
@@ -79,6 +81,7 @@ impl Board {
             }
             seen = self.count.load(Acquire);
             if notice.over {
+                notice.called[member] = false;
                 return;
             }
             let Some(work) = notice.work else { continue };
@@ -156,16 +159,22 @@ impl Team<'_> {
 }
 
 /// Runs `lead` on this thread, with a team of as many members as `pool` has threads. Helpers that come when all
-/// is over, because they had other things to do, are not waited for.
-pub fn lead<R>(pool: &ThreadPool, lead: impl FnOnce(&Team) -> R) -> R {
-    let board = Arc::<Board>::default();
+/// is over, because they had other things to do, are not waited for: they stay called, and help with whatever frame
+/// of `board` there is then. A board is for one frame at a time.
+pub fn lead<R>(pool: &ThreadPool, board: &Arc<Board>, lead: impl FnOnce(&Team) -> R) -> R {
     let members = pool.current_num_threads();
-    let _over = Over(&board);
+    let _over = Over(board);
+    let mut notice = board.notice();
+    notice.over = false;
+    notice.called.resize(members, false);
     for member in 1..members {
-        let board = board.clone();
-        pool.spawn(move || board.help(member));
+        if !mem::replace(&mut notice.called[member], true) {
+            let board = board.clone();
+            pool.spawn(move || board.help(member));
+        }
     }
-    lead(&Team { board: &board, members })
+    drop(notice);
+    lead(&Team { board, members })
 }
 
 /// A map `[blocks][pixels][16]` that several threads fill, cut into rectangles each of which is handed out once.
@@ -250,9 +259,8 @@ impl Rect<'_> {
         std::array::from_fn(|at| {
             let offset = ((first + at) * self.width + self.pixels.start) * BLOCK;
             // SAFETY: the block and the pixels lie within the map, which is borrowed mutably as long as its Grid
-            // lives; no other rectangle has them, for the shares are disjoint
-            // and none gives a number twice; and the blocks of one
-            // call differ, while the next call needs the borrow of `self` back.
+            // lives; no other rectangle has them, for the shares are disjoint and none gives a number twice; and
+            // the blocks of one call differ, while the next call needs the borrow of `self` back.
             unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), self.pixels.len() * BLOCK) }
         })
     }
@@ -270,10 +278,10 @@ mod tests {
     #[test]
     fn every_scalar_is_handed_out_once() {
         for threads in [1, 2, 3, 8] {
-            let pool = pool(threads);
+            let (pool, board) = (pool(threads), Arc::default());
             for (blocks, pixels, cut) in [(1, 1, (1, 1)), (5, 7, (2, 3)), (3, 100, (9, 7)), (40, 2, (1, 9))] {
                 let mut map = vec![0.0; blocks * pixels * BLOCK];
-                lead(&pool, |team| {
+                lead(&pool, &board, |team| {
                     for _ in 0..50 {
                         let cut = Cut { blocks: cut.0, pixels: cut.1 };
                         let grid = Grid::new(&mut map, pixels, cut, team);
@@ -301,21 +309,32 @@ mod tests {
                 barrier.wait();
             });
         }
-        let count = AtomicUsize::new(0);
-        lead(&pool, |team| {
+        let board = Arc::<Board>::default();
+        for _ in 0..5 {
+            let count = AtomicUsize::new(0);
+            lead(&pool, &board, |team| {
+                team.run(&|_| {
+                    count.fetch_add(1, Relaxed);
+                })
+            });
+            assert_eq!(count.into_inner(), 1);
+            assert_eq!(Arc::strong_count(&board), 2, "the helper is called once");
+        }
+        barrier.wait();
+        // The pool is free again, and the helper helps.
+        let met = Barrier::new(2);
+        lead(&pool, &board, |team| {
             team.run(&|_| {
-                count.fetch_add(1, Relaxed);
+                met.wait();
             })
         });
-        assert_eq!(count.into_inner(), 1);
-        barrier.wait();
     }
 
     #[test]
     fn a_panic_of_any_member_reaches_the_leader() {
         for who in [0, 1] {
             let outcome = catch_unwind(|| {
-                lead(&pool(2), |team| {
+                lead(&pool(2), &Arc::default(), |team| {
                     let met = Barrier::new(2);
                     team.run(&|member| {
                         met.wait();

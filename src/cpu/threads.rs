@@ -44,12 +44,50 @@ impl Threads {
     }
 }
 
-/// Cores of this machine, as Linux names the threads that share one.
+/// Cores that this process may use, as Linux names the threads that share one.
 fn cores() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     let siblings = |cpu: usize| {
         let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
-        std::fs::read_to_string(path).ok()
+        std::fs::read_to_string(path).ok() // a CPU that is offline has none
     };
-    let cores: BTreeSet<String> = (0..).map_while(siblings).collect();
+    let cores: BTreeSet<String> = cpus(allowed).into_iter().filter_map(siblings).collect();
     (!cores.is_empty()).then_some(cores.len())
+}
+
+/// The CPUs of a list like `0-3,8`; what is not a CPU or a range of them is passed over.
+fn cpus(list: &str) -> Vec<usize> {
+    let range = |item: &str| {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+    };
+    list.split(',').filter_map(range).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cpus() {
+        for (list, expected) in [
+            ("0", &[0][..]),
+            ("\t0-3\n", &[0, 1, 2, 3]),
+            ("0,2,4-5,63", &[0, 2, 4, 5, 63]),
+            ("7-7", &[7]),
+            ("3-1", &[]),
+            ("", &[]),
+            ("x,1,2-,-3,4", &[1, 4]),
+        ] {
+            assert_eq!(cpus(list), expected, "{list:?}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn cores_are_no_more_than_cpus() {
+        let cores = cores().expect("Linux says which CPUs share a core");
+        assert!((1..=std::thread::available_parallelism().unwrap().get()).contains(&cores), "{cores}");
+    }
 }

@@ -5,6 +5,7 @@ use std::{array::from_fn, ops::Range};
 use super::{
     BLOCK, Isa, Kind,
     lanes::{Four, Lanes},
+    length,
 };
 
 /// One block of channels, each convolved by itself: `dst[pixel] = act(bias + sum of taps)`.
@@ -26,8 +27,10 @@ pub struct Depthwise<'a> {
 }
 
 impl Depthwise<'_> {
-    fn dst_len(&self, src: usize) -> usize {
-        (src + 2 * self.padding - self.kernel) / self.stride + 1
+    /// Outputs of `src` rows or columns; `None` when the kernel is longer than they are.
+    fn dst_len(&self, src: usize) -> Option<usize> {
+        let padded = src.checked_add(self.padding.checked_mul(2)?)?;
+        Some(padded.checked_sub(self.kernel)? / self.stride + 1)
     }
 }
 
@@ -70,11 +73,14 @@ pub fn depthwise(isa: Isa, what: &Depthwise, pixels: Range<usize>, dst: &mut [f3
 #[inline(always)]
 unsafe fn rows<V: Lanes>(what: &Depthwise, pixels: Range<usize>, dst: &mut [f32]) {
     let &Depthwise { src, h, w, kernel, stride, padding, zeros, .. } = what;
-    let (dst_h, dst_w) = (what.dst_len(h), what.dst_len(w));
-    let pictures = src.len() / (h * w * BLOCK);
-    assert!(src.len() == pictures * h * w * BLOCK && pixels.end <= pictures * dst_h * dst_w);
-    assert!(kernel > 0 && what.taps.len() == kernel * kernel * BLOCK && what.bias.len() == BLOCK);
-    assert!(zeros.len() == w * BLOCK && dst.len() == pixels.len() * BLOCK);
+    // The lengths are counted so that none wraps.
+    let (dst_h, dst_w) = (what.dst_len(h).expect("an output"), what.dst_len(w).expect("an output"));
+    let pictures = src.len() / length([h, w, BLOCK]).expect("a length");
+    assert!(src.len() == pictures * h * w * BLOCK);
+    assert!(length([pictures, dst_h, dst_w]).is_some_and(|end| pixels.end <= end));
+    assert!(kernel > 0 && length([kernel, kernel, BLOCK]) == Some(what.taps.len()));
+    assert!(what.bias.len() == BLOCK && zeros.len() == w * BLOCK);
+    assert_eq!(length([pixels.len(), BLOCK]), Some(dst.len()));
     // Outputs of a 3x3 kernel that lies within a row
     let middle = 1..w.saturating_sub(2) / stride + 1;
     for half in (0..BLOCK).step_by(V::LANES) {

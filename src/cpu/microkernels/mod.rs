@@ -18,6 +18,12 @@ pub use product::{Product, product};
 /// Channels of one block of a map.
 pub const BLOCK: usize = 16;
 
+/// The product of `factors`, a length; `None` when no memory is so long.
+#[inline(always)]
+fn length<const N: usize>(factors: [usize; N]) -> Option<usize> {
+    factors.into_iter().try_fold(1usize, usize::checked_mul)
+}
+
 /// Instructions that this machine has been seen to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(Kind);

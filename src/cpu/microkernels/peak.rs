@@ -21,9 +21,11 @@ pub enum Load<'a> {
 pub fn lanes(isa: Isa) -> usize {
     match isa.0 {
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx512 => 16,
+        Kind::Avx512 => <std::arch::x86_64::__m512 as Lanes>::LANES,
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx2 => 8,
+        Kind::Avx2 => <std::arch::x86_64::__m256 as Lanes>::LANES,
+        #[cfg(target_arch = "aarch64")]
+        Kind::Neon => <std::arch::aarch64::float32x4_t as Lanes>::LANES,
         Kind::Portable => Four::LANES,
     }
 }
@@ -52,6 +54,9 @@ pub fn busy(isa: Isa, load: Load) -> f32 {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Kind::Avx2 => unsafe { avx2(load) },
+        // SAFETY: every processor of this target has the instructions.
+        #[cfg(target_arch = "aarch64")]
+        Kind::Neon => unsafe { run::<std::arch::aarch64::float32x4_t>(load) },
         // SAFETY: every processor has the instructions of Four.
         Kind::Portable => unsafe { run::<Four>(load) },
     }

@@ -3,6 +3,7 @@
 use super::{
     BLOCK, Isa, Kind,
     lanes::{Four, Lanes},
+    length,
 };
 
 /// `dst[pixel] = act(bias + src[pixel] weight)` over one panel of output channels.
@@ -74,9 +75,11 @@ unsafe fn tiles<V: Lanes, const N: usize>(what: &Product, dst: &mut [&mut [f32]]
     let pixels = dst[0].len() / BLOCK;
     assert_eq!(dst.len() * BLOCK, N * V::LANES);
     assert!(dst.iter().all(|dst| dst.len() == pixels * BLOCK));
-    let blocks = what.runs * what.run.div_ceil(BLOCK);
-    assert!(what.src.len() >= blocks * what.src_pixels * BLOCK && what.first + pixels <= what.src_pixels);
-    assert_eq!(what.weight.len(), what.runs * what.run * N * V::LANES);
+    // The lengths are counted so that none wraps.
+    let src = length([what.runs, what.run.div_ceil(BLOCK), what.src_pixels, BLOCK]);
+    assert!(what.runs > 0 && what.run > 0 && src.is_some_and(|len| len <= what.src.len()));
+    assert!(what.first.checked_add(pixels).is_some_and(|end| end <= what.src_pixels));
+    assert_eq!(length([what.runs, what.run, N, V::LANES]), Some(what.weight.len()));
     assert_eq!(what.bias.len(), N * V::LANES);
     let tiles = pixels.div_ceil(V::SUMS / N);
     let mut at = 0;
