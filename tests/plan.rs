@@ -9,7 +9,8 @@ use mobileone::{
     plan::{Buffer, Class, Dispatch, GUARD, Limits, Plan, Tuning},
 };
 
-const DEFAULT: Limits = Limits::LEAST;
+/// WebGPU's, of a slow device.
+const DEFAULT: Limits = Limits { storage_buffers: 8, ..Limits::LEAST };
 const ALL: Outputs = Outputs { logits: true, probabilities: true, top_k: 5, features: true };
 
 fn plan(model: &Model, size: (usize, usize), limits: Limits) -> Result<Plan, Error> {
@@ -152,6 +153,17 @@ fn forms_are_for_devices_that_run_them() {
             matches!(choice, Choice::Shared(..) | Choice::Split(..) | Choice::Block(..) | Choice::Head);
         let lanes = matches!(choice, Choice::Subgroup(..));
         assert_eq!(used(choice, none), !shared && !lanes && !fast, "{choice} without workgroup memory");
+        for storage_buffers in [4, 5, 6, 8] {
+            let fits = choice.buffers() <= storage_buffers && !lanes && !fast;
+            let limits = Limits { storage_buffers, ..DEFAULT };
+            assert_eq!(used(choice, limits), fits, "{choice}, {storage_buffers} storage buffers");
+            let plan = tuned(&model, (224, 224), limits, &Tuning::only(choice)).unwrap();
+            for dispatch in &plan.dispatches {
+                let bound = dispatch.bindings.len();
+                assert!(bound <= storage_buffers, "{choice}: {} binds {bound} buffers", dispatch.label);
+                assert!(dispatch.choice.is_none_or(|choice| choice.buffers() == bound), "{}", dispatch.label);
+            }
+        }
     }
     for class in [Class::Discrete, Class::Integrated, Class::Apple, Class::Mobile, Class::Software] {
         for subgroup in [0, 8, 32] {
