@@ -177,7 +177,7 @@ impl Bench<'_> {
         // Pool and classifier have no times of their own: only the whole net tells.
         let shapes: Vec<&Layer> =
             first.plan().dispatches.iter().filter_map(|one| one.layer.as_ref()).collect();
-        let heads = head(&first, self.options.dtype, &shapes);
+        let heads = head(&first, &shapes);
         wanted.extend(heads);
         let (mut engine, mut after) = (first, before);
         let all = wanted.len();
@@ -262,14 +262,14 @@ fn gains(times: &Times, engine: &Engine, whole: Duration) -> Wanted {
 }
 
 /// The other way to compute pool and classifier.
-fn head(engine: &Engine, dtype: DType, layers: &[&Layer]) -> Wanted {
+fn head(engine: &Engine, layers: &[&Layer]) -> Wanted {
     let plan = engine.plan();
     let (Some(logits), Some(last)) =
         (plan.logits, layers.iter().rev().find(|layer| layer.kind != Kind::Head))
     else {
         return Wanted::new();
     };
-    let layer = Layer { kind: Kind::Head, src: last.dst, dst: plan.place(logits).shape, dtype };
+    let layer = Layer { kind: Kind::Head, src: last.dst, dst: plan.place(logits).shape, ..**last };
     let joined = plan.dispatches.iter().any(|one| one.choice == Some(Choice::Head));
     vec![(vec![(layer.key(), if joined { Choice::Steps } else { Choice::Head })], 0.0)]
 }

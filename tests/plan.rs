@@ -1,6 +1,6 @@
 //! Plans as data: what they promise before any device sees them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mobileone::{
     DType, Error, Form, Model, Outputs, Shape,
@@ -173,6 +173,23 @@ fn forms_are_for_devices_that_run_them() {
                 assert!(pipelines(&plan) <= most, "S{at} {class:?}: {} pipelines", pipelines(&plan));
             }
         }
+    }
+}
+
+/// What was measured in one mode is no word on another.
+#[test]
+fn modes_are_tuned_apart() {
+    let model = variant(0);
+    let input = Shape::new(1, 224, 224, 3);
+    let key = |mode| format!("pointwise 14x14x256 14x14x256 {mode}");
+    let (plain, quick) = (Choice::Registers(8, 2), Choice::Fast(8));
+    let layers = BTreeMap::from([(key("f16"), plain), (key("f16-fast"), quick)]);
+    for (fast, mode, choice) in [(false, "f16", plain), (true, "f16-fast", quick)] {
+        let tuning = Tuning { layers: layers.clone(), fast, ..Tuning::default() };
+        let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, ALL, DEFAULT, &tuning).unwrap();
+        let of = plan.dispatches.iter().filter(|one| one.layer.is_some_and(|layer| layer.key() == key(mode)));
+        let found: Vec<Option<Choice>> = of.map(|one| one.choice).collect();
+        assert!(!found.is_empty() && found.iter().all(|one| *one == Some(choice)), "{mode}: {found:?}");
     }
 }
 
