@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Some(spec) => load(spec, Form::Fused)?,
         None => Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused)?,
     };
-    let device = args.device.open()?;
+    let device = args.device.open_untuned()?;
     let path = args.output.clone().or_else(|| cache::table(device.info()));
     let path = path.ok_or_else(|| Stop::Error("there is no folder for caches here; use --output".into()))?;
     let mut options = args.device.options(&device, Options::of(&model));
