@@ -26,9 +26,9 @@ use crate::{
 pub struct Tuned {
     /// The choices that were kept.
     pub tuning: Tuning,
-    /// What one run took with the choices that it began with.
+    /// What one run takes with the choices that it began with, measured at the end.
     pub before: Duration,
-    /// What one run takes with those that were kept.
+    /// What one run takes with those that were kept, measured in turns with the others; no more than `before`.
     pub after: Duration,
     /// Choices that were faster by themselves, kept or not.
     pub tried: usize,
@@ -80,8 +80,8 @@ pub fn tune(
     bench.answer = bench.run(&first)?.1;
     // Half of the time is for the whole net.
     let sweep = bench.sweep(Instant::now() + budget / 2, progress)?;
-    let before = bench.least(&first, TURNS)?;
-    bench.keep(first, before, sweep, until, progress)
+    let whole = bench.least(&first, TURNS)?;
+    bench.keep(first, whole, sweep, until, progress)
 }
 
 /// The least time of each layer with each choice.
@@ -105,6 +105,16 @@ impl Bench<'_> {
     fn least(&self, engine: &Arc<Engine>, runs: usize) -> Result<Duration> {
         let times: Result<Vec<Duration>> = (0..runs).map(|_| Ok(self.run(engine)?.0)).collect();
         Ok(times?.into_iter().min().unwrap_or(Duration::MAX))
+    }
+
+    /// The least time of each, in turns, for the device's clock and its other work change.
+    fn compare(&self, one: &Arc<Engine>, other: &Arc<Engine>) -> Result<(Duration, Duration)> {
+        let (mut a, mut b) = (Duration::MAX, Duration::MAX);
+        for _ in 0..TURNS {
+            a = a.min(self.run(one)?.0);
+            b = b.min(self.run(other)?.0);
+        }
+        Ok((a, b))
     }
 
     /// Whether an engine computes what the first one did, as far as the storage lets it.
@@ -166,20 +176,20 @@ impl Bench<'_> {
     fn keep(
         &self,
         first: Arc<Engine>,
-        before: Duration,
+        whole: Duration,
         times: Times,
         until: Instant,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Tuned> {
         let mut tuning = self.options.tuning.clone();
-        let mut wanted = gains(&times, &first, before);
+        let mut wanted = gains(&times, &first, whole);
         wanted.truncate(24);
         // Pool and classifier have no times of their own: only the whole net tells.
         let shapes: Vec<&Layer> =
             first.plan().dispatches.iter().filter_map(|one| one.layer.as_ref()).collect();
         let heads = head(&first, &shapes);
         wanted.extend(heads);
-        let (mut engine, mut after) = (first, before);
+        let mut engine = first.clone();
         let all = wanted.len();
         for (at, (keys, _)) in wanted.iter().enumerate() {
             progress(all + at, 2 * all);
@@ -192,17 +202,18 @@ impl Bench<'_> {
             if !self.agrees(&self.run(&candidate)?.1) {
                 continue;
             }
-            // In turns, for the device's clock and its other work change.
-            let (mut old, mut new) = (Duration::MAX, Duration::MAX);
-            for _ in 0..TURNS {
-                old = old.min(self.run(&engine)?.0);
-                new = new.min(self.run(&candidate)?.0);
-            }
+            let (old, new) = self.compare(&engine, &candidate)?;
             if new.as_secs_f64() < old.as_secs_f64() * (1.0 - GAIN / 2.0) {
-                (tuning, engine, after) = (next, candidate, new);
+                (tuning, engine) = (next, candidate);
             }
         }
+        // Each step was measured by itself: only the first against the last tells what all of them gain.
+        let (before, after) = self.compare(&first, &engine)?;
         progress(1, 1);
+        let (tuning, after) = match tuning != self.options.tuning && after < before {
+            true => (tuning, after),
+            false => (self.options.tuning.clone(), before),
+        };
         Ok(Tuned { tuning, before, after, tried: all })
     }
 }
