@@ -74,7 +74,8 @@ pub fn tune(
     let wave = |at: usize| ((at as f64 * 0.754_877_666).fract() * 3.4 - 1.7) as f32;
     let input = Tensor::new(shape, (0..shape.len()).map(wave).collect())?;
     let outputs = Outputs { logits: true, features: true, ..Outputs::default() };
-    let options = Options { outputs, frames: 1, batch: 1, ..options.clone() };
+    // The pipelines of trials are not worth a place in the caller's file.
+    let options = Options { outputs, frames: 1, batch: 1, cache: None, ..options.clone() };
     let mut bench = Bench { gpu, model, options, input, answer: Vec::new() };
     let first = bench.engine(&bench.options.tuning.clone())?;
     bench.answer = bench.run(&first)?.1;

@@ -71,6 +71,8 @@ fn what_is_kept_is_right() {
     let model = model();
     let mut options = Options::of(&model);
     options.preprocess.size = (64, 64);
+    let file = std::env::temp_dir().join(format!("mobileone-tune-{}.pipelines", std::process::id()));
+    options.cache = Some(file.clone());
     let mut told = Vec::new();
     let mut progress = |done: usize, all: usize| told.push((done, all));
     let tuned = tune::tune(&device, &model, &options, Duration::from_secs(4), &mut progress);
@@ -84,7 +86,8 @@ fn what_is_kept_is_right() {
     assert!(told.iter().all(|&(done, all)| done <= all) && told.last() == Some(&(1, 1)), "{told:?}");
     assert!(tuned.after <= tuned.before, "{tuned:?}");
     assert!(tuned.after < tuned.before || tuned.tuning == options.tuning, "no gain, no change: {tuned:?}");
-    options.tuning = tuned.tuning;
+    assert!(!file.exists(), "trials leave no pipelines");
+    options = Options { tuning: tuned.tuning, cache: None, ..options };
     for line in examine(&device, &model, options).unwrap() {
         assert_eq!(line.fault, None, "{line:?}");
     }

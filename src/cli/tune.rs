@@ -83,6 +83,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     options.preprocess.size = args.size.unwrap_or(options.preprocess.size);
     // From the choices of the device's class, not from those of an earlier measurement.
     options.tuning.layers.clear();
+    options.cache = None;
     // Where nothing was asked for, both storages are measured.
     let auto = matches!(args.device.dtype, Precision::Auto);
     let half = auto && device.info().features.contains(&"f16");
