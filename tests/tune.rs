@@ -61,6 +61,18 @@ fn a_table_is_of_one_device_driver_and_version() {
     // What is void is written over, not added to.
     tune::write(&path, &info("2"), &with("c", Choice::Apart)).unwrap();
     assert_eq!(tune::read(&path, &info("2")).unwrap().unwrap().tuning.layers.len(), 1);
+    // Several threads at once, and one that fails.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| tune::write(&path, &info("2"), &with("c", Choice::Apart)).unwrap());
+        }
+    });
+    let taken = folder.join("taken");
+    std::fs::create_dir(&taken).unwrap();
+    tune::write(&taken, &info("2"), &with("c", Choice::Apart)).unwrap_err();
+    std::fs::remove_dir(&taken).unwrap();
+    let left = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    assert_eq!(left.collect::<Vec<_>>(), [path], "nothing unfinished is left");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

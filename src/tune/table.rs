@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    files::write_whole,
     info::DeviceInfo,
     kernels::{Choice, SHADERS},
     plan::Tuning,
@@ -84,8 +85,5 @@ pub fn write(path: &Path, info: &DeviceInfo, kept: &Kept) -> std::io::Result<()>
     let layers = layers.into_iter().map(|(key, choice)| (key, choice.to_string())).collect();
     let (device, driver, texts) = (info.to_string(), info.driver.clone(), texts());
     let table = Table { device, driver, texts, f16: kept.f16, cpu: kept.cpu, layers };
-    // Whoever reads meanwhile finds the old file or the new one, never half of one.
-    let part = path.with_extension(format!("{}.part", std::process::id()));
-    std::fs::write(&part, serde_json::to_vec_pretty(&table)?)?;
-    std::fs::rename(&part, path)
+    write_whole(path, &serde_json::to_vec_pretty(&table)?)
 }

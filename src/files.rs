@@ -1,0 +1,32 @@
+//! Files that are written whole or not at all.
+
+use std::{
+    fs::{self, File},
+    io::{Error, ErrorKind, Result, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// Tells apart the unfinished files of one process.
+static SERIAL: AtomicU32 = AtomicU32::new(0);
+
+/// A new file beside `path`, under a name that no other file has.
+fn beside(path: &Path) -> Result<(PathBuf, File)> {
+    let name = path.file_name().ok_or(Error::new(ErrorKind::InvalidInput, "no name of a file"))?;
+    let (process, serial) = (std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
+    let beside = path.with_file_name(format!(".{}.{process}.{serial}.partial", name.display()));
+    let file = File::create_new(&beside)?;
+    Ok((beside, file))
+}
+
+/// Puts a file of `bytes` at `path`: written beside it under another name, then renamed. Whoever reads meanwhile
+/// finds the old file or the new one, and a failure leaves the old one only.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let (beside, mut file) = beside(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file);
+    written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
+        // The first error is the one to tell
+        let _ = fs::remove_file(&beside);
+    })
+}
