@@ -19,6 +19,18 @@ fn beside(path: &Path) -> Result<(PathBuf, File)> {
     Ok((beside, file))
 }
 
+/// Makes the folder of `path`, and tries whether [`write_whole`] can write there.
+#[cfg(feature = "gpu")]
+pub fn try_write(path: &Path) -> Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    if path.is_dir() {
+        return Err(Error::new(ErrorKind::IsADirectory, "a folder"));
+    }
+    fs::remove_file(beside(path)?.0)
+}
+
 /// Puts a file of `bytes` at `path`: written beside it under another name, then renamed. Whoever reads meanwhile
 /// finds the old file or the new one, and a failure leaves the old one only.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {

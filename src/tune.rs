@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use table::{Kept, read, write};
+pub use table::{Kept, read, writable, write};
 
 use crate::{
     device::{Device, Executor},

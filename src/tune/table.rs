@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    files::write_whole,
+    files::{try_write, write_whole},
     info::DeviceInfo,
     kernels::{Choice, SHADERS},
     plan::Tuning,
@@ -73,6 +73,14 @@ pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Kept>, String> {
     }
     let tuning = Tuning { layers, ..Tuning::default() };
     Ok(Some(Kept { tuning, f16: table.f16, cpu: table.cpu }))
+}
+
+/// Makes the folder of `path`, and tries whether [`write`] can write there: better known before a measurement.
+///
+/// # Errors
+/// Those of the file system.
+pub fn writable(path: &Path) -> std::io::Result<()> {
+    try_write(path)
 }
 
 /// Writes what is known of the device `info` to the file at `path`, with the choices that it held of other layers.
