@@ -30,6 +30,7 @@ pub mod cpu;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod device;
 mod error;
+mod files;
 #[cfg(feature = "gpu")]
 #[doc(hidden)] // The engine behind a session; public for its judges.
 pub mod gpu;

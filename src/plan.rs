@@ -137,7 +137,7 @@ impl Plan {
     ) -> Result<Plan> {
         let layout = Layout::of(graph, outputs);
         let shape = input.with_batch(1);
-        let front = Layer { kind: Kind::Front, src: shape, dst: shape, dtype };
+        let front = Layer { kind: Kind::Front, src: shape, dst: shape, dtype, fast: tuning.fast };
         let mut plan = Plan {
             front: tuning.choice(&front, &limits),
             dispatches: Vec::new(),

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use table::{Kept, read, write};
+pub use table::{Kept, read, writable, write};
 
 use crate::{
     device::{Device, Executor},
@@ -26,9 +26,9 @@ use crate::{
 pub struct Tuned {
     /// The choices that were kept.
     pub tuning: Tuning,
-    /// What one run took with the choices that it began with.
+    /// What one run takes with the choices that it began with, measured at the end.
     pub before: Duration,
-    /// What one run takes with those that were kept.
+    /// What one run takes with those that were kept, measured in turns with the others; no more than `before`.
     pub after: Duration,
     /// Choices that were faster by themselves, kept or not.
     pub tried: usize,
@@ -74,14 +74,15 @@ pub fn tune(
     let wave = |at: usize| ((at as f64 * 0.754_877_666).fract() * 3.4 - 1.7) as f32;
     let input = Tensor::new(shape, (0..shape.len()).map(wave).collect())?;
     let outputs = Outputs { logits: true, features: true, ..Outputs::default() };
-    let options = Options { outputs, frames: 1, batch: 1, ..options.clone() };
+    // The pipelines of trials are not worth a place in the caller's file.
+    let options = Options { outputs, frames: 1, batch: 1, cache: None, ..options.clone() };
     let mut bench = Bench { gpu, model, options, input, answer: Vec::new() };
     let first = bench.engine(&bench.options.tuning.clone())?;
     bench.answer = bench.run(&first)?.1;
     // Half of the time is for the whole net.
     let sweep = bench.sweep(Instant::now() + budget / 2, progress)?;
-    let before = bench.least(&first, TURNS)?;
-    bench.keep(first, before, sweep, until, progress)
+    let whole = bench.least(&first, TURNS)?;
+    bench.keep(first, whole, sweep, until, progress)
 }
 
 /// The least time of each layer with each choice.
@@ -105,6 +106,16 @@ impl Bench<'_> {
     fn least(&self, engine: &Arc<Engine>, runs: usize) -> Result<Duration> {
         let times: Result<Vec<Duration>> = (0..runs).map(|_| Ok(self.run(engine)?.0)).collect();
         Ok(times?.into_iter().min().unwrap_or(Duration::MAX))
+    }
+
+    /// The least time of each, in turns, for the device's clock and its other work change.
+    fn compare(&self, one: &Arc<Engine>, other: &Arc<Engine>) -> Result<(Duration, Duration)> {
+        let (mut a, mut b) = (Duration::MAX, Duration::MAX);
+        for _ in 0..TURNS {
+            a = a.min(self.run(one)?.0);
+            b = b.min(self.run(other)?.0);
+        }
+        Ok((a, b))
     }
 
     /// Whether an engine computes what the first one did, as far as the storage lets it.
@@ -166,20 +177,20 @@ impl Bench<'_> {
     fn keep(
         &self,
         first: Arc<Engine>,
-        before: Duration,
+        whole: Duration,
         times: Times,
         until: Instant,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Tuned> {
         let mut tuning = self.options.tuning.clone();
-        let mut wanted = gains(&times, &first, before);
+        let mut wanted = gains(&times, &first, whole);
         wanted.truncate(24);
         // Pool and classifier have no times of their own: only the whole net tells.
         let shapes: Vec<&Layer> =
             first.plan().dispatches.iter().filter_map(|one| one.layer.as_ref()).collect();
-        let heads = head(&first, self.options.dtype, &shapes);
+        let heads = head(&first, &shapes);
         wanted.extend(heads);
-        let (mut engine, mut after) = (first, before);
+        let mut engine = first.clone();
         let all = wanted.len();
         for (at, (keys, _)) in wanted.iter().enumerate() {
             progress(all + at, 2 * all);
@@ -192,17 +203,18 @@ impl Bench<'_> {
             if !self.agrees(&self.run(&candidate)?.1) {
                 continue;
             }
-            // In turns, for the device's clock and its other work change.
-            let (mut old, mut new) = (Duration::MAX, Duration::MAX);
-            for _ in 0..TURNS {
-                old = old.min(self.run(&engine)?.0);
-                new = new.min(self.run(&candidate)?.0);
-            }
+            let (old, new) = self.compare(&engine, &candidate)?;
             if new.as_secs_f64() < old.as_secs_f64() * (1.0 - GAIN / 2.0) {
-                (tuning, engine, after) = (next, candidate, new);
+                (tuning, engine) = (next, candidate);
             }
         }
+        // Each step was measured by itself: only the first against the last tells what all of them gain.
+        let (before, after) = self.compare(&first, &engine)?;
         progress(1, 1);
+        let (tuning, after) = match tuning != self.options.tuning && after < before {
+            true => (tuning, after),
+            false => (self.options.tuning.clone(), before),
+        };
         Ok(Tuned { tuning, before, after, tried: all })
     }
 }
@@ -262,14 +274,14 @@ fn gains(times: &Times, engine: &Engine, whole: Duration) -> Wanted {
 }
 
 /// The other way to compute pool and classifier.
-fn head(engine: &Engine, dtype: DType, layers: &[&Layer]) -> Wanted {
+fn head(engine: &Engine, layers: &[&Layer]) -> Wanted {
     let plan = engine.plan();
     let (Some(logits), Some(last)) =
         (plan.logits, layers.iter().rev().find(|layer| layer.kind != Kind::Head))
     else {
         return Wanted::new();
     };
-    let layer = Layer { kind: Kind::Head, src: last.dst, dst: plan.place(logits).shape, dtype };
+    let layer = Layer { kind: Kind::Head, src: last.dst, dst: plan.place(logits).shape, ..**last };
     let joined = plan.dispatches.iter().any(|one| one.choice == Some(Choice::Head));
     vec![(vec![(layer.key(), if joined { Choice::Steps } else { Choice::Head })], 0.0)]
 }

@@ -6,6 +6,7 @@ use mobileone::{
     Answer, DType, Device, Error, Form, Input, Model, Options, Outputs, Pixels, Session, Shape, Tensor,
     checkpoint::Checkpoint,
     gpu::{self, Engine, Gpu},
+    kernels::Choice,
     preprocess::{Interpolation, PixelFormat, Rotation},
 };
 
@@ -109,6 +110,24 @@ fn folded_grids_compute_the_same() {
     let picture = Picture::new(150, 130);
     let input = Input::Pixels(picture.pixels());
     assert_eq!(folded.run(input).unwrap(), session.run(input).unwrap());
+}
+
+/// A device that binds 4 storage buffers a shader runs, whatever forms were asked for.
+#[test]
+fn few_storage_buffers_suffice() {
+    let model = model();
+    let mut options = options(&model);
+    let few = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..wgpu::Limits::default() };
+    let Some((device, queue)) = device_with(few, wgpu::Features::empty()) else { return };
+    let device = Device::from_wgpu(device, queue);
+    let picture = Picture::new(150, 130);
+    let run = |options: &Options| {
+        let session = Session::new(&device, &model, options).unwrap();
+        session.run(Input::Pixels(picture.pixels())).unwrap()
+    };
+    let expected = run(&options);
+    options.tuning.choices = vec![Choice::Head, Choice::Block(4, 1, 16), Choice::Direct(2, 8)];
+    assert_eq!(run(&options), expected);
 }
 
 #[test]

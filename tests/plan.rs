@@ -1,6 +1,6 @@
 //! Plans as data: what they promise before any device sees them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mobileone::{
     DType, Error, Form, Model, Outputs, Shape,
@@ -9,7 +9,8 @@ use mobileone::{
     plan::{Buffer, Class, Dispatch, GUARD, Limits, Plan, Tuning},
 };
 
-const DEFAULT: Limits = Limits::LEAST;
+/// WebGPU's, of a slow device.
+const DEFAULT: Limits = Limits { storage_buffers: 8, ..Limits::LEAST };
 const ALL: Outputs = Outputs { logits: true, probabilities: true, top_k: 5, features: true };
 
 fn plan(model: &Model, size: (usize, usize), limits: Limits) -> Result<Plan, Error> {
@@ -152,6 +153,17 @@ fn forms_are_for_devices_that_run_them() {
             matches!(choice, Choice::Shared(..) | Choice::Split(..) | Choice::Block(..) | Choice::Head);
         let lanes = matches!(choice, Choice::Subgroup(..));
         assert_eq!(used(choice, none), !shared && !lanes && !fast, "{choice} without workgroup memory");
+        for storage_buffers in [4, 5, 6, 8] {
+            let fits = choice.buffers() <= storage_buffers && !lanes && !fast;
+            let limits = Limits { storage_buffers, ..DEFAULT };
+            assert_eq!(used(choice, limits), fits, "{choice}, {storage_buffers} storage buffers");
+            let plan = tuned(&model, (224, 224), limits, &Tuning::only(choice)).unwrap();
+            for dispatch in &plan.dispatches {
+                let bound = dispatch.bindings.len();
+                assert!(bound <= storage_buffers, "{choice}: {} binds {bound} buffers", dispatch.label);
+                assert!(dispatch.choice.is_none_or(|choice| choice.buffers() == bound), "{}", dispatch.label);
+            }
+        }
     }
     for class in [Class::Discrete, Class::Integrated, Class::Apple, Class::Mobile, Class::Software] {
         for subgroup in [0, 8, 32] {
@@ -161,6 +173,23 @@ fn forms_are_for_devices_that_run_them() {
                 assert!(pipelines(&plan) <= most, "S{at} {class:?}: {} pipelines", pipelines(&plan));
             }
         }
+    }
+}
+
+/// What was measured in one mode is no word on another.
+#[test]
+fn modes_are_tuned_apart() {
+    let model = variant(0);
+    let input = Shape::new(1, 224, 224, 3);
+    let key = |mode| format!("pointwise 14x14x256 14x14x256 {mode}");
+    let (plain, quick) = (Choice::Registers(8, 2), Choice::Fast(8));
+    let layers = BTreeMap::from([(key("f16"), plain), (key("f16-fast"), quick)]);
+    for (fast, mode, choice) in [(false, "f16", plain), (true, "f16-fast", quick)] {
+        let tuning = Tuning { layers: layers.clone(), fast, ..Tuning::default() };
+        let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, ALL, DEFAULT, &tuning).unwrap();
+        let of = plan.dispatches.iter().filter(|one| one.layer.is_some_and(|layer| layer.key() == key(mode)));
+        let found: Vec<Option<Choice>> = of.map(|one| one.choice).collect();
+        assert!(!found.is_empty() && found.iter().all(|one| *one == Some(choice)), "{mode}: {found:?}");
     }
 }
 

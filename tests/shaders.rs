@@ -49,10 +49,11 @@ fn texts() -> BTreeMap<String, (String, DType)> {
     let mut texts = BTreeMap::new();
     for dtype in [DType::F32, DType::F16] {
         for &choice in CHOICES {
-            let limits = match choice {
-                Choice::Subgroup(_, lanes) => Limits { subgroup: lanes, ..Limits::LEAST },
-                _ => Limits::LEAST,
+            let subgroup = match choice {
+                Choice::Subgroup(_, lanes) => lanes,
+                _ => 0,
             };
+            let limits = Limits { subgroup, storage_buffers: 8, ..Limits::LEAST };
             let tuning = Tuning { fast: matches!(choice, Choice::Fast(_)), ..Tuning::only(choice) };
             for model in &models {
                 let input = Shape::new(1, 224, 224, 3);

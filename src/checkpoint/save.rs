@@ -1,16 +1,11 @@
 //! Writing safetensors files, whole or not at all.
 
-use std::{
-    collections::HashMap,
-    fs::{self, OpenOptions},
-    io::Write,
-    path::Path,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::{collections::HashMap, fs, path::Path};
 
 use super::{Checkpoint, safetensors};
 use crate::{
     error::{Error, Result},
+    files::write_whole,
     tensor::DType,
     weights::Array,
 };
@@ -50,30 +45,16 @@ pub fn write_tensors<'a>(
     replace(path.as_ref(), &safetensors::write(tensors.into_iter(), HashMap::new(), DType::F32)?)
 }
 
-/// Tells apart the unfinished files of one process.
-static SERIAL: AtomicU32 = AtomicU32::new(0);
-
-/// Puts a file of `bytes` at `path`: written beside it under another name, then renamed.
+/// Puts a file of `bytes` at `path`, where a regular file or none stands.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     // A link stays, and its target is replaced
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
-    let io = |source| Error::Io { path: path.clone(), source };
     if fs::metadata(path).is_ok_and(|kind| !kind.is_file()) {
         let reason = "is no regular file, and is not replaced: give another name".into();
         return Err(Error::File { path: path.clone(), reason });
     }
-    let Some(name) = path.file_name() else {
+    if path.file_name().is_none() {
         return Err(Error::File { path: path.clone(), reason: "is no name of a file".into() });
-    };
-    let (process, serial) = (std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
-    let beside = path.with_file_name(format!(".{}.{process}.{serial}.partial", name.display()));
-    let written = OpenOptions::new().write(true).create_new(true).open(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.and_then(|()| fs::rename(&beside, path)).map_err(|e| {
-        // The first error is the one to tell
-        let _ = fs::remove_file(&beside);
-        io(e)
-    })
+    }
+    write_whole(path, bytes).map_err(|source| Error::Io { path: path.clone(), source })
 }

@@ -50,7 +50,16 @@ pub enum Precision {
 impl DeviceArgs {
     /// The device asked for, which is said with the reason.
     pub fn open(&self) -> Result<Device, Stop> {
-        let (device, kept) = open_device(&self.device, self.threads)?;
+        self.open_or(self.dtype.on_cpu())
+    }
+
+    /// The same, to measure it: what was measured before has no say in which.
+    pub fn open_untuned(&self) -> Result<Device, Stop> {
+        self.open_or(false)
+    }
+
+    fn open_or(&self, cpu: bool) -> Result<Device, Stop> {
+        let (device, kept) = open_device(&self.device, self.threads, cpu)?;
         self.kept.get_or_init(|| kept);
         Ok(device)
     }
@@ -76,14 +85,15 @@ impl DeviceArgs {
 }
 
 /// The device that `wanted` and `threads` describe, which is said with the reason, and what was measured on it.
-pub fn open_device(wanted: &str, threads: Option<NonZero<usize>>) -> Result<(Device, Kept), Stop> {
+/// For `auto` that is the CPU where it was found faster and `cpu` allows it.
+pub fn open_device(wanted: &str, threads: Option<NonZero<usize>>, cpu: bool) -> Result<(Device, Kept), Stop> {
     let with_threads = |device: Device| match threads {
         Some(count) => device.with_threads(count),
         None => Ok(device),
     };
     let device = with_threads(Device::open(wanted)?)?;
     let kept = cache::read(&device);
-    if wanted.trim().eq_ignore_ascii_case("auto") && kept.cpu {
+    if cpu && kept.cpu && wanted.trim().eq_ignore_ascii_case("auto") {
         let cpu = with_threads(Device::open("cpu")?)?;
         let gpu = plain(&device.info().to_string());
         note(&format!("device: {} (tune found it faster than {gpu})", plain(&cpu.info().to_string())));
@@ -94,6 +104,11 @@ pub fn open_device(wanted: &str, threads: Option<NonZero<usize>>) -> Result<(Dev
 }
 
 impl Precision {
+    /// Whether the CPU executor may take a GPU's place: it stores in f32 only.
+    pub fn on_cpu(self) -> bool {
+        matches!(self, Precision::Auto | Precision::F32)
+    }
+
     /// `options` as this storage and what was measured on `device` want them.
     pub fn options(self, device: &Device, kept: &Kept, mut options: Options) -> Options {
         options.dtype = self.dtype(kept);

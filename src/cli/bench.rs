@@ -119,7 +119,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let models = if args.model.is_empty() { random() } else { args.model.clone() };
     let mut devices = Vec::new();
     for wanted in &args.device {
-        let (device, kept) = open_device(wanted, args.threads)?;
+        let (device, kept) =
+            open_device(wanted, args.threads, args.dtype.iter().all(|dtype| dtype.on_cpu()))?;
         let limit = if args.limit { Some(limit::measure(&device)?) } else { None };
         devices.push((device, kept, limit));
     }

@@ -62,7 +62,8 @@ struct Report {
     kept: Vec<Row>,
     /// Whether the CPU executor is faster.
     cpu: bool,
-    output: String,
+    /// The file, where it was written.
+    output: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -76,13 +77,16 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Some(spec) => load(spec, Form::Fused)?,
         None => Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused)?,
     };
-    let device = args.device.open()?;
+    let device = args.device.open_untuned()?;
     let path = args.output.clone().or_else(|| cache::table(device.info()));
     let path = path.ok_or_else(|| Stop::Error("there is no folder for caches here; use --output".into()))?;
+    let about = |error: std::io::Error| Stop::Error(format!("{}: {error}", path.display()));
+    tune::writable(&path).map_err(about)?;
     let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = args.size.unwrap_or(options.preprocess.size);
     // From the choices of the device's class, not from those of an earlier measurement.
     options.tuning.layers.clear();
+    options.cache = None;
     // Where nothing was asked for, both storages are measured.
     let auto = matches!(args.device.dtype, Precision::Auto);
     let half = auto && device.info().features.contains(&"f16");
@@ -116,12 +120,11 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     }
     kept.cpu = cpu(&model, &options)? < tuned.after;
     bar.finish_and_clear();
-    let about = |error: std::io::Error| Stop::Error(format!("{}: {error}", path.display()));
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(about)?;
+    // What was measured is told even where it cannot be kept.
+    let written = tune::write(&path, device.info(), &kept).map_err(about);
+    if written.is_ok() {
+        note(&format!("written: {}", plain(&path.display().to_string())));
     }
-    tune::write(&path, device.info(), &kept).map_err(about)?;
-    note(&format!("written: {}", plain(&path.display().to_string())));
     let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
     let layers = kept.tuning.layers.iter();
     let layers = layers.map(|(layer, choice)| Row { layer: layer.clone(), choice: choice.to_string() });
@@ -134,11 +137,11 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         tried: tuned.tried,
         cpu: kept.cpu,
         kept: layers.collect(),
-        output: path.display().to_string(),
+        output: written.is_ok().then(|| path.display().to_string()),
     };
     if args.json {
         out::json(&report, true)?;
-        return Ok(Verdict::Good);
+        return written.map(|()| Verdict::Good);
     }
     let rows: Vec<[String; 2]> =
         report.kept.iter().map(|row| [row.layer.clone(), row.choice.clone()]).collect();
@@ -154,7 +157,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     if report.cpu {
         say("the CPU executor is faster: --device auto takes it")?;
     }
-    Ok(Verdict::Good)
+    written.map(|()| Verdict::Good)
 }
 
 /// What one run takes on the CPU executor.

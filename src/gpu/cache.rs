@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Gpu;
+use crate::files::write_whole;
 
 /// A file's pipelines on a device.
 pub struct Cache {
@@ -41,10 +42,6 @@ impl Cache {
         if data.is_empty() || data == self.held {
             return;
         }
-        // Whoever reads meanwhile finds the old file or the new one, never half of one.
-        let part = self.path.with_extension(format!("{}.part", std::process::id()));
-        if std::fs::write(&part, &data).and_then(|()| std::fs::rename(&part, &self.path)).is_err() {
-            let _ = std::fs::remove_file(&part);
-        }
+        let _ = write_whole(&self.path, &data);
     }
 }

@@ -93,6 +93,7 @@ impl Gpu {
             workgroups: given.max_compute_workgroups_per_dimension,
             macs_per_second: macs_per_second(info.kind),
             shared: given.max_compute_workgroup_storage_size as usize,
+            storage_buffers: given.max_storage_buffers_per_shader_stage as usize,
             subgroup: subgroup(&device),
             class: class(&info),
         };

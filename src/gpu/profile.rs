@@ -81,7 +81,7 @@ impl Clock {
         })
     }
 
-    /// Runs the clock's passes, which `record` fills; gives the seconds of each.
+    /// Runs the clock's passes, which `record` fills; gives the seconds of each, at least one tick.
     ///
     /// # Errors
     /// [`Error::DeviceFailure`].
@@ -117,7 +117,8 @@ impl Clock {
             };
             self.readback.unmap();
             let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
-            let seconds = |pair: &[u64]| pair[1].saturating_sub(pair[0]) as f64 * period;
+            // What ends within the tick in which it began took some time all the same.
+            let seconds = |pair: &[u64]| pair[1].saturating_sub(pair[0]).max(1) as f64 * period;
             Ok(ticks.chunks_exact(2).map(seconds).collect())
         })?
     }

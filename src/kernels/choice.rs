@@ -157,13 +157,24 @@ impl Choice {
         }
     }
 
+    /// Storage buffers that its shader binds; the most of them, where there are several.
+    pub fn buffers(self) -> usize {
+        match self {
+            Passes | Prepare => 2,
+            Stem(..) | Depthwise(..) | Apart | Steps => 4,
+            Registers(..) | Fast(..) | Subgroup(..) | Shared(..) | Split(..) => 4,
+            Head => 5,
+            Block(..) | Direct(..) => 6,
+        }
+    }
+
     /// Whether a device of `limits` can run it for a layer that reads `src`, stored as `dtype`.
     pub fn fits(self, src: Shape, dtype: DType, limits: &Limits) -> bool {
         let lanes = match self {
             Subgroup(_, lanes) => lanes == limits.subgroup,
             _ => true,
         };
-        lanes && self.memory(src, dtype) <= limits.shared
+        lanes && self.memory(src, dtype) <= limits.shared && self.buffers() <= limits.storage_buffers
     }
 
     /// The choice that is called so, if the table has it.

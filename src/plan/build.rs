@@ -33,7 +33,8 @@ impl Source<'_> {
     }
 
     fn layer(&self, kind: Kind, src: NodeId, dst: NodeId) -> Layer {
-        Layer { kind, src: self.shapes[src], dst: self.shapes[dst], dtype: self.dtype }
+        let (src, dst) = (self.shapes[src], self.shapes[dst]);
+        Layer { kind, src, dst, dtype: self.dtype, fast: self.tuning.fast }
     }
 
     fn choice(&self, kind: Kind, src: NodeId, dst: NodeId) -> Choice {

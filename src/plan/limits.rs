@@ -31,6 +31,8 @@ pub struct Limits {
     pub macs_per_second: u64,
     /// Bytes of workgroup memory.
     pub shared: usize,
+    /// Storage buffers that one shader may bind.
+    pub storage_buffers: usize,
     /// Lanes of every subgroup; 0 where there are none, or where they vary.
     pub subgroup: usize,
     /// Which forms suit it.
@@ -38,13 +40,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The least that WebGPU promises, of a slow device.
+    /// The least that WebGPU promises, of a slow device; but no more storage buffers than OpenGL ES 3.1 promises.
     pub const LEAST: Limits = Limits {
         binding: 128 << 20,
         buffer: 256 << 20,
         workgroups: 65_535,
         macs_per_second: 5_000_000_000,
         shared: 16 << 10,
+        storage_buffers: 4,
         subgroup: 0,
         class: Class::Integrated,
     };

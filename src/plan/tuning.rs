@@ -31,13 +31,16 @@ pub struct Layer {
     pub dst: Shape,
     /// How maps and weights are stored.
     pub dtype: DType,
+    /// Whether [`Tuning::fast`] holds: another mode, other choices.
+    pub fast: bool,
 }
 
 impl Layer {
-    /// `pointwise 14x14x256 14x14x256 f32`: equal layers have one key.
+    /// `pointwise 14x14x256 14x14x256 f32`, or `... f16-fast`: equal layers have one key.
     pub fn key(&self) -> String {
-        let Layer { kind, src, dst, dtype } = self;
-        format!("{kind} {}x{}x{} {}x{}x{} {dtype}", src.h, src.w, src.c, dst.h, dst.w, dst.c)
+        let Layer { kind, src, dst, dtype, fast } = self;
+        let mode = if *fast { "-fast" } else { "" };
+        format!("{kind} {}x{}x{} {}x{}x{} {dtype}{mode}", src.h, src.w, src.c, dst.h, dst.w, dst.c)
     }
 
     /// Whether `choice` computes this layer on a device of `limits`.
@@ -54,9 +57,9 @@ impl Tuning {
 
     /// The choice of a layer on a device of `limits`.
     pub fn choice(&self, layer: &Layer, limits: &Limits) -> Choice {
-        let quick = |choice: &Choice| !matches!(choice, Choice::Fast(_)) || self.fast;
+        let quick = |choice: &Choice| !matches!(choice, Choice::Fast(_)) || layer.fast;
         let wanted = self.layers.get(&layer.key()).into_iter().chain(&self.choices).copied();
-        let suited = class(layer, limits, self.fast).into_iter();
+        let suited = class(layer, limits).into_iter();
         let mut choices = wanted.chain(suited).filter(quick);
         choices
             .find(|&choice| layer.allows(choice, limits))
@@ -65,7 +68,7 @@ impl Tuning {
 }
 
 /// The choices that suit a layer on a class of devices, the best first; the last fits every device.
-fn class(layer: &Layer, limits: &Limits, fast: bool) -> Vec<Choice> {
+fn class(layer: &Layer, limits: &Limits) -> Vec<Choice> {
     use Choice::*;
     let pixels = layer.dst.pixels();
     match (layer.kind, limits.class) {
@@ -75,7 +78,7 @@ fn class(layer: &Layer, limits: &Limits, fast: bool) -> Vec<Choice> {
         (Kind::Depthwise, Class::Discrete) => vec![Depthwise(2, 1)],
         (Kind::Depthwise, _) => vec![Depthwise(2, 2)],
         (Kind::Pointwise, Class::Software) => vec![Subgroup(16, 8), Registers(8, 1)],
-        (Kind::Pointwise, _) if fast => vec![Fast(4)],
+        (Kind::Pointwise, _) if layer.fast => vec![Fast(4)],
         // Few pixels make few tiles: the sums are split to keep all processors busy.
         (Kind::Pointwise, Class::Discrete) if pixels <= 256 => vec![Split(4, 4), Registers(2, 1)],
         (Kind::Pointwise, Class::Discrete) => vec![Shared(4, 1), Registers(4, 1)],

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    files::{try_write, write_whole},
     info::DeviceInfo,
     kernels::{Choice, SHADERS},
     plan::Tuning,
@@ -74,6 +75,14 @@ pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Kept>, String> {
     Ok(Some(Kept { tuning, f16: table.f16, cpu: table.cpu }))
 }
 
+/// Makes the folder of `path`, and tries whether [`write`] can write there: better known before a measurement.
+///
+/// # Errors
+/// Those of the file system.
+pub fn writable(path: &Path) -> std::io::Result<()> {
+    try_write(path)
+}
+
 /// Writes what is known of the device `info` to the file at `path`, with the choices that it held of other layers.
 ///
 /// # Errors
@@ -84,8 +93,5 @@ pub fn write(path: &Path, info: &DeviceInfo, kept: &Kept) -> std::io::Result<()>
     let layers = layers.into_iter().map(|(key, choice)| (key, choice.to_string())).collect();
     let (device, driver, texts) = (info.to_string(), info.driver.clone(), texts());
     let table = Table { device, driver, texts, f16: kept.f16, cpu: kept.cpu, layers };
-    // Whoever reads meanwhile finds the old file or the new one, never half of one.
-    let part = path.with_extension(format!("{}.part", std::process::id()));
-    std::fs::write(&part, serde_json::to_vec_pretty(&table)?)?;
-    std::fs::rename(&part, path)
+    write_whole(path, &serde_json::to_vec_pretty(&table)?)
 }

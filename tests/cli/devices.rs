@@ -126,6 +126,16 @@ fn what_was_tuned_is_taken() {
     let path = std::path::PathBuf::from(report["output"].as_str().unwrap());
     assert_eq!(path.parent(), Some(cache.as_path()));
 
+    // Where nothing can be written, nothing is measured.
+    let (folder, file) = (cache.display().to_string(), path.join("table.json").display().to_string());
+    for output in [folder, file] {
+        let begun = std::time::Instant::now();
+        let refused = run(&[&["tune", "--seconds", "600", "--output", &output][..], &typed].concat());
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.err.contains(&output) && refused.out.is_empty(), "{refused:?}");
+        assert!(begun.elapsed().as_secs() < 60, "said before the measurement");
+    }
+
     // A choice that no class of devices has shows in the plan.
     let mut table: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let layers = |table: &Value| table["layers"].as_object().unwrap().clone();
