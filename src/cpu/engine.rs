@@ -1,17 +1,17 @@
-//! The executor behind a session: frames that wait their turn, and tickets.
+//! The executor behind a session, and the frames that wait their turn.
 
 use std::{
     any::Any,
     collections::VecDeque,
-    future::Future,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::{Arc, Condvar, Mutex, MutexGuard},
-    task::{Context, Poll, Waker},
 };
 
-use super::{Executor, Isa, Threads};
+use super::{
+    Executor, Isa, Threads,
+    ticket::{Job, Ticket},
+};
 use crate::{
     answer::{Answer, softmax, top_k},
     error::{Error, Result},
@@ -71,9 +71,13 @@ struct Memory {
 }
 
 /// One of the session's frames, given back when dropped.
-struct Frame(Arc<Engine>);
+pub(super) struct Frame(Arc<Engine>);
 
 impl Frame {
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.0
+    }
+
     /// # Errors
     /// [`Error::Busy`] when all frames are taken.
     fn take(engine: &Arc<Engine>) -> Result<Frame> {
@@ -99,39 +103,6 @@ struct Waiting {
     frame: Arc<Frame>,
     memory: Memory,
     batch: usize,
-}
-
-/// One inference as its ticket sees it.
-#[derive(Default)]
-struct Job(Mutex<State>);
-
-/// `answer` from when it has run until it is taken.
-#[derive(Default)]
-struct State {
-    answer: Option<Result<Answer>>,
-    waker: Option<Waker>,
-    taken: bool,
-}
-
-impl Job {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no panic while a job is kept")
-    }
-
-    /// Whether there will be no other answer than there is.
-    fn is_done(&self) -> bool {
-        let state = self.state();
-        state.answer.is_some() || state.taken
-    }
-
-    /// Gives the answer to whoever asks; `None` where nobody will.
-    fn finish(&self, answer: Option<Result<Answer>>) {
-        let mut state = self.state();
-        state.answer = answer;
-        let waker = state.waker.take();
-        drop(state);
-        waker.into_iter().for_each(Waker::wake);
-    }
 }
 
 impl Engine {
@@ -285,6 +256,14 @@ impl Engine {
         }
     }
 
+    /// Works until `job` is done, and sleeps while somebody else has the executor.
+    pub(super) fn finish(self: &Arc<Engine>, job: &Job) {
+        while !job.is_done() {
+            self.drain(Some(job));
+            drop(self.wait_while(|work| work.executor.is_none() && !job.is_done()));
+        }
+    }
+
     /// Gives up, for the executor is lost: so are answered the job that ran, all who wait, and who come.
     fn fail(&self, reason: &str, job: Option<&Job>) {
         let mut work = self.work();
@@ -373,60 +352,6 @@ fn start(frame: Frame, memory: Memory, batch: usize) -> Result<Ticket> {
         engine.go_on();
     }
     Ok(ticket)
-}
-
-/// An inference in flight on the processor. Dropped, it gives its answer up.
-pub struct Ticket {
-    job: Arc<Job>,
-    frame: Arc<Frame>,
-}
-
-impl Ticket {
-    /// The answer if it has come; `None` if it has not. Never waits.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for values that are not finite, or an answer that was taken already;
-    /// [`Error::DeviceFailure`].
-    pub fn try_take(&mut self) -> Result<Option<Answer>> {
-        let mut state = self.job.state();
-        if state.taken {
-            return Err(Error::Input("the answer of this ticket was taken already".into()));
-        }
-        state.taken = state.answer.is_some();
-        state.answer.take().transpose()
-    }
-
-    /// Waits for the answer, and works towards it meanwhile.
-    ///
-    /// # Errors
-    /// As [`Ticket::try_take`].
-    pub fn wait(mut self) -> Result<Answer> {
-        let engine = &self.frame.0;
-        while !self.job.is_done() {
-            engine.drain(Some(&self.job));
-            drop(engine.wait_while(|work| work.executor.is_none() && !self.job.is_done()));
-        }
-        self.try_take().map(|answer| answer.expect("the job is done"))
-    }
-}
-
-impl Future for Ticket {
-    type Output = Result<Answer>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context) -> Poll<Result<Answer>> {
-        match self.try_take().transpose() {
-            Some(answer) => Poll::Ready(answer),
-            None => {
-                let mut state = self.job.state();
-                state.waker = Some(context.waker().clone());
-                // The answer may have come in between.
-                if state.answer.is_some() {
-                    context.waker().wake_by_ref();
-                }
-                Poll::Pending
-            }
-        }
-    }
 }
 
 /// A line per node: what it is, what it writes, what it costs.

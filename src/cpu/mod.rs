@@ -11,6 +11,7 @@ pub mod microkernels;
 mod step;
 mod team;
 mod threads;
+mod ticket;
 
 use std::{
     mem,
@@ -19,10 +20,11 @@ use std::{
     time::Instant,
 };
 
-pub use engine::{Engine, Ticket, trace};
+pub use engine::{Engine, trace};
 pub use limit::limit;
 pub use microkernels::Isa;
 pub use threads::Threads;
+pub use ticket::Ticket;
 
 use crate::{
     Error, Result,
