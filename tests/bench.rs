@@ -60,7 +60,7 @@ fn a_series_ends_at_its_bound() {
     let mut options = Options::of(&model);
     options.preprocess.size = (32, 32);
     let session = Session::new(&Device::open("cpu").unwrap(), &model, &options).unwrap();
-    let x = input(Shape::new(1, 32, 32, 3));
+    let x = input(Shape::new(1, 32, 32, 3)).unwrap();
     assert!(x.data().iter().all(|value| (-2.0..2.0).contains(value)));
     assert!(session.run(Input::Tensor(&x)).is_ok());
 

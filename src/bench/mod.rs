@@ -8,7 +8,7 @@ mod stats;
 
 use std::time::Instant;
 
-use crate::{Input, Result, Session, Shape, Tensor};
+use crate::{Error, Input, Result, Session, Shape, Tensor, options::MOST_PIXELS};
 
 pub use limit::{Limit, SETS};
 pub use stats::{Stats, quantile, trim};
@@ -60,12 +60,21 @@ pub fn round_trips(
 }
 
 /// An input of `shape` whose values look normalized: between -2 and 2, the same for the same shape.
-pub fn input(shape: Shape) -> Tensor {
+///
+/// # Errors
+/// [`Error::Option`] for more than 64 Mi pixels in all.
+pub fn input(shape: Shape) -> Result<Tensor> {
+    let Shape { n, h, w, .. } = shape;
+    if n.saturating_mul(h).saturating_mul(w) > MOST_PIXELS {
+        return Err(Error::Option(format!(
+            "{n} pictures of {h}x{w} are too many at once (at most {MOST_PIXELS} pixels): make the batch or the size smaller"
+        )));
+    }
     let mut tensor = Tensor::zeros(shape);
     let mut state = 1u32;
     for value in tensor.data_mut() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         *value = (state >> 8) as f32 / (1 << 22) as f32 - 2.0;
     }
-    tensor
+    Ok(tensor)
 }

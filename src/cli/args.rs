@@ -32,7 +32,7 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     pub dtype: Precision,
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZero<usize>>,
     /// What was measured on the device that was opened.
     #[arg(skip)]
@@ -285,6 +285,12 @@ pub fn size(text: &str) -> Result<(usize, usize), String> {
         (Ok(h), Ok(w)) if h >= LEAST && w >= LEAST => Ok((h, w)),
         _ => Err(format!("expected a height and a width from {LEAST}, such as 224 or 192x256")),
     }
+}
+
+/// A count of threads that a system can give.
+pub fn threads(text: &str) -> Result<NonZero<usize>, String> {
+    let count = text.trim().parse().ok().filter(|count: &NonZero<usize>| count.get() <= 1024);
+    count.ok_or("expected a number from 1 to 1024".into())
 }
 
 fn share(text: &str) -> Result<f64, String> {

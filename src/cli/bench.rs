@@ -16,7 +16,7 @@ use mobileone::{
 
 use super::{
     Verdict,
-    args::{Precision, load, open_device, size},
+    args::{Precision, load, open_device, size, threads},
     chart, limit,
     out::{Stop, chain, note, plain},
 };
@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     dtype: Vec<Precision>,
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZero<usize>>,
     /// Pictures in a round trip: 1,8,64
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1",
@@ -217,7 +217,7 @@ impl Work<'_> {
     fn measure(&self, progress: &Progress) -> Result<Row, Error> {
         let channels = self.model.graph.input_channels();
         let shape = Shape::new(self.batch, self.size.0, self.size.1, channels);
-        let x = input(shape);
+        let x = input(shape)?;
         let counted = memory::reset_peak();
         let begun = Instant::now();
         let session = self.session()?;

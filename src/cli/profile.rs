@@ -126,7 +126,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     options.preprocess.size = (h, w);
     options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
     let session = Session::new(&device, &model, &options)?;
-    let x = input(Shape::new(batch, h, w, channels));
+    let x = input(Shape::new(batch, h, w, channels))?;
     session.run(Input::Tensor(&x))?;
     let limit = limit::measure(&device)?;
     let profile = session.profile(&x, args.runs as usize)?;
