@@ -30,6 +30,8 @@ pub mod cpu;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod device;
 mod error;
+#[cfg(feature = "export")]
+pub mod export;
 mod files;
 #[cfg(feature = "gpu")]
 #[doc(hidden)] // The engine behind a session; public for its judges.

@@ -5,10 +5,12 @@
 
 mod build;
 mod limits;
+mod param;
 mod tuning;
 
 pub use crate::kernels::answer::Outputs;
 pub use limits::{Class, GUARD, Limits};
+pub use param::Param;
 pub use tuning::{Layer, Tuning};
 
 use crate::{
@@ -63,19 +65,6 @@ pub struct Dispatch {
 
 /// The binding that every kernel writes; some write the next one too.
 pub const DST: u32 = 3;
-
-/// A parameter as it is bound.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Param {
-    /// Its name in the graph's weights; a convolution without bias has a parameter of zeros, without name.
-    pub name: Option<String>,
-    /// How it is packed.
-    pub packing: Packing,
-    /// How it is stored.
-    pub dtype: DType,
-    /// Scalars, padding included.
-    pub len: usize,
-}
 
 /// Where a node's output lies.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -156,7 +156,7 @@ pub struct PictureArgs {
 
 impl PictureArgs {
     /// What `model` wants, with what was typed in its place; says where it came from.
-    fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
+    pub fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
         let of = model.preprocess.clone();
         let preprocess = Preprocess {
             size: self.size.unwrap_or(of.size),
