@@ -205,14 +205,14 @@ fn a_frame_allocates_no_more_than_bare_commands() {
     let mut options = Options::of(&model);
     options.preprocess.size = (64, 64);
     options.outputs.top_k = 3;
-    let gpu = Arc::new(Gpu::open(&find(false)[0]).unwrap());
+    let gpu = Arc::new(pollster::block_on(Gpu::open(&pollster::block_on(find(false))[0])).unwrap());
     let shape = Shape::new(1, 64, 64, 3);
     let input = Tensor::new(shape, (0..shape.len()).map(|at| (at % 7) as f32).collect()).unwrap();
     let limits = gpu.limits();
     let engine = Arc::new(Engine::of(gpu, &model.graph, &model.weights, shape, &options).unwrap());
     let bare = Bare::new(engine.plan(), limits);
     let frame = || {
-        let (made, answer) = allocations(|| engine.submit(input.data(), 1).unwrap().wait().unwrap());
+        let (made, answer) = allocations(|| engine.run(None, input.data(), 1).unwrap().wait().unwrap());
         // The answer is the caller's: what it is made of is not the frame's.
         made - allocations(|| answer.clone()).0
     };
