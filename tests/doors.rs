@@ -316,3 +316,15 @@ fn a_device_of_ours_is_lent_and_a_batch_is_run_under_any_executor() {
     assert!(matches!(cpu.encode(&mut encoder, Input::Pixels(pixels)), Err(Error::Option(_))));
     assert!(cpu.outputs().is_none());
 }
+
+#[test]
+fn what_threads_may_share() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Device>();
+    shared::<Model>();
+    shared::<Session>();
+    shared::<Answer>();
+    shared::<Error>();
+    sent::<mobileone::Ticket>();
+}
