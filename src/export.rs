@@ -42,7 +42,7 @@
 //! | | compile | where things are bound |
 //! | --- | --- | --- |
 //! | `wgsl` | as it is; `enable f16` stands in it where it is needed | `@group(0) @binding(binding)` |
-//! | `spirv` | SPIR-V 1.3, for Vulkan 1.1 on; f16 needs `shaderFloat16` and `storageBuffer16BitAccess`; `requires.subgroup` is above 0 only where the limits were of a device that has subgroups of that one size | set 0, storage buffers (a uniform in the two kernels of the preprocessing) |
+//! | `spirv` | SPIR-V 1.3, for Vulkan 1.1 on; f16 needs `shaderFloat16`, `storageBuffer16BitAccess` and `uniformAndStorageBuffer16BitAccess`; `requires.subgroup` is above 0 only where the limits were of a device that has subgroups of that one size | set 0, storage buffers (a uniform in the two kernels of the preprocessing) |
 //! | `msl` | Metal 2.4 | `[[buffer(buffer)]]`; threadgroup memory `i` is as long as `workgroup_memory[i]`, rounded up to 16 bytes |
 //! | `hlsl` | `cs_5_1`, with f16 `cs_6_2` and `-enable-16bit-types` | `register(register, space)`; `t` and `u` are raw (byte address) buffers |
 //!

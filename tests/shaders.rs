@@ -14,7 +14,8 @@ use naga::{
     valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator},
 };
 
-fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
+/// The module of a text that must be sound.
+pub fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(text)
         .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
     let mut validator =
@@ -141,7 +142,8 @@ fn every_text_is_sound_in_every_language() {
     }
 }
 
-fn check_spirv(name: &str, words: &[u32]) {
+/// Asks spirv-val about a module.
+pub fn check_spirv(name: &str, words: &[u32]) {
     let mut child = Command::new("spirv-val")
         .args(["--target-env", "vulkan1.1", "-"])
         .stdin(std::process::Stdio::piped())

@@ -83,7 +83,8 @@ fn occupied(folder: &Path, place: &Path, force: bool) -> Result<bool> {
         }
         Err(error) => return Err(io(error)),
     };
-    let names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>().map_err(io)?;
+    let mut names =
+        entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>().map_err(io)?;
     if names.is_empty() {
         return Ok(false);
     }
@@ -92,6 +93,7 @@ fn occupied(folder: &Path, place: &Path, force: bool) -> Result<bool> {
             "the folder is not empty; name another, or replace an older export with --force".into(),
         );
     }
+    names.sort();
     let known = older(place);
     match names.iter().find(|name| !known.iter().any(|known| name.as_os_str() == known.as_str())) {
         Some(other) => {

@@ -144,6 +144,7 @@ fn spirv(name: &str, module: &Module, info: &ModuleInfo) -> Vec<u8> {
         bounds_check_policies: UNCHECKED,
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         force_loop_bounding: false,
+        use_storage_input_output_16: false,
         emit_int_div_checks: false,
         ..spv::Options::default()
     };
