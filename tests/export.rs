@@ -360,7 +360,7 @@ mod on_vulkan {
         }
     }
 
-    /// The plan that every device can run sums in another order than the one of this device.
+    /// The plan that every device can run may sum in another order than the one of this device.
     #[test]
     fn the_plan_for_all_devices_runs_too() {
         let Some(device) = device() else { return };
@@ -373,7 +373,7 @@ mod on_vulkan {
         let found = runner.run(&input(pictures.data(), "f32"), 1).unwrap();
         let answer = Session::new(&device, &model, &options).unwrap().run(Input::Tensor(&pictures)).unwrap();
         let apart = relative(&found.logits[0], &answer.logits);
-        assert!(apart > 0.0 && apart <= 1e-5, "{apart:e}");
+        assert!(apart <= 1e-5, "{apart:e}");
     }
 
     /// Pictures, prepared by the exported kernels from the example's own numbers.
