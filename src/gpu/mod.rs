@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 pub use adapters::{Found, find};
 pub use engine::Engine;
 pub use frame::Ticket;
+pub(crate) use profile::Clock;
 pub use trace::Traced;
 
 use crate::{
