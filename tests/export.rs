@@ -294,7 +294,7 @@ mod on_vulkan {
     use mobileone::{Device, Input, Pixels, Session, Tensor, preprocess};
 
     use super::*;
-    use vulkan::runner::Runner;
+    use vulkan::Runner;
 
     /// max |a - b| over max |b|.
     fn relative(a: &[f32], b: &[f32]) -> f32 {
@@ -305,7 +305,7 @@ mod on_vulkan {
     }
 
     /// The Vulkan device of the tests, and the plan in `folder` on the same one.
-    fn both(device: &Device, folder: &PathBuf) -> Option<Runner> {
+    fn both(device: &Device, folder: &std::path::Path) -> Option<Runner> {
         let runner = Runner::open(folder).unwrap();
         if runner.gpu.name != device.info().name {
             eprintln!("SKIPPED: the example took {}, the tests take {}", runner.gpu.name, device.info());

@@ -41,7 +41,7 @@ pub struct DeviceArgs {
 /// What was measured of a network on a device.
 #[derive(Clone, Default)]
 pub struct Known {
-    tuning: Tuning,
+    pub tuning: Tuning,
     fastest: Fastest,
 }
 

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, load, open_device},
-    out::{self, Stop, bytes, say},
+    args::{Opened, PictureArgs, load},
+    out::{self, Stop, bytes, note, say},
 };
 
 const EXAMPLES: &str = "\
@@ -139,9 +139,10 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
 /// The limits and choices of the GPU that `device` names, else the least that all have.
 fn limits(device: Option<&str>) -> Result<(Limits, Tuning), Stop> {
     let Some(wanted) = device else { return Ok((Limits::LEAST, Tuning::default())) };
-    let (device, kept) = open_device(wanted, None, false)?;
+    let (device, known, said) = Opened::new(wanted, None)?.settle("", false)?;
+    note(&said);
     match device.limits() {
-        Some(limits) => Ok((limits, kept.tuning)),
+        Some(limits) => Ok((limits, known.tuning)),
         None => Err(Stop::Error(format!(
             "{wanted}: shaders run on GPUs; name one that `mobileone devices` lists"
         ))),

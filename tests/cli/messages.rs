@@ -162,7 +162,13 @@ fn a_model_comes_from_the_hub() {
 fn an_export_that_stops_leaves_nothing() {
     let here = folder("export-stops");
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_mobileone"), "export"]);
+    shell.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 8; exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_mobileone"),
+        "export",
+    ]);
     shell.args(["--target", "wgsl"]).arg(here.join("out")).arg(data("se.timm.fused.safetensors"));
     let run = finish(shell);
     assert_eq!(run.code, Some(2), "{run:?}");
