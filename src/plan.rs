@@ -2,6 +2,19 @@
 //!
 //! A plan is plain data. It names parameters and how each is packed and never holds their bytes; it knows
 //! of no GPU library, and two plans of the same inputs are equal.
+//!
+//! ```
+//! use mobileone::{DType, Model, Outputs, Shape, plan::{Limits, Plan, Tuning}, sample};
+//!
+//! let model = Model::from_bytes(sample::DIGITS)?;
+//! let (input, outputs) = (Shape::new(1, 80, 80, 3), Outputs { top_k: 5, ..Outputs::default() });
+//! let tuning = Tuning::default();
+//! let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, outputs, Limits::LEAST, &tuning)?;
+//! print!("{plan}"); // a line per dispatch
+//! assert_eq!(plan.dispatches[0].label, "stem 40x40 3->16");
+//! assert!(plan.dispatches[0].kernel.text().starts_with("enable f16;"));
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 mod build;
 mod limits;
