@@ -9,7 +9,7 @@
 //! let mut options = Options::of(&model);
 //! let tuned = tune(&device, &model, &options, Duration::from_secs(30), &mut |at, of| eprint!("\r{at} of {of}"))?;
 //! println!("{:?} before, {:?} after", tuned.before, tuned.after);
-//! options.tuning = tuned.tuning; // [`write`] keeps it in a file
+//! options.tuning = tuned.tuning; // `tune::write` keeps it in a file
 //! let session = Session::new(&device, &model, &options)?;
 //! # Ok::<(), mobileone::Error>(())
 //! ```
