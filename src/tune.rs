@@ -110,14 +110,14 @@ impl Bench<'_> {
     /// A round trip from a tensor.
     fn run(&self, engine: &Arc<Engine>) -> Result<(Duration, Answer)> {
         let begun = Instant::now();
-        let answer = engine.submit(self.input.data(), 1)?.wait()?;
+        let answer = engine.run(None, self.input.data(), 1)?.wait()?;
         Ok((begun.elapsed(), answer))
     }
 
     /// A round trip from a picture's bytes.
     fn run_pixels(&self, engine: &Arc<Engine>) -> Result<Duration> {
         let begun = Instant::now();
-        engine.submit_pixels(&self.pixels())?.wait()?;
+        engine.run_pixels(None, &self.pixels())?.wait()?;
         Ok(begun.elapsed())
     }
 
@@ -182,11 +182,4 @@ impl Bench<'_> {
         };
         Ok(a.data().iter().zip(b.data()).all(near))
     }
-}
-
-/// FNV-1a, in hexadecimal.
-fn fnv(bytes: impl Iterator<Item = u8>) -> String {
-    let sum = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    format!("{sum:016x}")
 }

@@ -8,15 +8,22 @@ mod frame;
 mod front;
 mod layout;
 mod limit;
+mod matrices;
 mod profile;
+mod readback;
+mod source;
+mod ticket;
 mod trace;
 
 use std::sync::{Arc, Mutex};
 
 pub use adapters::{Found, find};
+pub(crate) use cache::body as cache_body;
 pub use engine::Engine;
-pub use frame::Ticket;
 pub(crate) use profile::Clock;
+pub use readback::OutputBuffers;
+pub use source::Source;
+pub use ticket::Ticket;
 pub use trace::Traced;
 
 use crate::{
@@ -32,6 +39,8 @@ pub struct Gpu {
     queue: wgpu::Queue,
     info: DeviceInfo,
     limits: Limits,
+    /// What it was opened from; `None` for a caller's own device.
+    adapter: Option<wgpu::Adapter>,
     fault: Arc<Mutex<Option<String>>>,
     /// Whether faults reach `fault`; else the device's handlers are its owner's.
     kept: bool,
@@ -42,20 +51,29 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Device`] when the driver refuses.
-    pub fn open(found: &Found) -> Result<Gpu> {
-        let adapter = &found.adapter;
-        let descriptor = wgpu::DeviceDescriptor {
+    pub async fn open(found: &Found) -> Result<Gpu> {
+        Gpu::request(&found.adapter, found.info.clone(), 0).await
+    }
+
+    /// Opens `adapter`; with cooperative matrices of `matrix` rows and columns, unless that is 0.
+    async fn request(adapter: &wgpu::Adapter, info: DeviceInfo, matrix: usize) -> Result<Gpu> {
+        let mut descriptor = wgpu::DeviceDescriptor {
             label: Some("mobileone"),
-            required_features: adapter.features() & wanted_features(),
+            required_features: adapter.features() & optional_features(),
             required_limits: adapter.limits(),
             ..Default::default()
         };
-        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        if matrix > 0 {
+            matrices::enable(&mut descriptor);
+        }
+        let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|error| Error::Device {
-            wanted: found.info.name.clone(),
+            wanted: info.name.clone(),
             reason: format!("the driver refuses to open it: {error}"),
         })?;
-        let mut gpu = Gpu::new(device, queue, found.info.clone());
+        let mut gpu = Gpu::new(device, queue, info);
+        gpu.limits.matrix = matrix;
+        gpu.adapter = Some(adapter.clone());
         gpu.keep_faults();
         Ok(gpu)
     }
@@ -96,9 +114,15 @@ impl Gpu {
             shared: given.max_compute_workgroup_storage_size as usize,
             storage_buffers: given.max_storage_buffers_per_shader_stage as usize,
             subgroup: subgroup(&device),
+            matrix: 0,
             class: class(&info),
         };
-        Gpu { device, queue, info, limits, fault: Arc::default(), kept: false }
+        Gpu { device, queue, info, limits, adapter: None, fault: Arc::default(), kept: false }
+    }
+
+    /// The device and its queue.
+    pub fn wgpu(&self) -> (&wgpu::Device, &wgpu::Queue) {
+        (&self.device, &self.queue)
     }
 
     /// What it is.
@@ -166,7 +190,7 @@ impl Gpu {
 }
 
 /// The features that the engine uses where they are there.
-fn wanted_features() -> wgpu::Features {
+pub fn optional_features() -> wgpu::Features {
     wgpu::Features::SHADER_F16
         | wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY
