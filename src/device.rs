@@ -13,6 +13,19 @@ use crate::{
 };
 
 /// An opened device; clones share it.
+///
+/// ```
+/// use mobileone::Device;
+///
+/// let cpu = Device::open("cpu")?;
+/// assert_eq!(cpu.info().backend, "cpu");
+/// for info in Device::list() {
+///     println!("{info}: {}", info.driver);
+/// }
+/// let refused = Device::open("a GPU that nobody has").err().unwrap();
+/// println!("{refused}"); // names what there is instead
+/// # Ok::<(), mobileone::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Device {
     pub(crate) executor: Executor,

@@ -14,6 +14,17 @@ use crate::{
 pub(crate) const MOST_PIXELS: usize = 1 << 26;
 
 /// What a session is made for.
+///
+/// ```
+/// use mobileone::{Model, Options, Outputs, sample};
+///
+/// let model = Model::from_bytes(sample::DIGITS)?;
+/// // As the model wants it, but for three things.
+/// let mut options = Options { batch: 8, frames: 3, ..Options::of(&model) };
+/// options.outputs = Outputs { probabilities: true, features: true, ..options.outputs };
+/// assert_eq!(options.outputs.top_k, 5);
+/// # Ok::<(), mobileone::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// How pictures become inputs; its `size` is the size of every input.

@@ -1,4 +1,14 @@
 //! Judges a device: every dispatch of a plan against the reference, each fed the device's own previous output.
+//!
+//! ```
+//! use mobileone::{DType, Device, Model, sample, verify::verify};
+//!
+//! let model = Model::from_bytes(sample::DIGITS)?;
+//! for line in verify(&Device::open("cpu")?, &model, DType::F32, (48, 48))? {
+//!     assert_eq!(line.fault, None, "{}", line.label);
+//! }
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 use half::f16;
 

@@ -14,7 +14,8 @@ use naga::{
     valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator},
 };
 
-fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
+/// The module of a text that must be sound.
+pub fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(text)
         .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
     let mut validator = Validator::new(
@@ -167,8 +168,8 @@ fn every_text_is_sound_in_every_language() {
     );
 }
 
-/// Asks spirv-val; one that does not know cooperative matrices yet is no judge of them.
-fn check_spirv(name: &str, words: &[u32], matrices: bool) {
+/// Asks spirv-val about a module; one that does not know cooperative matrices yet is no judge of them.
+pub fn check_spirv(name: &str, words: &[u32], matrices: bool) {
     let mut child = Command::new("spirv-val")
         .args(["--target-env", if matrices { "vulkan1.3" } else { "vulkan1.1" }, "-"])
         .stdin(std::process::Stdio::piped())

@@ -44,7 +44,7 @@ pub struct DeviceArgs {
 /// What was measured of a network on a device.
 #[derive(Clone, Default)]
 pub struct Known {
-    tuning: Tuning,
+    pub tuning: Tuning,
     fastest: Fastest,
 }
 
@@ -205,7 +205,7 @@ impl PictureArgs {
     }
 
     /// What `model` wants, with what was typed in its place; says where it came from.
-    fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
+    pub fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
         let of = model.preprocess.clone();
         let preprocess = Preprocess {
             size: self.size(model),

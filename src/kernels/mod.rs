@@ -2,6 +2,13 @@
 //!
 //! Nothing here knows of a GPU library. A shader is plain WGSL, valid as it lies on disk; specialising it
 //! rewrites `const` and `alias` lines at its head, by name, and nothing else.
+//!
+//! ```
+//! use mobileone::{DType, kernels::normalize};
+//!
+//! let text = normalize::kernel(DType::F16).text();
+//! assert!(text.starts_with("enable f16;\n") && text.contains("alias Scalar = f16;"));
+//! ```
 
 use crate::tensor::{DType, Shape};
 

@@ -78,7 +78,7 @@ pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Kept>, String> {
     Ok(Some(Kept { tuning, networks: table.networks }))
 }
 
-/// Makes the folder of `path`, and tries whether [`write`] can write there: better known before a measurement.
+/// Makes the folder of `path`, and tries whether [`write()`] can write there: better known before a measurement.
 ///
 /// # Errors
 /// Those of the file system.
