@@ -197,10 +197,3 @@ impl Bench<'_> {
         Ok(a.data().iter().zip(b.data()).all(near))
     }
 }
-
-/// FNV-1a, in hexadecimal.
-fn fnv(bytes: impl Iterator<Item = u8>) -> String {
-    let sum = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    format!("{sum:016x}")
-}

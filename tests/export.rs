@@ -193,7 +193,7 @@ fn check(target: Target, kernel: &manifest::Kernel, bytes: &[u8], spirv_val: boo
         }
         Target::Spirv => {
             if spirv_val {
-                crate::shaders::check_spirv(name, bytemuck::cast_slice(bytes));
+                crate::shaders::check_spirv(name, bytemuck::cast_slice(bytes), false);
             }
         }
         Target::Msl => {
