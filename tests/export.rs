@@ -53,6 +53,7 @@ fn the_json_says_what_the_plan_says() {
             let limits = Limits { subgroup: 8, class: plan::Class::Software, ..Limits::LEAST };
             for target in Target::ALL {
                 let files = export(&model, &options, limits, target).unwrap();
+                let limits = Limits { macs_per_second: 1 << 50, ..limits };
                 let limits = if target == Target::Spirv { limits } else { Limits { subgroup: 0, ..limits } };
                 let input = Shape::new(1, 64, 80, 3);
                 let (graph, weights, outputs) = (&model.graph, &model.weights, options.outputs);
@@ -94,6 +95,13 @@ fn compare(files: &Export, plan: &Plan, model: &Model, limits: Limits) {
         assert!(kernel.counts.is_none(), "the grid stands in the text");
         let mut bound: Vec<_> = dispatch.bindings.clone();
         bound.sort_by_key(|binding| binding.index);
+        let slots = |written| {
+            let of = bound.iter().filter(move |binding| binding.written == written);
+            of.filter_map(
+                |binding| if let plan::Buffer::Slot(slot) = binding.buffer { Some(slot) } else { None },
+            )
+        };
+        assert!(slots(true).all(|slot| slots(false).all(|other| other != slot)), "{}", said_one.label);
         let (ports, bindings) = (&kernel.bindings, &said_one.bindings);
         assert_eq!((ports.len(), bindings.len()), (bound.len(), bound.len()));
         for ((said, port), bound) in bindings.iter().zip(ports).zip(&bound) {
