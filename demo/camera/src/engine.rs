@@ -8,7 +8,11 @@ use crate::{
     load::FRAMES,
     plate::{Plate, Plates},
 };
-use mobileone::{Input, Pixels, Preprocess, Session, Ticket, Top, labels::Labels, preprocess::{PixelFormat, Rotation}};
+use mobileone::{
+    Input, PixelTexture, Pixels, Preprocess, Session, Ticket, Top,
+    labels::Labels,
+    preprocess::{PixelFormat, Rotation},
+};
 use std::{
     collections::VecDeque,
     sync::{
@@ -172,9 +176,9 @@ fn work(place: &Place, shared: &Shared) {
         let begun = Instant::now();
         match send(&frame, engine.as_ref(), place, &mut plates) {
             Ok(Some((plate, ticket))) => {
-                let (id, truth, captured, submitted) = (frame.id, frame.truth, frame.captured, Instant::now());
+                let (id, truth, captured) = (frame.id, frame.truth, frame.captured);
                 match ticket {
-                    Some(ticket) => {
+                    Some((ticket, submitted)) => {
                         let host = begun.elapsed();
                         flights.push_back(Flight { ticket, plate, id, truth, captured, submitted, host });
                     }
@@ -189,13 +193,13 @@ fn work(place: &Place, shared: &Shared) {
     }
 }
 
-/// Uploads a frame and submits it; `None` when it has to be dropped because everything is in use.
+/// Uploads a frame and submits it, at the moment that is given with its ticket; `None` when it has to be dropped because everything is in use.
 fn send(
     frame: &Frame,
     engine: Option<&Engine>,
     place: &Place,
     plates: &mut Plates,
-) -> Result<Option<(Arc<Plate>, Option<Ticket>)>, String> {
+) -> Result<Option<(Arc<Plate>, Option<(Ticket, Instant)>)>, String> {
     let (width, height) = frame.size;
     let most = place.gpu.device.limits().max_texture_dimension_2d as usize;
     if !(1..=most).contains(&width) || !(1..=most).contains(&height) || frame.bytes.len() != frame.format.bytes(frame.size) {
@@ -204,25 +208,31 @@ fn send(
     let Some(plate) = plates.take(&place.gpu.queue, frame.size, frame.format) else { return Ok(None) };
     let mut encoder = place.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     plates.record(&mut encoder, &plate, frame)?;
+    let begun = Instant::now();
     let ticket = match engine {
         // A frame from before the CPU executor came in is not RGBA yet: it goes by without a label.
-        Some(engine) if engine.cpu && frame.format == Format::Rgba => engine.session.submit(Input::Pixels(Pixels {
+        Some(engine) if engine.cpu && frame.format != Format::Rgba => None,
+        Some(engine) if engine.cpu => Some(engine.session.submit(Input::Pixels(Pixels {
             bytes: &frame.bytes,
             size: frame.size,
             stride: 4 * width,
             format: PixelFormat::Rgba8,
             crop: None,
             rotation: Rotation::None,
-        })),
-        _ => Err(mobileone::Error::Busy),
+        }))),
+        Some(engine) => {
+            let texture = PixelTexture { texture: &plate.texture, crop: None, rotation: Rotation::None };
+            Some(engine.session.encode(&mut encoder, Input::Texture(texture)))
+        }
+        None => None,
     };
     place.gpu.queue.submit([encoder.finish()]);
     plate.submitted();
     match ticket {
-        Ok(ticket) => Ok(Some((plate, Some(ticket)))),
-        Err(mobileone::Error::Busy) if engine.is_none_or(|engine| engine.cpu) => Ok(Some((plate, None))),
-        Err(mobileone::Error::Busy) => Ok(None),
-        Err(error) => Err(format!("A frame was dropped: {error}.")),
+        None => Ok(Some((plate, None))),
+        Some(Ok(ticket)) => Ok(Some((plate, Some((ticket, begun))))),
+        Some(Err(mobileone::Error::Busy)) => Ok(None),
+        Some(Err(error)) => Err(format!("A frame was dropped: {error}.")),
     }
 }
 

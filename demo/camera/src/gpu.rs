@@ -108,10 +108,9 @@ impl Gpu {
 }
 
 fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), wgpu::RequestDeviceError> {
-    let useful = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE;
     pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
         label: Some("camera"),
-        required_features: adapter.features() & useful,
+        required_features: adapter.features() & mobileone::Device::optional_features(),
         required_limits: adapter.limits(),
         ..Default::default()
     }))

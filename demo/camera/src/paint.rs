@@ -9,11 +9,9 @@ pub struct Painter {
     plates: Vec<(u64, Weak<Plate>, egui::TextureId)>,
 }
 
-/// What egui described.
+/// What egui described, as triangles.
 pub struct Drawing {
-    /// Textures to change first.
-    pub textures: egui::TexturesDelta,
-    /// Triangles.
+    /// What is drawn.
     pub triangles: Vec<egui::ClippedPrimitive>,
     /// Pixels per point.
     pub scale: f32,
@@ -44,21 +42,29 @@ impl Painter {
         id
     }
 
-    /// Draws to `target`, which is `size` pixels, and submits.
+    /// Takes egui's changes of its own textures; to be called for every one of its outputs, drawn or not.
+    pub fn textures(&mut self, gpu: &Gpu, mut changes: egui::TexturesDelta) {
+        // What was freed is drawn no more: nothing of the last output is.
+        for id in changes.free.drain() {
+            self.renderer.free_texture(&id);
+        }
+        for (id, deltas) in changes.set.drain() {
+            for delta in &deltas {
+                self.renderer.update_texture(&gpu.device, &gpu.queue, id, delta);
+            }
+        }
+    }
+
+    /// Draws to `target`, which is `size` pixels, and submits, with what `after` records.
     pub fn draw(
         &mut self,
         gpu: &Gpu,
         target: &wgpu::TextureView,
         size: [u32; 2],
-        mut drawing: Drawing,
+        drawing: &Drawing,
         after: impl FnOnce(&mut wgpu::CommandEncoder),
     ) {
         let screen = egui_wgpu::ScreenDescriptor { size_in_pixels: size, pixels_per_point: drawing.scale };
-        for (id, deltas) in drawing.textures.set.drain() {
-            for delta in &deltas {
-                self.renderer.update_texture(&gpu.device, &gpu.queue, id, delta);
-            }
-        }
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut buffers =
             self.renderer.update_buffers(&gpu.device, &gpu.queue, &mut encoder, &drawing.triangles, &screen);
@@ -83,9 +89,6 @@ impl Painter {
         after(&mut encoder);
         buffers.push(encoder.finish());
         gpu.queue.submit(buffers);
-        for id in drawing.textures.free.drain() {
-            self.renderer.free_texture(&id);
-        }
     }
 }
 
@@ -99,19 +102,19 @@ pub struct Offscreen {
     readback: wgpu::Buffer,
 }
 
-/// What an [`Offscreen`] is made of.
+/// The format to draw to where nothing else decides.
 pub const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 
 impl Offscreen {
     /// A texture of so many columns and rows.
-    pub fn new(gpu: &Gpu, size: [u32; 2]) -> Offscreen {
+    pub fn new(gpu: &Gpu, size: [u32; 2], format: wgpu::TextureFormat) -> Offscreen {
         let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
             label: Some("offscreen"),
             size: wgpu::Extent3d { width: size[0], height: size[1], depth_or_array_layers: 1 },
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
-            format: FORMAT,
+            format,
             usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
             view_formats: &[],
         });
@@ -147,7 +150,10 @@ impl Offscreen {
                 return;
             };
             let rows = mapped.chunks_exact(stride(own.size) as usize);
-            let rgba = rows.flat_map(|row| &row[..4 * own.size[0] as usize]).copied().collect();
+            let mut rgba: Vec<u8> = rows.flat_map(|row| &row[..4 * own.size[0] as usize]).copied().collect();
+            if own.texture.format() == wgpu::TextureFormat::Bgra8Unorm {
+                rgba.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel.swap(0, 2));
+            }
             drop(mapped);
             own.readback.unmap();
             done(own.size, rgba);

@@ -4,7 +4,10 @@
 
 use super::{Stage, synthetic_until};
 use crate::frame::{Format, Frame};
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 /// Which camera, and what is asked of it; 0 leaves the choice to the camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -84,8 +87,18 @@ pub enum Camera {
     Native(Wanted, Option<Box<nokhwa::Camera>>),
     /// None: the program was built without.
     None,
-    /// A test's: its cues to come, the frames sent of the first one, and looks until it is found.
-    Script { cues: std::collections::VecDeque<Cue>, sent: usize, missing: usize },
+    /// A test's.
+    Script(Script),
+}
+
+/// A camera that does as it is told.
+#[derive(Default)]
+pub struct Script {
+    cues: VecDeque<Cue>,
+    /// Frames sent of the first cue.
+    sent: usize,
+    /// Looks until it is found.
+    missing: usize,
 }
 
 /// A camera of this machine.
@@ -101,7 +114,7 @@ pub fn native(wanted: &Wanted) -> Camera {
 
 /// A camera that does as it is told.
 pub fn script(cues: &[Cue]) -> Camera {
-    Camera::Script { cues: cues.to_vec().into(), sent: 0, missing: 0 }
+    Camera::Script(Script { cues: cues.to_vec().into(), ..Script::default() })
 }
 
 /// Numbers and names of this machine's cameras.
@@ -129,12 +142,12 @@ impl Camera {
                 Ok(name)
             }
             Camera::None => Err("this program was built without cameras (feature camera)".into()),
-            Camera::Script { cues, .. } if cues.is_empty() => Err("the script is over".into()),
-            Camera::Script { missing: 0, .. } => Ok("scripted camera".into()),
-            Camera::Script { missing, .. } => {
-                *missing -= 1;
+            Camera::Script(script) if script.cues.is_empty() => Err("the script is over".into()),
+            Camera::Script(script) if script.missing > 0 => {
+                script.missing -= 1;
                 Err("the scripted camera is unplugged".into())
             }
+            Camera::Script(_) => Ok("The scripted camera".into()),
         }
     }
 
@@ -152,7 +165,7 @@ impl Camera {
                 Ok(Sent { size, format: layout(buffer.source_frame_format()) })
             }
             Camera::None => Err("no camera".into()),
-            Camera::Script { cues, sent, missing } => loop {
+            Camera::Script(Script { cues, sent, missing }) => loop {
                 match cues.front() {
                     None => return Err("the script is over".into()),
                     Some(Cue::Unplug(looks)) => {
@@ -179,7 +192,7 @@ impl Camera {
         match self {
             #[cfg(feature = "camera")]
             Camera::Native(_, opened) => *opened = None,
-            Camera::None | Camera::Script { .. } => {}
+            Camera::None | Camera::Script(_) => {}
         }
     }
 }
