@@ -12,6 +12,8 @@ const SHOWN: usize = 5;
 /// In how many seconds a bar goes most of its way, and how many a row takes to change places.
 const FOLLOW: f32 = 0.14;
 const SETTLE: f32 = 0.10;
+/// By how much a row has to be ahead to change places.
+const STILL: f32 = 0.004;
 /// Height of a row, in points.
 const ROW: f32 = 31.0;
 
@@ -58,7 +60,14 @@ impl Bars {
             let target = answer.top.iter().find(|best| best.index == bar.class);
             bar.value += (target.map_or(0.0, |best| best.probability) - bar.value) * follow;
         }
-        self.rows.sort_by(|a, b| b.value.total_cmp(&a.value));
+        // Rows of nearly the same value keep their places: those far down would change them all the time.
+        for _ in 0..self.rows.len() {
+            for at in 1..self.rows.len() {
+                if self.rows[at].value > self.rows[at - 1].value + STILL {
+                    self.rows.swap(at - 1, at);
+                }
+            }
+        }
         self.rows.truncate(2 * SHOWN);
         for (at, bar) in self.rows.iter_mut().enumerate() {
             bar.place += (at as f32 - bar.place) * settle;
@@ -86,7 +95,7 @@ impl Bars {
         let painter = ui.painter_at(area);
         let Some(answer) = &self.answer else { return };
         for (at, bar) in self.rows.iter().enumerate().take(SHOWN + 1) {
-            let fade = (SHOWN as f32 - bar.place).clamp(0.0, 1.0);
+            let fade = ((SHOWN as f32 - 0.4 - bar.place) / 0.6).clamp(0.0, 1.0);
             if fade <= 0.0 {
                 continue;
             }

@@ -52,8 +52,9 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
     ui.add_space(2.0);
     ui.horizontal(|ui| {
         let width = (ui.available_width() - 16.0) / 3.0;
-        let mut toggle = |text: &str, mut on: bool| {
-            ui.add_sized(vec2(width, 26.0), egui::Button::selectable(on, text)).clicked().then(|| on = !on).is_some()
+        let mut toggle = |text: &str, on: bool| {
+            let button = egui::Button::new(text).selected(on);
+            ui.add_sized(vec2(width, 26.0), button).clicked()
         };
         if toggle("f16", settings.half) {
             actions.push(Action::Half(!settings.half));

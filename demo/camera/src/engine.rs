@@ -163,7 +163,7 @@ fn work(place: &Place, shared: &Shared) {
         {
             flights.clear();
             engine = None;
-            if !place.gpu.is_lost() {
+            if !place.gpu.turns_out_lost() {
                 (place.tell)(format!("{reason}. Choose a model or a device to go on."));
             }
         }
@@ -186,7 +186,7 @@ fn work(place: &Place, shared: &Shared) {
                 }
             }
             Ok(None) => shared.figures.lock().expect("no panic while figures are kept").dropped += 1,
-            Err(reason) if place.gpu.is_lost() => drop(reason),
+            Err(_) if place.gpu.turns_out_lost() => {}
             Err(reason) => (place.tell)(reason),
         }
         place.slot.give_back(frame.bytes);

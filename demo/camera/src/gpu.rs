@@ -1,9 +1,12 @@
 //! The one device that draws the window and runs the network.
 
 use mobileone::{DeviceInfo, DeviceKind};
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 /// An opened device. Its faults are kept, where wgpu would end the program.
@@ -94,6 +97,17 @@ impl Gpu {
     /// Whether it has to be opened anew.
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
+    }
+
+    /// The same after a failure, of which the word of a loss may come a moment later.
+    pub fn turns_out_lost(&self) -> bool {
+        (0..25).any(|_| {
+            self.device.poll(wgpu::PollType::Poll).ok();
+            self.is_lost() || {
+                std::thread::sleep(Duration::from_millis(2));
+                false
+            }
+        })
     }
 
     /// What wgpu said outside any call since this was last asked.

@@ -7,7 +7,7 @@ use mobileone::{
     labels::Labels,
     sample,
 };
-use std::{path::Path, sync::Arc};
+use std::{num::NonZero, path::Path, sync::Arc};
 
 /// A model and the names of its classes.
 pub struct Loaded {
@@ -77,7 +77,12 @@ pub fn engine(loaded: &Loaded, gpu: &Gpu, wanted: &str, half: bool) -> Result<En
     let cpu = on_cpu(wanted, gpu);
     let make = || -> mobileone::Result<Engine> {
         let device = match cpu {
-            true => Device::open("cpu")?,
+            // One core is left to the source and the window: threads that wait for each other at every layer
+            // lose more to a third one than they gain.
+            true => {
+                let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+                Device::open("cpu")?.with_threads(NonZero::new(cores - 1).unwrap_or(NonZero::<usize>::MIN))?
+            }
             false => Device::from_wgpu(gpu.device.clone(), gpu.queue.clone()),
         };
         let mut options = Options::of(&loaded.model);

@@ -1,12 +1,17 @@
 //! What egui describes, drawn into a texture: the window's, or one that is read back.
 
 use crate::{gpu::Gpu, plate::Plate};
-use std::sync::{Arc, Weak};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Weak},
+};
 
 /// The renderer, and the plates that it knows.
 pub struct Painter {
     renderer: egui_wgpu::Renderer,
     plates: Vec<(u64, Weak<Plate>, egui::TextureId)>,
+    /// Written to before each drawing, to see whether the device still takes anything.
+    probe: wgpu::Buffer,
 }
 
 /// What egui described, as triangles.
@@ -21,7 +26,13 @@ impl Painter {
     /// A renderer to textures of a format.
     pub fn new(gpu: &Gpu, format: wgpu::TextureFormat) -> Painter {
         let options = egui_wgpu::RendererOptions { dithering: false, ..Default::default() };
-        Painter { renderer: egui_wgpu::Renderer::new(&gpu.device, format, options), plates: Vec::new() }
+        let probe = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("probe"),
+            size: 4,
+            usage: wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Painter { renderer: egui_wgpu::Renderer::new(&gpu.device, format, options), plates: Vec::new(), probe }
     }
 
     /// What egui calls a plate.
@@ -55,8 +66,26 @@ impl Painter {
         }
     }
 
-    /// Draws to `target`, which is `size` pixels, and submits, with what `after` records.
+    /// Draws to `target`, which is `size` pixels, and submits, with what `after` records. On a lost device it
+    /// draws nothing.
     pub fn draw(
+        &mut self,
+        gpu: &Gpu,
+        target: &wgpu::TextureView,
+        size: [u32; 2],
+        drawing: &Drawing,
+        after: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) {
+        // The renderer panics where it cannot write. The probe finds out before; should the device go between the
+        // two, the panic ends here: the renderer is made anew with the device.
+        let lost = gpu.queue.write_buffer_with(&self.probe, 0, wgpu::BufferSize::MIN.saturating_add(3)).is_none();
+        let draw = AssertUnwindSafe(|| self.record(gpu, target, size, drawing, after));
+        if !lost && !gpu.is_lost() {
+            catch_unwind(draw).ok();
+        }
+    }
+
+    fn record(
         &mut self,
         gpu: &Gpu,
         target: &wgpu::TextureView,

@@ -199,7 +199,7 @@ impl View {
         if question || pressed(Key::F1) {
             self.keys = !self.keys;
         }
-        if pressed(Key::Escape) {
+        if pressed(Key::Escape) || pressed(Key::S) {
             self.keys = false;
         }
         if pressed(Key::M) {

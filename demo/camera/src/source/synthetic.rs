@@ -13,6 +13,9 @@ const FADE: f32 = 0.22;
 /// The most that a sheet turns, in degrees.
 const TURN: f32 = 24.0;
 
+/// What stands for 1 in whole numbers.
+const ONE: f32 = 16384.0;
+
 /// Paper and ink of the sheets, the last two of them screens.
 const SHEETS: [([f32; 3], [f32; 3]); 6] = [
     ([0.96, 0.95, 0.92], [0.10, 0.10, 0.14]),
@@ -25,8 +28,8 @@ const SHEETS: [([f32; 3], [f32; 3]); 6] = [
 
 /// The scene: what stays the same between frames.
 pub struct Scene {
-    /// `[rows, columns, 3]`, 0 to 1.
-    desk: Vec<f32>,
+    /// `[rows, columns, 3]`, 0 to 1 in [`ONE`]s.
+    desk: Vec<[u16; 3]>,
     glyph: Option<(u64, Glyph)>,
 }
 
@@ -72,16 +75,16 @@ impl Default for Scene {
                 (place, [0.10 + 0.16 * spread(0.71), 0.09 + 0.07 * spread(0.43), 0.05 + 0.12 * spread(0.29)])
             })
             .collect();
-        let mut desk = Vec::with_capacity(width * height * 3);
+        let mut desk = Vec::with_capacity(width * height);
         for y in 0..height {
             for x in 0..width {
                 let (fx, fy) = (x as f32 / width as f32, y as f32 / height as f32);
                 let edge = smooth((fy - 0.74) / 0.08);
-                let wall = [0.17 + 0.13 * fx, 0.22 + 0.12 * (1.0 - fy), 0.30 + 0.10 * (1.0 - fx)];
+                let wall = [0.24 + 0.18 * fx, 0.30 + 0.14 * (1.0 - fy), 0.42 + 0.12 * (1.0 - fx)];
                 let wood = 0.75 + 0.25 * fy;
-                let table = [0.42 * wood, 0.30 * wood, 0.22 * wood];
+                let table = [0.58 * wood, 0.42 * wood, 0.31 * wood];
                 let vignette = 1.0 - 0.35 * ((fx - 0.5).powi(2) + (fy - 0.5).powi(2));
-                for c in 0..3 {
+                desk.push([0, 1, 2].map(|c| {
                     let discs: f32 = lights
                         .iter()
                         .map(|([lx, ly, r], colour)| {
@@ -89,8 +92,8 @@ impl Default for Scene {
                         })
                         .sum();
                     let still = wall[c] * (1.0 - edge) + table[c] * edge;
-                    desk.push((still + discs * (1.0 - edge)) * vignette);
-                }
+                    ((still + discs * (1.0 - edge)) * vignette * ONE) as u16
+                }));
             }
         }
         Scene { desk, glyph: None }
@@ -125,8 +128,12 @@ impl Scene {
         let (width, height) = SIZE;
         bytes.clear();
         bytes.reserve(4 * width * height);
+        // Light and what it falls on, both in whole numbers: most pixels are the desk's.
         let light = pose.light.map(|light| (light * 255.0 * 256.0) as u32);
-        let shade = |value: f32, light: u32| (((value * 65536.0) as u64 * u64::from(light)) >> 24).min(255) as u8;
+        let shade = |pixel: [u16; 3]| {
+            let lit = |c: usize| ((u32::from(pixel[c]) * light[c]) >> 22).min(255) as u8;
+            [lit(0), lit(1), lit(2), 255]
+        };
         let (sin, cos) = pose.turn.sin_cos();
         let unit = 1.0 / pose.height;
         // Half of the sheet, in heights of the digit, with round corners; as far as its shadow reaches.
@@ -137,20 +144,14 @@ impl Scene {
             let dy = y as f32 - pose.y;
             let near = (reach * reach - dy * dy).max(0.0).sqrt();
             let (from, to) = ((pose.x - near).max(0.0) as usize, (pose.x + near).clamp(0.0, width as f32) as usize);
-            let row = &self.desk[y * width * 3..][..width * 3];
-            let put = |bytes: &mut Vec<u8>, pixel: [f32; 3]| {
-                bytes.extend([shade(pixel[0], light[0]), shade(pixel[1], light[1]), shade(pixel[2], light[2]), 255]);
-            };
-            for (x, desk) in row.as_chunks::<3>().0.iter().enumerate() {
-                if x < from || x >= to {
-                    put(bytes, *desk);
-                    continue;
-                }
+            let row = &self.desk[y * width..][..width];
+            bytes.extend(row[..from].iter().flat_map(|pixel| shade(*pixel)));
+            for (x, desk) in row.iter().enumerate().take(to).skip(from) {
                 let dx = x as f32 - pose.x;
                 let (u, v) = ((dx * cos + dy * sin) * unit, (dy * cos - dx * sin) * unit);
                 let sheet = to_box(u, v, half, round);
                 let on = (0.5 - sheet * pose.height).clamp(0.0, 1.0);
-                let mut pixel = *desk;
+                let mut pixel = desk.map(|value| f32::from(value) / ONE);
                 if on < 1.0 {
                     let shadow = 0.55 * smooth(1.0 - (to_box(u - 0.02, v - 0.05, half, round) + 0.04) / 0.16);
                     pixel = pixel.map(|value| value * (1.0 - shadow));
@@ -162,8 +163,9 @@ impl Scene {
                     let face = mix(paper.map(|value| value * fall), colour, wet);
                     pixel = mix(pixel, face, on);
                 }
-                put(bytes, pixel);
+                bytes.extend(shade(pixel.map(|value| (value * ONE) as u16)));
             }
+            bytes.extend(row[to..].iter().flat_map(|pixel| shade(*pixel)));
         }
     }
 }
