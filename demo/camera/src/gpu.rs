@@ -101,7 +101,7 @@ impl Gpu {
 
     /// The same after a failure, of which the word of a loss may come a moment later.
     pub fn turns_out_lost(&self) -> bool {
-        (0..25).any(|_| {
+        (0..500).any(|_| {
             self.device.poll(wgpu::PollType::Poll).ok();
             self.is_lost() || {
                 std::thread::sleep(Duration::from_millis(2));

@@ -1,6 +1,6 @@
 //! What egui describes, drawn into a texture: the window's, or one that is read back.
 
-use crate::{gpu::Gpu, plate::Plate};
+use crate::{gpu::Gpu, plate::Plate, theme::NIGHT};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
@@ -94,6 +94,8 @@ impl Painter {
         after: impl FnOnce(&mut wgpu::CommandEncoder),
     ) {
         let screen = egui_wgpu::ScreenDescriptor { size_in_pixels: size, pixels_per_point: drawing.scale };
+        let [r, g, b, a] = NIGHT.to_array().map(|value| f64::from(value) / 255.0);
+        let night = wgpu::Color { r, g, b, a };
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut buffers =
             self.renderer.update_buffers(&gpu.device, &gpu.queue, &mut encoder, &drawing.triangles, &screen);
@@ -106,7 +108,7 @@ impl Painter {
                         depth_slice: None,
                         resolve_target: None,
                         ops: wgpu::Operations {
-                            load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                            load: wgpu::LoadOp::Clear(night),
                             store: wgpu::StoreOp::Store,
                         },
                     })],

@@ -8,7 +8,7 @@ use crate::{
     live::Settings,
     load::Progress,
     source::Source,
-    theme::{ACCENT, CARD, DIM, EDGE, NIGHT, PANEL, PANEL_WIDTH, SECOND, TEXT},
+    theme::{ACCENT, CARD, DIM, EDGE, PANEL, PANEL_WIDTH, SECOND, TEXT},
 };
 use egui::{
     Align2, Color32, CornerRadius, FontId, Frame, Key, Margin, Painter, Panel, Rect, Sense, Shape, Stroke, StrokeKind,
@@ -140,17 +140,12 @@ impl View {
     /// The picture, and what lies on it.
     fn stage(&self, ui: &mut Ui, whole: Rect, scene: &Scene, caption: bool) {
         let painter = ui.painter_at(whole);
-        painter.rect_filled(whole, 0.0, NIGHT);
         let mut corner = whole;
         match scene.shown {
             Some((texture, shown)) => {
                 let picture = inside(shown.plate.size, whole.shrink(if whole.width() > 500.0 { 14.0 } else { 0.0 }));
-                let (left, right) = if self.mirror { (1.0, 0.0) } else { (0.0, 1.0) };
-                let uv = Rect::from_min_max(pos2(left, 0.0), pos2(right, 1.0));
-                painter.image(texture, picture, uv, Color32::WHITE);
-                if let Some(answer) = &shown.answer {
-                    crop(&painter, picture, answer.crop, self.mirror);
-                }
+                let seen = shown.answer.as_ref().map(|answer| answer.crop);
+                self.picture(&painter, texture, picture, seen);
                 corner = picture.intersect(whole);
             }
             None => {
@@ -185,6 +180,31 @@ impl View {
         }
         if self.keys {
             keys(&painter, whole);
+        }
+    }
+
+    /// The frame: bright where the network sees it, dim elsewhere. Each pixel is drawn once.
+    fn picture(&self, painter: &Painter, texture: TextureId, picture: Rect, crop: Option<[f32; 4]>) {
+        let [left, top, right, bottom] = crop.unwrap_or([0.0, 0.0, 1.0, 1.0]);
+        let (left, right) = if self.mirror { (1.0 - right, 1.0 - left) } else { (left, right) };
+        let piece = |[left, top, right, bottom]: [f32; 4], tint| {
+            let at = |x: f32, y: f32| picture.min + vec2(x, y) * picture.size();
+            let across = |x: f32| if self.mirror { 1.0 - x } else { x };
+            let uv = Rect::from_min_max(pos2(across(left), top), pos2(across(right), bottom));
+            let rect = Rect::from_min_max(at(left, top), at(right, bottom));
+            if rect.is_positive() {
+                painter.image(texture, rect, uv, tint);
+            }
+            rect
+        };
+        let dim = Color32::from_gray(120);
+        piece([0.0, 0.0, left, 1.0], dim);
+        piece([right, 0.0, 1.0, 1.0], dim);
+        piece([left, 0.0, right, top], dim);
+        piece([left, bottom, right, 1.0], dim);
+        let seen = piece([left, top, right, bottom], Color32::WHITE);
+        if crop.is_some() {
+            corners(painter, seen);
         }
     }
 
@@ -232,24 +252,8 @@ fn inside(size: (usize, usize), whole: Rect) -> Rect {
     Rect::from_center_size(whole.center(), size * scale)
 }
 
-/// Dims what the network does not see, and marks the corners of what it sees.
-fn crop(painter: &Painter, picture: Rect, crop: [f32; 4], mirror: bool) {
-    let [left, top, right, bottom] = crop;
-    let (left, right) = if mirror { (1.0 - right, 1.0 - left) } else { (left, right) };
-    let at = |x: f32, y: f32| picture.min + vec2(x, y) * picture.size();
-    let seen = Rect::from_min_max(at(left, top), at(right, bottom));
-    let dark = Color32::from_black_alpha(120);
-    let (low, high) = (picture.min, picture.max);
-    for rect in [
-        Rect::from_min_max(low, pos2(seen.left(), high.y)),
-        Rect::from_min_max(pos2(seen.right(), low.y), high),
-        Rect::from_min_max(pos2(seen.left(), low.y), pos2(seen.right(), seen.top())),
-        Rect::from_min_max(pos2(seen.left(), seen.bottom()), pos2(seen.right(), high.y)),
-    ] {
-        if rect.is_positive() {
-            painter.rect_filled(rect, 0.0, dark);
-        }
-    }
+/// Marks the corners of what the network sees.
+fn corners(painter: &Painter, seen: Rect) {
     let frame = seen.shrink(1.5);
     painter.rect_stroke(frame, 0.0, Stroke::new(1.0, ACCENT.gamma_multiply(0.35)), StrokeKind::Middle);
     let arm = (0.07 * frame.width()).clamp(8.0, 34.0);
