@@ -99,6 +99,7 @@ pub fn animate(folder: &Path, file: &Path, animation: Animation) -> Result<(), S
             ..(0..indices.len()).rev().find(changed).unwrap_or(0) / width + 1;
         let column = |x: &usize| rows.clone().any(|y| indices[y * width + x] > 0);
         let columns = (0..width).find(column).unwrap_or(0)..(0..width).rev().find(column).unwrap_or(0) + 1;
+        writer.reset_frame_position().map_err(|error| failed(&error))?;
         writer.set_frame_dimension(columns.len() as u32, rows.len() as u32).map_err(|error| failed(&error))?;
         writer.set_frame_position(columns.start as u32, rows.start as u32).map_err(|error| failed(&error))?;
         let cut: Vec<u8> =
