@@ -170,7 +170,8 @@ impl View {
         }
         if caption && let Some((name, value)) = self.bars.best() {
             let text = format!("{name}  {}", percent(value));
-            badge(&painter, corner.center_top() + vec2(0.0, 14.0), Align2::CENTER_TOP, &text, 26.0, ACCENT);
+            let size = (whole.width() / 18.0).clamp(12.0, 26.0);
+            badge(&painter, corner.center_top() + vec2(0.0, size / 2.0), Align2::CENTER_TOP, &text, size, ACCENT);
         }
         if self.hovered {
             let text = "Drop a picture, a folder, a video or a checkpoint";

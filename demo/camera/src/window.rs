@@ -77,6 +77,8 @@ struct Open {
     instance: wgpu::Instance,
     surface: wgpu::Surface<'static>,
     config: wgpu::SurfaceConfiguration,
+    /// The window's size that the surface was fitted to.
+    fitted: Option<PhysicalSize<u32>>,
     live: Live,
     view: View,
     context: egui::Context,
@@ -125,6 +127,7 @@ impl Open {
             instance,
             surface,
             config,
+            fitted: None,
             live,
             view: View::new(args.mirror),
             context,
@@ -147,11 +150,12 @@ impl Open {
 
     /// Fits the surface to the window; one of no size waits.
     fn configure(&mut self) {
-        let PhysicalSize { width, height } = self.window.inner_size();
+        let size @ PhysicalSize { width, height } = self.window.inner_size();
         let most = self.live.gpu.device.limits().max_texture_dimension_2d;
         if width > 0 && height > 0 {
             (self.config.width, self.config.height) = (width.min(most), height.min(most));
             self.surface.configure(&self.live.gpu.device, &self.config);
+            self.fitted = Some(size);
         }
     }
 
@@ -197,6 +201,10 @@ impl Open {
         let size = self.window.inner_size();
         if size.width == 0 || size.height == 0 {
             return Ok(());
+        }
+        // Not every system tells of a new size before it asks for a drawing.
+        if self.fitted != Some(size) {
+            self.configure();
         }
         self.again = None;
         self.drawn_at = Instant::now();
@@ -251,6 +259,7 @@ impl Open {
                 self.live.say("The window's surface was lost; made anew.".into());
                 let surface = self.instance.create_surface(self.window.clone());
                 self.surface = surface.map_err(|error| format!("the window's surface is lost: {error}"))?;
+                self.fitted = None;
                 self.configure();
                 self.window.request_redraw();
                 return Ok(());

@@ -164,12 +164,13 @@ fn keys_clicks_and_sizes() {
     quarters(&second, [3, 2, 1, 0]);
     let source = first.to_str().expect("a plain path");
     let mut window = Window::open(&display, &folder, &["--source", source, "--device", "cpu"]);
-    let plain = window.until("the picture", |shot| shows(shot, 300.0, [0, 1, 2, 3]));
+    // The crop is the whole square: its corners are marked once labels come.
+    let marked = |shot: &RgbImage| {
+        let mark = shot.get_pixel(400 - 336 + 1, 350 - 336 + 12).0;
+        (0..3).all(|c| mark[c].abs_diff([84, 224, 196][c]) <= 30)
+    };
+    let plain = window.until("the picture and its crop", |shot| shows(shot, 300.0, [0, 1, 2, 3]) && marked(shot));
     assert_eq!(plain.dimensions(), SIZE);
-    // The crop is the whole square: its corners are marked.
-    let corner = (400.0 - 336.0 + 1.5, 350.0 - 336.0 + 12.0);
-    let mark = plain.get_pixel(corner.0 as u32, corner.1 as u32).0;
-    assert!((0..3).all(|c| mark[c].abs_diff([84, 224, 196][c]) <= 30), "the mark of the crop: {mark:?}");
     golden(&plain, &mut window);
 
     window.key("m");
