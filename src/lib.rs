@@ -11,7 +11,7 @@
 //! # Invariants
 //! - wgpu is named under [`gpu`] only, and in the doors of [`Device`], [`Session`] and [`Input`] that take a caller's
 //!   own device, encoder, texture or buffer.
-//! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command; in `tune` and
+//! - Files are opened in [`checkpoint`], [`labels`], `hub` and `picture` only, and by the command; in `tune` and
 //!   for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core
 //!   and which of them are ours to use.
 //! - Below [`models`] nothing says MobileOne.
@@ -44,6 +44,7 @@ mod input;
 pub mod kernels;
 pub mod labels;
 pub mod models;
+pub mod named;
 mod options;
 #[cfg(feature = "image")]
 pub mod picture;

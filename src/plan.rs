@@ -100,6 +100,8 @@ impl Place {
 pub struct Plan {
     /// How a picture's bytes become the input.
     pub front: Choice,
+    /// The layer that this is a choice of.
+    pub prepared: Layer,
     /// In running order, from the input on.
     pub dispatches: Vec<Dispatch>,
     /// Bytes of each activation buffer, for one picture.
@@ -137,9 +139,10 @@ impl Plan {
     ) -> Result<Plan> {
         let layout = Layout::of(graph, outputs);
         let shape = input.with_batch(1);
-        let front = Layer { kind: Kind::Front, src: shape, dst: shape, dtype, fast: tuning.fast };
+        let prepared = Layer { kind: Kind::Front, src: shape, dst: shape, dtype, fast: tuning.fast };
         let mut plan = Plan {
-            front: tuning.choice(&front, &limits),
+            front: tuning.choice(&prepared, &limits),
+            prepared,
             dispatches: Vec::new(),
             slots: Vec::new(),
             params: Vec::new(),

@@ -193,6 +193,28 @@ fn modes_are_tuned_apart() {
     }
 }
 
+/// Sums in f16 do not take the place of sums that are split where maps are small.
+#[test]
+fn fast_sums_leave_small_maps_split() {
+    let input = Shape::new(1, 224, 224, 3);
+    for (class, split) in [(Class::Discrete, 256), (Class::Apple, 64), (Class::Mobile, 0)] {
+        let limits = Limits { class, ..DEFAULT };
+        let tuning = Tuning { fast: true, ..Tuning::default() };
+        let model = variant(0);
+        let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, ALL, limits, &tuning).unwrap();
+        let layers = plan.dispatches.iter().filter_map(|one| one.layer.zip(one.choice));
+        let (mut splits, mut fast) = (0, 0);
+        for (layer, choice) in layers.filter(|(layer, _)| layer.kind == Kind::Pointwise) {
+            let small = layer.dst.pixels() <= split;
+            assert_eq!(matches!(choice, Choice::Split(..)), small, "{class:?} {}: {choice}", layer.key());
+            assert_eq!(matches!(choice, Choice::Fast(_)), !small, "{class:?} {}: {choice}", layer.key());
+            splits += usize::from(small);
+            fast += usize::from(!small);
+        }
+        assert!(fast > 0 && (splits > 0) == (split > 0), "{class:?}: {splits} split, {fast} fast");
+    }
+}
+
 #[test]
 fn limits_cut_batches_and_fold_grids() {
     let model = variant(0);

@@ -4,19 +4,19 @@ mod memory;
 mod picture;
 mod report;
 
-use std::{num::NonZero, path::PathBuf, time::Instant};
+use std::{collections::BTreeMap, num::NonZero, path::PathBuf, time::Instant};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
     Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
     bench::{Bounds, Limit, Stats, input, round_trips, trim},
-    tune::Kept,
+    tune::network,
 };
 
 use super::{
     Verdict,
-    args::{Precision, load, open_device, size, threads},
+    args::{Known, Opened, Precision, load, size, threads},
     chart, limit,
     out::{Stop, chain, note, plain},
 };
@@ -119,29 +119,39 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let models = if args.model.is_empty() { random() } else { args.model.clone() };
     let mut devices = Vec::new();
     for wanted in &args.device {
-        let (device, kept) =
-            open_device(wanted, args.threads, args.dtype.iter().all(|dtype| dtype.on_cpu()))?;
-        let limit = if args.limit { Some(limit::measure(&device)?) } else { None };
-        devices.push((device, kept, limit));
+        devices.push(Opened::new(wanted, args.threads)?);
     }
+    let mut limits: BTreeMap<String, Limit> = BTreeMap::new();
+    let mut told: Vec<String> = Vec::new();
     let mut report = Report::default();
     let works = args.works().len() as u64;
     let progress = Progress::new((models.len() * devices.len() * args.dtype.len()) as u64 * works);
+    let on_cpu = args.dtype.iter().all(|dtype| dtype.on_cpu());
     for spec in &models {
         let begun = Instant::now();
         let model = load(spec, Form::Fused)?;
         let load_ms = begun.elapsed().as_secs_f64() * 1e3;
-        for (device, kept, limit) in &devices {
+        for opened in &devices {
             for &dtype in &args.dtype {
                 for (batch, size) in args.works() {
                     let size = size.unwrap_or(model.preprocess.size);
+                    let (device, known, said) = opened.settle(&network(&model.graph, size), on_cpu)?;
+                    if !told.contains(&said) {
+                        progress.aside(|| note(&said));
+                        told.push(said);
+                    }
+                    let name = device.info().to_string();
+                    if args.limit && !limits.contains_key(&name) {
+                        let limit = progress.aside(|| limit::measure(&device))?;
+                        limits.insert(name.clone(), limit);
+                    }
                     let work = Work {
                         args,
                         spec: &spec.display().to_string(),
                         model: &model,
-                        device,
-                        kept,
-                        limit: limit.as_ref(),
+                        device: &device,
+                        known: &known,
+                        limit: limits.get(&name),
                         dtype,
                         batch,
                         size,
@@ -198,7 +208,7 @@ struct Work<'a> {
     spec: &'a str,
     model: &'a Model,
     device: &'a Device,
-    kept: &'a Kept,
+    known: &'a Known,
     limit: Option<&'a Limit>,
     dtype: Precision,
     batch: usize,
@@ -208,7 +218,7 @@ struct Work<'a> {
 impl std::fmt::Display for Work<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let Work { spec, device, batch, size: (h, w), .. } = self;
-        let dtype = self.dtype.name(self.kept);
+        let dtype = self.dtype.name(self.known);
         write!(f, "{spec} on {}, {dtype}, {batch}x{h}x{w}", device.info())
     }
 }
@@ -233,7 +243,9 @@ impl Work<'_> {
         let sum = |profile: &Vec<Profiled>| profile.iter().map(|step| step.seconds).sum::<f64>();
         let device_ms = profile.as_ref().filter(|_| runs > 1).map(|profile| sum(profile) * 1e3);
         let floors = |limit: &Limit| {
-            profile.as_ref().map(|steps| limit.floors(steps, self.dtype.dtype(self.kept)).iter().sum::<f64>())
+            profile
+                .as_ref()
+                .map(|steps| limit.floors(steps, self.dtype.dtype(self.known)).iter().sum::<f64>())
         };
         let floor_ms = self.limit.and_then(floors).map(|seconds| seconds * 1e3);
         let samples = match self.args.protocol {
@@ -254,7 +266,7 @@ impl Work<'_> {
             name: self.model.name.clone(),
             device: info.to_string(),
             driver: info.driver.clone(),
-            dtype: self.dtype.name(self.kept),
+            dtype: self.dtype.name(self.known),
             batch: self.batch,
             input: [self.batch, channels, self.size.0, self.size.1],
             macs,
@@ -281,7 +293,7 @@ impl Work<'_> {
 
     fn session(&self) -> Result<Session, Error> {
         let options = Options { batch: self.batch, ..Options::of(self.model) };
-        let mut options = self.dtype.options(self.device, self.kept, options);
+        let mut options = self.dtype.options(self.device, self.known, options);
         options.preprocess.size = self.size;
         let classifies = self.model.graph.logits.is_some();
         options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };

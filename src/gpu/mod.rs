@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 
 pub use adapters::{Found, find};
 pub use engine::Engine;
+pub(crate) use profile::Clock;
 pub use readback::OutputBuffers;
 pub use source::Source;
 pub use ticket::Ticket;

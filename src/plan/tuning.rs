@@ -78,11 +78,11 @@ fn class(layer: &Layer, limits: &Limits) -> Vec<Choice> {
         (Kind::Depthwise, Class::Discrete) => vec![Depthwise(2, 1)],
         (Kind::Depthwise, _) => vec![Depthwise(2, 2)],
         (Kind::Pointwise, Class::Software) => vec![Subgroup(16, 8), Registers(8, 1)],
+        // Few pixels make few tiles: the sums are split to keep all processors busy, in every mode.
+        (Kind::Pointwise, Class::Discrete) if pixels <= 256 => vec![Split(4, 4), Fast(4), Registers(2, 1)],
+        (Kind::Pointwise, Class::Apple) if pixels <= 64 => vec![Split(4, 4), Fast(4), Registers(4, 1)],
         (Kind::Pointwise, _) if layer.fast => vec![Fast(4)],
-        // Few pixels make few tiles: the sums are split to keep all processors busy.
-        (Kind::Pointwise, Class::Discrete) if pixels <= 256 => vec![Split(4, 4), Registers(2, 1)],
         (Kind::Pointwise, Class::Discrete) => vec![Shared(4, 1), Registers(4, 1)],
-        (Kind::Pointwise, Class::Apple) if pixels <= 64 => vec![Split(4, 4), Registers(4, 1)],
         (Kind::Pointwise, Class::Apple) => vec![Registers(4, 2)],
         (Kind::Pointwise, Class::Integrated | Class::Mobile) => vec![Registers(4, 1)],
         (Kind::Block, _) => vec![Apart],
