@@ -95,7 +95,8 @@ impl Args {
             wanted.size = self.camera_size.unwrap_or(wanted.size);
             wanted.rate = self.camera_rate.unwrap_or(wanted.rate);
         }
-        let keep = self.frames.filter(|_| self.headless).map_or(1200, |frames| frames.clamp(1, 100_000) as usize);
+        let keep =
+            self.frames.filter(|_| self.headless).map_or(1200, |frames| frames.clamp(1, 100_000) as usize);
         let (model, device, half, rate) = (self.model.clone(), self.device.clone(), self.half, self.rate);
         Ok(Settings { model, device, half, source, rate, keep })
     }
@@ -108,7 +109,8 @@ impl Args {
     /// The cameras of this machine, a line each.
     pub fn list_cameras() -> String {
         let cameras = camera::list();
-        let lines: Vec<String> = cameras.iter().map(|(index, name)| format!("camera:{index}  {name}")).collect();
+        let lines: Vec<String> =
+            cameras.iter().map(|(index, name)| format!("camera:{index}  {name}")).collect();
         if lines.is_empty() { "no camera here".into() } else { lines.join("\n") }
     }
 }

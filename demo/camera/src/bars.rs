@@ -85,11 +85,18 @@ impl Bars {
         let width = ui.available_width();
         let (head, _) = ui.allocate_exact_size(vec2(width, 74.0), Sense::hover());
         let painter = ui.painter_at(head);
-        let (name, value) = self.best().map_or(("…".into(), 0.0), |(name, value)| (capitalised(name), value));
+        let (name, value) =
+            self.best().map_or(("…".into(), 0.0), |(name, value)| (capitalised(name), value));
         let colour = if value >= 0.5 { ACCENT } else { DIM };
         let galley = fitting(&painter, &name, 60.0, width - 86.0, if value >= 0.5 { TEXT } else { DIM });
         painter.galley(pos2(head.left(), head.center().y - galley.size().y / 2.0), galley, TEXT);
-        painter.text(head.right_center(), Align2::RIGHT_CENTER, percent(value), FontId::proportional(24.0), colour);
+        painter.text(
+            head.right_center(),
+            Align2::RIGHT_CENTER,
+            percent(value),
+            FontId::proportional(24.0),
+            colour,
+        );
 
         let (area, _) = ui.allocate_exact_size(vec2(width, ROW * SHOWN as f32), Sense::hover());
         let painter = ui.painter_at(area);
@@ -105,10 +112,17 @@ impl Bars {
                 _ => (DIM, SECOND.gamma_multiply(0.75)),
             };
             let line = top + 9.0;
-            let name = clipped(&painter, answer.labels.name(bar.class), width - 56.0, text.gamma_multiply(fade));
+            let name =
+                clipped(&painter, answer.labels.name(bar.class), width - 56.0, text.gamma_multiply(fade));
             painter.galley(pos2(area.left(), line - name.size().y / 2.0), name, text);
             let number = pos2(area.right(), line);
-            painter.text(number, Align2::RIGHT_CENTER, percent(bar.value), FontId::proportional(13.0), text.gamma_multiply(fade));
+            painter.text(
+                number,
+                Align2::RIGHT_CENTER,
+                percent(bar.value),
+                FontId::proportional(13.0),
+                text.gamma_multiply(fade),
+            );
             let track = Rect::from_min_size(pos2(area.left(), top + 19.0), vec2(width, 5.0));
             painter.rect_filled(track, 2.5, EDGE.gamma_multiply(fade));
             let full = Rect::from_min_size(track.min, vec2((width * bar.value).max(5.0), 5.0));

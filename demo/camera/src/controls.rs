@@ -41,7 +41,8 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
     ui.horizontal(|ui| {
         caption(ui, "Open");
         let hint = "file, address or hub id";
-        let field = ui.add(TextEdit::singleline(&mut view.typed).hint_text(hint).desired_width(f32::INFINITY));
+        let field =
+            ui.add(TextEdit::singleline(&mut view.typed).hint_text(hint).desired_width(f32::INFINITY));
         if field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter)) {
             let typed = std::mem::take(&mut view.typed);
             if !typed.trim().is_empty() {
@@ -77,14 +78,15 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
 
 /// What a file, an address or a name means: a checkpoint or an id is a model, all else a source.
 pub fn open(text: &str) -> Action {
-    let checkpoint = [".safetensors", ".pth", ".pt", ".tar", ".bin"].iter().any(|end| text.to_lowercase().ends_with(end));
+    let checkpoint =
+        [".safetensors", ".pth", ".pt", ".tar", ".bin"].iter().any(|end| text.to_lowercase().ends_with(end));
     let folder = Path::new(text).join("model.safetensors").is_file();
     if checkpoint || folder {
         return Action::Model(text.into());
     }
     match Source::parse(text) {
         Ok(source) => Action::Source(source),
-        Err(_) if mobileone::hub::locate(Path::new(text)).is_ok() || text == mobileone::sample::NAME => {
+        Err(_) if mobileone::named::locate(Path::new(text)).is_ok() || text == mobileone::sample::NAME => {
             Action::Model(text.into())
         }
         Err(reason) => Action::Say(reason),
@@ -137,7 +139,13 @@ fn caption(ui: &mut Ui, text: &str) {
     });
 }
 
-fn choose<T: Clone + PartialEq>(ui: &mut Ui, title: &str, now: &mut T, all: &[T], name: impl Fn(&T) -> String) -> bool {
+fn choose<T: Clone + PartialEq>(
+    ui: &mut Ui,
+    title: &str,
+    now: &mut T,
+    all: &[T],
+    name: impl Fn(&T) -> String,
+) -> bool {
     let before = now.clone();
     ui.horizontal(|ui| {
         caption(ui, title);
@@ -156,7 +164,9 @@ fn camera(ui: &mut Ui, wanted: &Wanted, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         caption(ui, "");
         let half = (ui.available_width() - 8.0) / 2.0;
-        let size = |size: &(u32, u32)| if size.0 == 0 { "any size".into() } else { format!("{} × {}", size.0, size.1) };
+        let size = |size: &(u32, u32)| {
+            if size.0 == 0 { "any size".into() } else { format!("{} × {}", size.0, size.1) }
+        };
         ComboBox::from_id_salt("size").width(half).selected_text(size(&chosen.size)).show_ui(ui, |ui| {
             SIZES.iter().for_each(|one| drop(ui.selectable_value(&mut chosen.size, *one, size(one))));
         });

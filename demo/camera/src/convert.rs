@@ -3,15 +3,8 @@
 use crate::frame::Format;
 
 /// The layouts in the order of the shader's cases.
-pub const FORMATS: [Format; 7] = [
-    Format::Rgba,
-    Format::Rgb,
-    Format::Bgr,
-    Format::Gray,
-    Format::Yuyv,
-    Format::Nv12,
-    Format::I420,
-];
+pub const FORMATS: [Format; 7] =
+    [Format::Rgba, Format::Rgb, Format::Bgr, Format::Gray, Format::Yuyv, Format::Nv12, Format::I420];
 
 /// Writes the pixels of `raw` to `rgba`, whose room is used again. What is missing at the end of `raw` is black.
 pub fn to_rgba(raw: &[u8], (width, height): (usize, usize), format: Format, rgba: &mut Vec<u8>) {

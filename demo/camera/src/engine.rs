@@ -171,7 +171,8 @@ fn work(place: &Place, shared: &Shared) {
             thread::sleep(Duration::from_micros(200));
             continue;
         }
-        let patience = if flights.is_empty() { Duration::from_millis(10) } else { Duration::from_micros(200) };
+        let patience =
+            if flights.is_empty() { Duration::from_millis(10) } else { Duration::from_micros(200) };
         let Some(frame) = place.slot.take(patience) else { continue };
         let begun = Instant::now();
         match send(&frame, engine.as_ref(), place, &mut plates) {
@@ -202,8 +203,13 @@ fn send(
 ) -> Result<Option<(Arc<Plate>, Option<(Ticket, Instant)>)>, String> {
     let (width, height) = frame.size;
     let most = place.gpu.device.limits().max_texture_dimension_2d as usize;
-    if !(1..=most).contains(&width) || !(1..=most).contains(&height) || frame.bytes.len() != frame.format.bytes(frame.size) {
-        return Err(format!("A frame of {width}x{height} was dropped: the device takes 1 to {most} pixels per side."));
+    if !(1..=most).contains(&width)
+        || !(1..=most).contains(&height)
+        || frame.bytes.len() != frame.format.bytes(frame.size)
+    {
+        return Err(format!(
+            "A frame of {width}x{height} was dropped: the device takes 1 to {most} pixels per side."
+        ));
     }
     let Some(plate) = plates.take(&place.gpu.queue, frame.size, frame.format) else { return Ok(None) };
     let mut encoder = place.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -237,7 +243,12 @@ fn send(
 }
 
 /// Takes the answers that have come, in the order of their frames.
-fn collect(flights: &mut VecDeque<Flight>, engine: &Engine, place: &Place, shared: &Shared) -> Result<(), String> {
+fn collect(
+    flights: &mut VecDeque<Flight>,
+    engine: &Engine,
+    place: &Place,
+    shared: &Shared,
+) -> Result<(), String> {
     while let Some(first) = flights.front_mut() {
         let Some(mut answer) = first.ticket.try_take().map_err(|error| error.to_string())? else { break };
         let (answered, Some(flight)) = (Instant::now(), flights.pop_front()) else { break };

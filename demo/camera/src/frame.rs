@@ -191,7 +191,13 @@ mod tests {
 
     #[test]
     fn a_fading_digit_may_be_taken_for_nothing() {
-        let rows = [(1.0, true, false), (0.5, true, false), (0.3, true, true), (0.1, false, true), (0.0, false, true)];
+        let rows = [
+            (1.0, true, false),
+            (0.5, true, false),
+            (0.3, true, true),
+            (0.1, false, true),
+            (0.0, false, true),
+        ];
         for (ink, digit, nothing) in rows {
             let truth = Truth { digit: 4, ink };
             let found = [truth.accepts("4"), truth.accepts("nothing"), truth.accepts("5")];

@@ -34,9 +34,13 @@ pub fn instance(display: Option<winit::event_loop::OwnedDisplayHandle>) -> wgpu:
 }
 
 /// The adapters that can compute, and draw on `surface` if there is one.
-pub fn adapters(instance: &wgpu::Instance, surface: Option<&wgpu::Surface>) -> Vec<(DeviceInfo, wgpu::Adapter)> {
+pub fn adapters(
+    instance: &wgpu::Instance,
+    surface: Option<&wgpu::Surface>,
+) -> Vec<(DeviceInfo, wgpu::Adapter)> {
     let able = |adapter: &wgpu::Adapter| {
-        let computes = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
+        let computes =
+            adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
         computes && surface.is_none_or(|surface| adapter.is_surface_supported(surface))
     };
     let find = |backends| {
@@ -66,12 +70,14 @@ impl Gpu {
         let mut order = DeviceInfo::choose(wanted, &infos);
         order.extend(["gpu", "software"].iter().flat_map(|wanted| DeviceInfo::choose(wanted, &infos)));
         order.extend(0..infos.len());
-        let mut refused = String::from("no graphics driver here can draw and compute (on Debian: mesa-vulkan-drivers)");
+        let mut refused =
+            String::from("no graphics driver here can draw and compute (on Debian: mesa-vulkan-drivers)");
         for at in order {
             match open(&found[at].1) {
                 Ok((device, queue)) => {
                     let (adapter, info) = (found[at].1.clone(), infos[at].clone());
-                    let gpu = Gpu { adapter, device, queue, info, fault: Arc::default(), lost: Arc::default() };
+                    let gpu =
+                        Gpu { adapter, device, queue, info, fault: Arc::default(), lost: Arc::default() };
                     gpu.keep_faults(wake);
                     return Ok(gpu);
                 }
@@ -153,6 +159,10 @@ fn info(adapter: &wgpu::Adapter) -> DeviceInfo {
         },
         name: given.name,
         driver: [given.driver, given.driver_info].join(" ").trim().to_string(),
-        features: if adapter.features().contains(wgpu::Features::SHADER_F16) { vec!["f16"] } else { Vec::new() },
+        features: if adapter.features().contains(wgpu::Features::SHADER_F16) {
+            vec!["f16"]
+        } else {
+            Vec::new()
+        },
     }
 }

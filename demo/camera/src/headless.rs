@@ -49,7 +49,10 @@ impl Screen {
     fn draw(&mut self, live: &Live, view: &mut View, shown: &Shown, time: f64, read: bool) {
         let [width, height] = self.target.size;
         let input = egui::RawInput {
-            screen_rect: Some(egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(width as f32, height as f32))),
+            screen_rect: Some(egui::Rect::from_min_size(
+                egui::Pos2::ZERO,
+                egui::vec2(width as f32, height as f32),
+            )),
             time: Some(time),
             ..Default::default()
         };
@@ -113,7 +116,8 @@ pub fn run(args: &Args) -> Result<(), String> {
     let mut view = View::new(args.mirror);
     let mut screen = Screen::new(&live.gpu, [args.size.0, args.size.1]);
     let mut soak = args.soak.then(Soak::new).transpose()?;
-    let (begun, mut tally, mut last, mut told) = (Instant::now(), Tally::default(), (None, Instant::now()), None);
+    let (begun, mut tally, mut last, mut told) =
+        (Instant::now(), Tally::default(), (None, Instant::now()), None);
     loop {
         let rung = bell.0.lock().expect("no panic while the bell rings");
         let waited = bell.1.wait_timeout_while(rung, Duration::from_millis(20), |rung| !*rung);
@@ -144,7 +148,8 @@ pub fn run(args: &Args) -> Result<(), String> {
         if labelled >= frames / 4 && tally.warm.is_none() {
             tally.warm = figures::memory();
         }
-        let shown = live.shown().filter(|shown| shown.answer.is_some() && last.0.is_none_or(|last| shown.id != last));
+        let shown =
+            live.shown().filter(|shown| shown.answer.is_some() && last.0.is_none_or(|last| shown.id != last));
         if let Some(shown) = shown {
             let free = args.record.is_some() || !screen.busy.load(Ordering::Acquire);
             tally.drawn_disorder += u64::from(last.0.is_some_and(|last| shown.id < last));
@@ -195,7 +200,8 @@ impl Soak {
     fn new() -> Result<Soak, String> {
         // The built-in model as a file: another model to switch to, without a network.
         let file = std::env::temp_dir().join(format!("camera-soak-{}.safetensors", std::process::id()));
-        std::fs::write(&file, mobileone::sample::DIGITS).map_err(|error| format!("{}: {error}", file.display()))?;
+        std::fs::write(&file, mobileone::sample::DIGITS)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(Soak { file, done: 0 })
     }
 
@@ -207,7 +213,11 @@ impl Soak {
         match self.done % 5 {
             0 => live.set_model(self.file.to_string_lossy().into_owned()),
             1 => live.set_model("digits".into()),
-            2 => drop(live.set_device(if live.settings.device == "cpu" { live.gpu.info.name.clone() } else { "cpu".into() })),
+            2 => drop(live.set_device(if live.settings.device == "cpu" {
+                live.gpu.info.name.clone()
+            } else {
+                "cpu".into()
+            })),
             3 => {
                 let size = SOAK_SIZES[(self.done / 5 % SOAK_SIZES.len() as u64) as usize];
                 screen.target = Arc::new(Offscreen::new(&live.gpu, size, FORMAT));
@@ -266,7 +276,12 @@ pub fn report(args: &Args, live: &Live, mut tally: Tally) {
     }
     println!("{} frames of {} by {model} on {device}", figures.labelled, live.settings.source.name());
     println!("{rate:.1} frames/s, latency {:.1} ms (p99 {:.1})", 1e3 * latency, 1e3 * latency_99);
-    println!("engine {:.1} ms, host {:.2} ms, drawing {:.2} ms of the host", 1e3 * engine, 1e3 * host, 1e3 * draw);
+    println!(
+        "engine {:.1} ms, host {:.2} ms, drawing {:.2} ms of the host",
+        1e3 * engine,
+        1e3 * host,
+        1e3 * draw
+    );
     if let Some(memory) = memory {
         println!("{:.0} MB", mb(memory));
     }

@@ -288,7 +288,10 @@ impl Live {
     pub fn recover(&mut self, surface: Option<&wgpu::Surface>) -> Result<(), String> {
         if self.gpu.is_lost() {
             let reason = self.gpu.take_fault().filter(|reason| !reason.is_empty());
-            self.say(format!("The device was lost{}; opened anew.", reason.map_or(String::new(), |reason| format!(": {reason}"))));
+            self.say(format!(
+                "The device was lost{}; opened anew.",
+                reason.map_or(String::new(), |reason| format!(": {reason}"))
+            ));
         }
         self.gpu = Arc::new(Gpu::open(&self.instance, surface, &self.settings.device, self.wake.clone())?);
         self.start_worker();

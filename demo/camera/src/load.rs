@@ -1,13 +1,8 @@
 //! Models: found, fetched and planned on a thread of their own.
 
 use crate::{engine::Engine, gpu::Gpu};
-use mobileone::{
-    DType, Device, Model, Options, Session,
-    hub::{Hub, Place, locate},
-    labels::Labels,
-    sample,
-};
-use std::{num::NonZero, path::Path, sync::Arc};
+use mobileone::{DType, Device, Form, Model, Options, Session, labels::Labels, named};
+use std::{num::NonZero, sync::Arc};
 
 /// A model and the names of its classes.
 pub struct Loaded {
@@ -34,24 +29,13 @@ pub struct Progress {
 /// A line that names what is wrong.
 pub fn model(name: &str, progress: &dyn Fn(Progress)) -> Result<Loaded, String> {
     let say = |text: String, share| progress(Progress { text, share });
-    let load = || -> mobileone::Result<Model> {
-        if name == sample::NAME {
-            return Model::from_bytes(sample::DIGITS);
-        }
-        let path = match locate(Path::new(name))? {
-            Place::File(path) => path,
-            Place::Hub(id) => {
-                say(format!("fetching {id}"), None);
-                Hub::from_env()?.fetch(&id, &mut |come, all| {
-                    let text = format!("fetching {id}: {} of {} MB", come / 1_000_000, all / 1_000_000);
-                    say(text, Some(come as f32 / all.max(1) as f32));
-                })?
-            }
-        };
-        say(format!("reading {}", path.display()), None);
-        Model::load(path)
-    };
-    let model = load().map_err(|error| error.to_string())?;
+    let checkpoint = named::open(name, &mut |fetch| {
+        let text =
+            format!("fetching {}: {} of {} MB", fetch.id, fetch.come / 1_000_000, fetch.all / 1_000_000);
+        say(text, Some(fetch.come as f32 / fetch.all.max(1) as f32));
+    });
+    let model = checkpoint.and_then(|checkpoint| Model::new(checkpoint, Form::Fused));
+    let model = model.map_err(|error| error.to_string())?;
     if model.graph.logits.is_none() {
         return Err(format!("{name} has no classifier: there is nothing to show"));
     }

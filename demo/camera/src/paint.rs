@@ -32,7 +32,11 @@ impl Painter {
             usage: wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Painter { renderer: egui_wgpu::Renderer::new(&gpu.device, format, options), plates: Vec::new(), probe }
+        Painter {
+            renderer: egui_wgpu::Renderer::new(&gpu.device, format, options),
+            plates: Vec::new(),
+            probe,
+        }
     }
 
     /// What egui calls a plate.
@@ -78,7 +82,8 @@ impl Painter {
     ) {
         // The renderer panics where it cannot write. The probe finds out before; should the device go between the
         // two, the panic ends here: the renderer is made anew with the device.
-        let lost = gpu.queue.write_buffer_with(&self.probe, 0, wgpu::BufferSize::MIN.saturating_add(3)).is_none();
+        let lost =
+            gpu.queue.write_buffer_with(&self.probe, 0, wgpu::BufferSize::MIN.saturating_add(3)).is_none();
         let draw = AssertUnwindSafe(|| self.record(gpu, target, size, drawing, after));
         if !lost && !gpu.is_lost() {
             catch_unwind(draw).ok();
@@ -177,7 +182,9 @@ impl Offscreen {
     pub fn read(self: &Arc<Offscreen>, done: impl FnOnce([u32; 2], Vec<u8>) + Send + 'static) {
         let own = self.clone();
         self.readback.map_async(wgpu::MapMode::Read, .., move |result| {
-            let Ok(mapped) = result.map_err(drop).and_then(|()| own.readback.get_mapped_range(..).map_err(drop)) else {
+            let Ok(mapped) =
+                result.map_err(drop).and_then(|()| own.readback.get_mapped_range(..).map_err(drop))
+            else {
                 return;
             };
             let rows = mapped.chunks_exact(stride(own.size) as usize);

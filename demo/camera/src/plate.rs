@@ -65,7 +65,8 @@ impl Plates {
             self.plates.clear();
             self.format = format;
         }
-        let free = |plate: &&Arc<Plate>| Arc::strong_count(plate) == 1 && plate.writable.load(Ordering::Acquire);
+        let free =
+            |plate: &&Arc<Plate>| Arc::strong_count(plate) == 1 && plate.writable.load(Ordering::Acquire);
         if let Some(plate) = self.plates.iter().find(free) {
             return Some(plate.clone());
         }
@@ -95,7 +96,12 @@ impl Plates {
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         let buffer = |label, bytes: usize, usage, mapped_at_creation| {
             let size = bytes.next_multiple_of(16) as u64;
-            device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation })
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation,
+            })
         };
         let (bytes, usage) = match format {
             Format::Rgba => (stride(size) * size.1, 16),
@@ -103,7 +109,8 @@ impl Plates {
         };
         let up = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
         let staging = buffer("plate upload", bytes, up, true);
-        let raw = buffer("plate raw", usage, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST, false);
+        let raw =
+            buffer("plate raw", usage, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST, false);
         let place = place(format);
         let shape = [size.0 as u32, size.1 as u32, place as u32, 0];
         queue.write_buffer(&self.shapes[place], 0, bytemuck::cast_slice(&shape));
@@ -117,7 +124,12 @@ impl Plates {
     ///
     /// # Errors
     /// A line when the upload buffer cannot be written: the device is lost.
-    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, plate: &Plate, frame: &Frame) -> Result<(), String> {
+    pub fn record(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        plate: &Plate,
+        frame: &Frame,
+    ) -> Result<(), String> {
         let size = frame.size;
         {
             let mapped = plate.staging.get_mapped_range_mut(..);

@@ -18,7 +18,8 @@ pub fn write(path: &Path, size: [u32; 2], rgba: &[u8]) -> Result<(), String> {
     let mut encoder = png::Encoder::new(file, size[0], size[1]);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::Fast);
-    let rgb: Vec<u8> = rgba.as_chunks::<4>().0.iter().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let rgb: Vec<u8> =
+        rgba.as_chunks::<4>().0.iter().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     let mut writer = encoder.write_header().map_err(|error| failed(&error))?;
     writer.write_image_data(&rgb).map_err(|error| failed(&error))?;
     writer.finish().map_err(|error| failed(&error))?;
@@ -54,7 +55,12 @@ pub fn animate(folder: &Path, file: &Path, animation: Animation) -> Result<(), S
     for path in &paths {
         let picture = image::open(path).map_err(|error| format!("{}: {error}", path.display()))?.into_rgb8();
         let height = (picture.height() * animation.width).div_ceil(picture.width()).max(1);
-        frames.push(image::imageops::resize(&picture, animation.width, height, image::imageops::FilterType::Triangle));
+        frames.push(image::imageops::resize(
+            &picture,
+            animation.width,
+            height,
+            image::imageops::FilterType::Triangle,
+        ));
     }
     let Some(first) = frames.first() else { return Err(format!("{}: no PNG there", folder.display())) };
     let size = (first.width(), first.height());
@@ -83,7 +89,11 @@ pub fn animate(folder: &Path, file: &Path, animation: Animation) -> Result<(), S
         let mut indices = Vec::with_capacity(pixels.len());
         for (at, pixel) in pixels.iter().enumerate() {
             let stays = before.get(at).is_some_and(|before| apart(*before, *pixel) < CHANGE);
-            indices.push(if stays { 0 } else { *nearest.entry(*pixel).or_insert_with(|| closest(&palette, *pixel)) });
+            indices.push(if stays {
+                0
+            } else {
+                *nearest.entry(*pixel).or_insert_with(|| closest(&palette, *pixel))
+            });
         }
         match before.is_empty() {
             true => before = indices.iter().map(|&index| palette[usize::from(index) - 1]).collect(),
@@ -100,10 +110,14 @@ pub fn animate(folder: &Path, file: &Path, animation: Animation) -> Result<(), S
         let column = |x: &usize| rows.clone().any(|y| indices[y * width + x] > 0);
         let columns = (0..width).find(column).unwrap_or(0)..(0..width).rev().find(column).unwrap_or(0) + 1;
         writer.reset_frame_position().map_err(|error| failed(&error))?;
-        writer.set_frame_dimension(columns.len() as u32, rows.len() as u32).map_err(|error| failed(&error))?;
+        writer
+            .set_frame_dimension(columns.len() as u32, rows.len() as u32)
+            .map_err(|error| failed(&error))?;
         writer.set_frame_position(columns.start as u32, rows.start as u32).map_err(|error| failed(&error))?;
-        let cut: Vec<u8> =
-            rows.flat_map(|y| &indices[y * width + columns.start..y * width + columns.end]).copied().collect();
+        let cut: Vec<u8> = rows
+            .flat_map(|y| &indices[y * width + columns.start..y * width + columns.end])
+            .copied()
+            .collect();
         writer.write_image_data(&cut).map_err(|error| failed(&error))?;
     }
     writer.finish().map_err(|error| failed(&error))
@@ -115,7 +129,8 @@ fn apart(a: [u8; 3], b: [u8; 3]) -> u32 {
 
 /// The place in the file's palette, whose first colour stands for what stays, of the closest colour.
 fn closest(palette: &[[u8; 3]], pixel: [u8; 3]) -> u8 {
-    let distance = |colour: &[u8; 3]| (0..3).map(|c| u32::from(colour[c].abs_diff(pixel[c])).pow(2)).sum::<u32>();
+    let distance =
+        |colour: &[u8; 3]| (0..3).map(|c| u32::from(colour[c].abs_diff(pixel[c])).pow(2)).sum::<u32>();
     let best = palette.iter().enumerate().min_by_key(|(_, colour)| distance(colour));
     best.map_or(1, |(at, _)| at as u8 + 1)
 }
@@ -146,7 +161,9 @@ fn palette(frames: &[image::RgbImage]) -> Vec<[u8; 3]> {
             let count: u64 = colours.iter().map(|(_, count)| count).sum();
             (f64::from(reach(colours).0) * (count as f64).powf(0.3) * 1e3) as u64
         };
-        let Some(at) = (0..boxes.len()).filter(|&at| boxes[at].len() > 1).max_by_key(|&at| weight(&boxes[at])) else {
+        let Some(at) =
+            (0..boxes.len()).filter(|&at| boxes[at].len() > 1).max_by_key(|&at| weight(&boxes[at]))
+        else {
             break;
         };
         let mut colours = boxes.swap_remove(at);
@@ -157,7 +174,8 @@ fn palette(frames: &[image::RgbImage]) -> Vec<[u8; 3]> {
     }
     let mean = |colours: &Vec<([u8; 3], u64)>| {
         let count: u64 = colours.iter().map(|(_, count)| count).sum();
-        [0, 1, 2].map(|c| (colours.iter().map(|(colour, n)| u64::from(colour[c]) * n).sum::<u64>() / count) as u8)
+        [0, 1, 2]
+            .map(|c| (colours.iter().map(|(colour, n)| u64::from(colour[c]) * n).sum::<u64>() / count) as u8)
     };
     let mut means: Vec<[u8; 3]> = boxes.iter().map(mean).collect();
     means.sort_unstable();

@@ -11,8 +11,8 @@ use crate::{
     theme::{ACCENT, CARD, DIM, EDGE, PANEL, PANEL_WIDTH, SECOND, TEXT},
 };
 use egui::{
-    Align2, Color32, CornerRadius, FontId, Frame, Key, Margin, Painter, Panel, Rect, Sense, Shape, Stroke, StrokeKind,
-    TextureId, Ui, pos2, vec2,
+    Align2, Color32, CornerRadius, FontId, Frame, Key, Margin, Painter, Panel, Rect, Sense, Shape, Stroke,
+    StrokeKind, TextureId, Ui, pos2, vec2,
 };
 use std::{
     collections::VecDeque,
@@ -117,7 +117,8 @@ impl View {
         let wide = ui.available_width() >= PANEL_WIDTH + 260.0;
         if self.panel && wide {
             let frame = Frame::new().fill(PANEL).inner_margin(Margin::symmetric(18, 14));
-            let panel = Panel::right("panel").resizable(false).exact_size(PANEL_WIDTH).show_separator_line(false);
+            let panel =
+                Panel::right("panel").resizable(false).exact_size(PANEL_WIDTH).show_separator_line(false);
             panel.frame(frame).show(ui, |ui| self.panel(ui, scene, &mut actions));
         }
         let whole = ui.available_rect_before_wrap();
@@ -143,7 +144,8 @@ impl View {
         let mut corner = whole;
         match scene.shown {
             Some((texture, shown)) => {
-                let picture = inside(shown.plate.size, whole.shrink(if whole.width() > 500.0 { 14.0 } else { 0.0 }));
+                let picture =
+                    inside(shown.plate.size, whole.shrink(if whole.width() > 500.0 { 14.0 } else { 0.0 }));
                 let seen = shown.answer.as_ref().map(|answer| answer.crop);
                 self.picture(&painter, texture, picture, seen);
                 corner = picture.intersect(whole);
@@ -161,7 +163,10 @@ impl View {
             let rect = badge(&painter, foot, Align2::LEFT_BOTTOM, &progress.text, 13.0, ACCENT);
             // A share that is not known goes to and fro.
             let share = progress.share.unwrap_or_else(|| (ui.input(|input| input.time) as f32 * 0.7).fract());
-            let line = Rect::from_min_size(rect.left_bottom() + vec2(8.0, -5.0), vec2((rect.width() - 16.0) * share, 2.0));
+            let line = Rect::from_min_size(
+                rect.left_bottom() + vec2(8.0, -5.0),
+                vec2((rect.width() - 16.0) * share, 2.0),
+            );
             painter.rect_filled(line, 1.0, ACCENT);
             foot.y = rect.top() - 6.0;
         }
@@ -171,7 +176,14 @@ impl View {
         if caption && let Some((name, value)) = self.bars.best() {
             let text = format!("{name}  {}", percent(value));
             let size = (whole.width() / 18.0).clamp(12.0, 26.0);
-            badge(&painter, corner.center_top() + vec2(0.0, size / 2.0), Align2::CENTER_TOP, &text, size, ACCENT);
+            badge(
+                &painter,
+                corner.center_top() + vec2(0.0, size / 2.0),
+                Align2::CENTER_TOP,
+                &text,
+                size,
+                ACCENT,
+            );
         }
         if self.hovered {
             let text = "Drop a picture, a folder, a video or a checkpoint";
@@ -213,7 +225,9 @@ impl View {
         if ui.ctx().egui_wants_keyboard_input() {
             return;
         }
-        let pressed = |key| ui.input(|input| input.key_pressed(key) && !input.modifiers.command && !input.modifiers.alt);
+        let pressed = |key| {
+            ui.input(|input| input.key_pressed(key) && !input.modifiers.command && !input.modifiers.alt)
+        };
         let question = ui.input(|input| {
             input.events.iter().any(|event| matches!(event, egui::Event::Text(text) if text == "?"))
         });
@@ -275,7 +289,13 @@ fn badge(painter: &Painter, at: egui::Pos2, align: Align2, text: &str, size: f32
     let galley = painter.layout(text.into(), FontId::proportional(size), colour, width);
     let pad = vec2(size * 0.75, size * 0.45);
     let rect = align.anchor_size(at, galley.size() + 2.0 * pad);
-    painter.rect(rect, 8.0, Color32::from_rgba_unmultiplied(12, 15, 20, 215), Stroke::new(1.0, EDGE), StrokeKind::Inside);
+    painter.rect(
+        rect,
+        8.0,
+        Color32::from_rgba_unmultiplied(12, 15, 20, 215),
+        Stroke::new(1.0, EDGE),
+        StrokeKind::Inside,
+    );
     painter.galley(rect.min + pad, galley, colour);
     rect
 }
@@ -293,7 +313,13 @@ fn tiles(ui: &mut Ui, summary: &Summary) {
         let left = area.left() + at as f32 * (width + 8.0);
         let tile = Rect::from_min_size(pos2(left, area.top()), vec2(width, area.height()));
         ui.painter().rect_filled(tile, 8.0, CARD);
-        ui.painter().text(tile.center() - vec2(0.0, 8.0), Align2::CENTER_CENTER, number, FontId::proportional(19.0), colour);
+        ui.painter().text(
+            tile.center() - vec2(0.0, 8.0),
+            Align2::CENTER_CENTER,
+            number,
+            FontId::proportional(19.0),
+            colour,
+        );
         let caption_at = tile.center() + vec2(0.0, 14.0);
         ui.painter().text(caption_at, Align2::CENTER_CENTER, caption, FontId::proportional(11.0), DIM);
     }
@@ -326,7 +352,9 @@ fn graph(ui: &mut Ui, figures: &Figures) {
         chunks.map(point).collect()
     };
     painter.hline(plot.x_range(), plot.top(), Stroke::new(1.0, EDGE));
-    for (points, colour) in [(line(&|sample| sample.latency), ACCENT), (line(&|sample| sample.engine), SECOND)] {
+    for (points, colour) in
+        [(line(&|sample| sample.latency), ACCENT), (line(&|sample| sample.engine), SECOND)]
+    {
         if points.len() > 1 {
             painter.add(Shape::line(points, Stroke::new(1.5, colour)));
         }
@@ -350,7 +378,19 @@ fn keys(painter: &Painter, whole: Rect) {
     painter.rect(card, CornerRadius::same(12), PANEL, Stroke::new(1.0, EDGE), StrokeKind::Inside);
     for (at, (key, does)) in KEYS.into_iter().enumerate() {
         let y = card.top() + 17.0 + row * (at as f32 + 0.5);
-        painter.text(pos2(card.left() + 104.0, y), Align2::RIGHT_CENTER, key, FontId::proportional(14.0), ACCENT);
-        painter.text(pos2(card.left() + 122.0, y), Align2::LEFT_CENTER, does, FontId::proportional(14.0), TEXT);
+        painter.text(
+            pos2(card.left() + 104.0, y),
+            Align2::RIGHT_CENTER,
+            key,
+            FontId::proportional(14.0),
+            ACCENT,
+        );
+        painter.text(
+            pos2(card.left() + 122.0, y),
+            Align2::LEFT_CENTER,
+            does,
+            FontId::proportional(14.0),
+            TEXT,
+        );
     }
 }

@@ -49,7 +49,8 @@ enum Event {
 /// A line when no window or no device can be opened.
 pub fn run(args: &Args) -> Result<(), String> {
     let events = EventLoop::<Event>::with_user_event().build();
-    let events = events.map_err(|error| format!("no window can be opened here ({error}); try --headless --frames 100"))?;
+    let events = events
+        .map_err(|error| format!("no window can be opened here ({error}); try --headless --frames 100"))?;
     let proxy = events.create_proxy();
     #[cfg(feature = "camera")]
     nokhwa::nokhwa_initialize(|_| {});
@@ -105,9 +106,11 @@ impl Open {
             .with_title("MobileOne")
             .with_inner_size(size)
             .with_min_inner_size(LogicalSize::new(240, 180));
-        let window = Arc::new(events.create_window(attributes).map_err(|error| format!("no window: {error}"))?);
+        let window =
+            Arc::new(events.create_window(attributes).map_err(|error| format!("no window: {error}"))?);
         let instance = gpu::instance(Some(events.owned_display_handle()));
-        let surface = instance.create_surface(window.clone()).map_err(|error| format!("no window: {error}"))?;
+        let surface =
+            instance.create_surface(window.clone()).map_err(|error| format!("no window: {error}"))?;
         // Wakes that come before the last one was looked at are one.
         let woken = Arc::new(AtomicBool::new(false));
         let wake = {
@@ -191,7 +194,9 @@ impl Open {
     /// Draws after a while, unless a label comes first; on software not too often.
     fn later(&mut self, delay: Duration) {
         let pause = if self.live.gpu.is_software() { SOFTWARE_PAUSE } else { PAUSE };
-        let Some(at) = (Instant::now() + delay.min(Duration::from_secs(60))).max(self.drawn_at + pause).into() else {
+        let Some(at) =
+            (Instant::now() + delay.min(Duration::from_secs(60))).max(self.drawn_at + pause).into()
+        else {
             return;
         };
         self.again = Some(self.again.map_or(at, |again| again.min(at)));
@@ -265,7 +270,9 @@ impl Open {
                 return Ok(());
             }
             // Covered, busy, or of a device that is lost: what comes next tells.
-            CurrentSurfaceTexture::Timeout | CurrentSurfaceTexture::Occluded | CurrentSurfaceTexture::Validation => {
+            CurrentSurfaceTexture::Timeout
+            | CurrentSurfaceTexture::Occluded
+            | CurrentSurfaceTexture::Validation => {
                 self.later(Duration::from_millis(100));
                 return Ok(());
             }
@@ -351,7 +358,8 @@ fn interface(window: &Window, live: &Live) -> (egui::Context, egui_winit::State)
     theme::apply(&context);
     let most = live.gpu.device.limits().max_texture_dimension_2d as usize;
     let scale = Some(window.scale_factor() as f32);
-    let input = egui_winit::State::new(context.clone(), egui::ViewportId::ROOT, window, scale, None, Some(most));
+    let input =
+        egui_winit::State::new(context.clone(), egui::ViewportId::ROOT, window, scale, None, Some(most));
     (context, input)
 }
 

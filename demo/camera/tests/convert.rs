@@ -10,12 +10,15 @@ use std::{sync::Arc, time::Instant};
 
 #[test]
 fn the_shader_and_its_twin_agree() {
-    let gpu = Gpu::open(&instance(None), None, "auto", Arc::new(|| {})).expect("a device (mesa-vulkan-drivers)");
+    let gpu =
+        Gpu::open(&instance(None), None, "auto", Arc::new(|| {})).expect("a device (mesa-vulkan-drivers)");
     let mut plates = Plates::new(&gpu.device);
     // Odd and even sides, one pixel, rows that copies have to pad, several workgroups.
     for size in [(1, 1), (2, 2), (3, 5), (64, 4), (65, 33), (129, 7), (320, 240)] {
         for format in FORMATS {
-            let bytes: Vec<u8> = (0..format.bytes(size) as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 21) as u8).collect();
+            let bytes: Vec<u8> = (0..format.bytes(size) as u32)
+                .map(|at| (at.wrapping_mul(2_654_435_761) >> 21) as u8)
+                .collect();
             let mut expected = Vec::new();
             to_rgba(&bytes, size, format, &mut expected);
             let frame = Frame { id: 0, captured: Instant::now(), size, format, bytes, truth: None };

@@ -33,7 +33,8 @@ fn folder(name: &str) -> std::path::PathBuf {
 /// Whether `program` can be started; where it cannot, a test that needs it says so and stops, or fails where
 /// everything has to be there (`REQUIRE_ALL=1`).
 fn has(program: &str, package: &str) -> bool {
-    let found = std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
     if !found {
         assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{program} is missing: install {package}");
         eprintln!("SKIPPED: {program} is missing; install {package}");

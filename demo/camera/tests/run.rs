@@ -27,7 +27,11 @@ fn labels_are_right() {
         let accuracy = number(&figures, "accuracy");
         assert!(accuracy >= 0.95, "{device} {dtype}: {accuracy} of {figures}");
         assert!(number(&figures, "judged") >= 260.0 && number(&figures, "between") <= 30.0, "{figures}");
-        assert_eq!((number(&figures, "out_of_order"), &figures["dtype"]), (0.0, &Value::from(dtype)), "{figures}");
+        assert_eq!(
+            (number(&figures, "out_of_order"), &figures["dtype"]),
+            (0.0, &Value::from(dtype)),
+            "{figures}"
+        );
         for name in ["fps", "engine_ms", "host_ms", "memory_mb"] {
             assert!(number(&figures, name) > 0.0, "{name} in {figures}");
         }
@@ -113,10 +117,12 @@ fn pictures_folders_and_videos_are_played() {
 /// Drawn frames are written, and become an animation that a decoder reads whole.
 #[test]
 fn a_recording_becomes_an_animation() {
-    let (folder, file) = (folder("record"), std::env::temp_dir().join(format!("camera-{}.png", std::process::id())));
+    let (folder, file) =
+        (folder("record"), std::env::temp_dir().join(format!("camera-{}.png", std::process::id())));
     let path = folder.to_str().expect("a plain path");
-    let (figures, _) =
-        figures(&["--frames", "12", "--device", "cpu", "--rate", "10", "--size", "900x560", "--record", path]);
+    let (figures, _) = figures(&[
+        "--frames", "12", "--device", "cpu", "--rate", "10", "--size", "900x560", "--record", path,
+    ]);
     let drawn = std::fs::read_dir(&folder).expect("it is there").count();
     assert_eq!(number(&figures, "drawn"), drawn as f64, "{figures}");
     let frame = image::open(folder.join("000003.png")).expect("a PNG").into_rgb8();

@@ -169,7 +169,8 @@ fn keys_clicks_and_sizes() {
         let mark = shot.get_pixel(400 - 336 + 1, 350 - 336 + 12).0;
         (0..3).all(|c| mark[c].abs_diff([84, 224, 196][c]) <= 30)
     };
-    let plain = window.until("the picture and its crop", |shot| shows(shot, 300.0, [0, 1, 2, 3]) && marked(shot));
+    let plain =
+        window.until("the picture and its crop", |shot| shows(shot, 300.0, [0, 1, 2, 3]) && marked(shot));
     assert_eq!(plain.dimensions(), SIZE);
     golden(&plain, &mut window);
 
@@ -188,7 +189,9 @@ fn keys_clicks_and_sizes() {
     let behind = (FREEZE.0 as f32 - 32.0, FREEZE.1 as f32 + 8.0);
     window.until("a switch that is on", |shot| is(shot, behind, ON));
     window.key("space");
-    window.until("a switch that is off", |shot| is(shot, behind, [26, 31, 41]) || is(shot, behind, [36, 43, 56]));
+    window.until("a switch that is off", |shot| {
+        is(shot, behind, [26, 31, 41]) || is(shot, behind, [36, 43, 56])
+    });
 
     // Typed where things are opened: another picture, and then a model that is none, which changes nothing.
     for typed in [second.to_str().expect("a plain path"), "/no/such.safetensors"] {
@@ -207,7 +210,8 @@ fn keys_clicks_and_sizes() {
     assert_eq!(small.dimensions(), (420, 640));
     window.key("h");
     window.xdotool(&["windowsize", &window.id, "240", "180"]);
-    window.until("the picture in a tiny window", |shot| shot.width() == 240 && shows(shot, 0.0, [3, 2, 1, 0]));
+    window
+        .until("the picture in a tiny window", |shot| shot.width() == 240 && shows(shot, 0.0, [3, 2, 1, 0]));
     window.xdotool(&["windowunmap", &window.id]);
     std::thread::sleep(Duration::from_millis(500));
     window.xdotool(&["windowmap", &window.id]);
@@ -242,7 +246,8 @@ fn golden(shot: &RgbImage, window: &mut Window) {
     let golden = image::open(&path).expect("tests/data/switches.png").into_rgb8();
     window.until("the switches of tests/data/switches.png", |shot| {
         let found = cut(shot);
-        let apart = found.as_raw().iter().zip(golden.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+        let apart =
+            found.as_raw().iter().zip(golden.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
         found.dimensions() == golden.dimensions() && apart <= golden.as_raw().len() as u64
     });
 }

@@ -50,7 +50,8 @@ impl Cue {
     pub fn parse(text: &str) -> Result<Cue, String> {
         let wrong = || format!("{text}: a cue is unplug:2 or yuyv:30:640x480");
         let mut parts = text.split(':');
-        let (Some(kind), Some(count)) = (parts.next(), parts.next().and_then(|count| count.parse().ok())) else {
+        let (Some(kind), Some(count)) = (parts.next(), parts.next().and_then(|count| count.parse().ok()))
+        else {
             return Err(wrong());
         };
         let kind = match kind {
@@ -122,7 +123,8 @@ pub fn list() -> Vec<(u32, String)> {
     #[cfg(feature = "camera")]
     {
         let found = nokhwa::query(nokhwa::utils::ApiBackend::Auto).unwrap_or_default();
-        let known = |info: nokhwa::utils::CameraInfo| Some((info.index().as_index().ok()?, info.human_name()));
+        let known =
+            |info: nokhwa::utils::CameraInfo| Some((info.index().as_index().ok()?, info.human_name()));
         let mut cameras: Vec<_> = found.into_iter().filter_map(known).collect();
         cameras.sort();
         cameras
@@ -211,7 +213,10 @@ pub fn play(camera: &mut Camera, stage: &Stage) {
         match camera.open() {
             Ok(name) => tell(&mut told, format!("{name} is open.")),
             Err(reason) => {
-                tell(&mut told, format!("No camera: {reason}. Playing the synthetic scene, and looking for it."));
+                tell(
+                    &mut told,
+                    format!("No camera: {reason}. Playing the synthetic scene, and looking for it."),
+                );
                 let mut found = false;
                 synthetic_until(stage, || {
                     found = camera.open().is_ok();
@@ -254,7 +259,8 @@ pub fn play(camera: &mut Camera, stage: &Stage) {
 fn unpack(sent: &Sent, bytes: Vec<u8>, stage: &Stage) -> Result<(Vec<u8>, Format, (usize, usize)), String> {
     let Some(format) = sent.format else {
         // Decoded on this thread, which waits for the next frame anyway.
-        let mut reader = image::ImageReader::with_format(std::io::Cursor::new(&bytes), image::ImageFormat::Jpeg);
+        let mut reader =
+            image::ImageReader::with_format(std::io::Cursor::new(&bytes), image::ImageFormat::Jpeg);
         let mut limits = image::Limits::default();
         (limits.max_image_width, limits.max_image_height) = (Some(8192), Some(8192));
         reader.limits(limits);
@@ -296,7 +302,9 @@ fn act(size: (usize, usize), kind: Kind, bytes: &mut Vec<u8>) -> Sent {
                 .expect("memory holds a small picture");
         }
         Kind::Garbage => bytes.extend((0..1000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)),
-        Kind::Short => bytes.extend(std::iter::repeat_n(128, format.map_or(0, |format| format.bytes(size) / 2))),
+        Kind::Short => {
+            bytes.extend(std::iter::repeat_n(128, format.map_or(0, |format| format.bytes(size) / 2)))
+        }
         Kind::Raw(Format::Rgba) => pixels.for_each(|[r, g, b]| bytes.extend([r, g, b, 255])),
         Kind::Raw(Format::Rgb) => pixels.for_each(|pixel| bytes.extend(pixel)),
         Kind::Raw(Format::Bgr) => pixels.for_each(|[r, g, b]| bytes.extend([b, g, r])),
@@ -324,7 +332,9 @@ fn layout(format: nokhwa::utils::FrameFormat) -> Option<Format> {
 
 #[cfg(feature = "camera")]
 fn open(wanted: &Wanted) -> Result<(nokhwa::Camera, String), String> {
-    use nokhwa::utils::{CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType, Resolution};
+    use nokhwa::utils::{
+        CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType, Resolution,
+    };
     // In the order of preference: what a shader reads goes before what the host has to decode.
     let formats = [
         FrameFormat::NV12,

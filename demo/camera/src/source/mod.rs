@@ -60,7 +60,9 @@ impl Source {
             () if text.contains("://") => Source::Video(text.into()),
             () if path.is_dir() => Source::Folder(path.into()),
             () if !path.exists() => {
-                return Err(format!("{text}: no such file; a source is synthetic, camera, camera:1, a picture, a folder, a video or an address"));
+                return Err(format!(
+                    "{text}: no such file; a source is synthetic, camera, camera:1, a picture, a folder, a video or an address"
+                ));
             }
             () if mobileone::picture::is_picture_name(path) => Source::Picture(path.into()),
             () => Source::Video(text.into()),
@@ -117,7 +119,8 @@ impl Stage {
             while !self.stopped() && !self.slot.wait_taken(Duration::from_millis(50)) {}
             return;
         }
-        *before = (*before + Duration::from_secs_f64(1.0 / self.rate)).max(Instant::now() - Duration::from_millis(200));
+        *before = (*before + Duration::from_secs_f64(1.0 / self.rate))
+            .max(Instant::now() - Duration::from_millis(200));
         self.sleep(before.saturating_duration_since(Instant::now()));
     }
 
@@ -179,7 +182,12 @@ impl Drop for Capture {
 
 impl Stage {
     /// A stage before its source starts.
-    pub fn new(slot: Arc<Slot>, rgba: Arc<AtomicBool>, rate: f64, tell: Arc<dyn Fn(String) + Send + Sync>) -> Stage {
+    pub fn new(
+        slot: Arc<Slot>,
+        rgba: Arc<AtomicBool>,
+        rate: f64,
+        tell: Arc<dyn Fn(String) + Send + Sync>,
+    ) -> Stage {
         Stage { slot, tell, rgba, rate, stop: Arc::default() }
     }
 }

@@ -25,7 +25,8 @@ pub fn play_folder(folder: &Path, stage: &Stage) -> Result<(), String> {
 
 /// Plays pictures until it is stopped. Those that cannot be read are told of and passed over.
 pub fn play(pictures: &[PathBuf], stage: &Stage) -> Result<(), String> {
-    let still = Stage { rate: if stage.rate > 0.0 { stage.rate.min(RATE) } else { stage.rate }, ..stage.clone() };
+    let still =
+        Stage { rate: if stage.rate > 0.0 { stage.rate.min(RATE) } else { stage.rate }, ..stage.clone() };
     let mut last = "no picture there".to_string();
     loop {
         let mut played = false;
@@ -46,7 +47,14 @@ pub fn play(pictures: &[PathBuf], stage: &Stage) -> Result<(), String> {
             while !stage.stopped() && (pictures.len() == 1 || begun.elapsed() < STAY) {
                 let mut bytes = stage.slot.buffer();
                 bytes.extend_from_slice(&rgba);
-                stage.put(Frame { id: 0, captured: Instant::now(), size, format: Format::Rgba, bytes, truth: None });
+                stage.put(Frame {
+                    id: 0,
+                    captured: Instant::now(),
+                    size,
+                    format: Format::Rgba,
+                    bytes,
+                    truth: None,
+                });
                 still.pace(&mut before);
             }
             if stage.stopped() {

@@ -71,7 +71,11 @@ impl Default for Scene {
         let lights: Vec<([f32; 3], [f32; 3])> = (0..14u32)
             .map(|i| {
                 let spread = |step: f32| (i as f32 * step).fract();
-                let place = [spread(0.618) * width as f32, spread(0.382) * height as f32 * 0.72, 18.0 + 34.0 * spread(0.277)];
+                let place = [
+                    spread(0.618) * width as f32,
+                    spread(0.382) * height as f32 * 0.72,
+                    18.0 + 34.0 * spread(0.277),
+                ];
                 (place, [0.10 + 0.16 * spread(0.71), 0.09 + 0.07 * spread(0.43), 0.05 + 0.12 * spread(0.29)])
             })
             .collect();
@@ -143,7 +147,8 @@ impl Scene {
         for y in 0..height {
             let dy = y as f32 - pose.y;
             let near = (reach * reach - dy * dy).max(0.0).sqrt();
-            let (from, to) = ((pose.x - near).max(0.0) as usize, (pose.x + near).clamp(0.0, width as f32) as usize);
+            let (from, to) =
+                ((pose.x - near).max(0.0) as usize, (pose.x + near).clamp(0.0, width as f32) as usize);
             let row = &self.desk[y * width..][..width];
             bytes.extend(row[..from].iter().flat_map(|pixel| shade(*pixel)));
             for (x, desk) in row.iter().enumerate().take(to).skip(from) {
@@ -157,7 +162,8 @@ impl Scene {
                     pixel = pixel.map(|value| value * (1.0 - shadow));
                 }
                 if on > 0.0 {
-                    let wet = ((0.5 - (glyph.distance(u, v) - pen / 2.0) * pose.height).clamp(0.0, 1.0)) * ink;
+                    let wet =
+                        ((0.5 - (glyph.distance(u, v) - pen / 2.0) * pose.height).clamp(0.0, 1.0)) * ink;
                     // Light falls from the upper left.
                     let fall = 1.0 - 0.07 * (u + v);
                     let face = mix(paper.map(|value| value * fall), colour, wet);
@@ -204,7 +210,8 @@ mod tests {
             let pose = Pose::at(step as f32 / 10.0);
             assert!(pose.turn.abs() <= 25.0 / 360.0 * TAU);
             let (sin, cos) = (pose.turn.sin().abs(), pose.turn.cos());
-            let (x, y) = ((half_x * cos + half_y * sin) * pose.height, (half_y * cos + half_x * sin) * pose.height);
+            let (x, y) =
+                ((half_x * cos + half_y * sin) * pose.height, (half_y * cos + half_x * sin) * pose.height);
             assert!((pose.x - 320.0).abs() + x <= 240.0, "x at {step}");
             assert!((pose.y - 240.0).abs() + y <= 240.0, "y at {step}");
         }
