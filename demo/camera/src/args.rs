@@ -62,7 +62,7 @@ pub struct Args {
     /// Draw nothing, to see what drawing costs
     #[arg(long, requires = "headless", conflicts_with = "record")]
     pub no_draw: bool,
-    /// Resize and switch models and devices all the while, and judge that memory stays flat
+    /// Resize and switch models all the while, and devices too where the device is auto
     #[arg(long, requires = "headless")]
     pub soak: bool,
     /// Make the recorded frames of a folder an animated PNG, and stop

@@ -179,3 +179,42 @@ fn camera(ui: &mut Ui, wanted: &Wanted, actions: &mut Vec<Action>) {
         actions.push(Action::Source(Source::Camera(chosen)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is dropped onto the window, or typed.
+    #[test]
+    fn what_is_opened_is_what_it_looks_like() {
+        let images = concat!(env!("CARGO_MANIFEST_DIR"), "/../images");
+        let picture = format!("{images}/two-on-phone.jpg");
+        let rows = [
+            (images, Action::Source(Source::Folder(images.into()))),
+            (&picture, Action::Source(Source::Picture(picture.clone().into()))),
+            ("/a/model.SAFETENSORS", Action::Model("/a/model.SAFETENSORS".into())),
+            ("weights.pth.tar", Action::Model("weights.pth.tar".into())),
+            ("digits", Action::Model("digits".into())),
+            ("s3", Action::Model("s3".into())),
+            ("timm/mobileone_s1.apple_in1k", Action::Model("timm/mobileone_s1.apple_in1k".into())),
+            ("rtsp://there/stream", Action::Source(Source::Video("rtsp://there/stream".into()))),
+            ("synthetic", Action::Source(Source::Synthetic)),
+            ("camera:2", Action::Source(Source::Camera(Wanted { index: 2, ..Wanted::default() }))),
+            ("/no/such.jpg", Action::Say(String::new())),
+        ];
+        for (text, expected) in rows {
+            match (open(text), expected) {
+                (Action::Say(line), Action::Say(_)) => {
+                    assert!(line.contains("no such file"), "{text}: {line}")
+                }
+                (found, expected) => assert_eq!(found, expected, "{text}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_one_is_another() {
+        assert_eq!(next(&[1, 2, 3], &3), Some(1));
+        assert_eq!((next(&[1], &1), next(&[1, 2], &5)), (None, None));
+    }
+}

@@ -24,8 +24,9 @@ use std::{
 
 /// How long a run waits for its next label.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Labels after which a soaked run does something else.
-const SOAK_STEP: u64 = 25;
+/// Changes in a soaked run, and the fewest labels between two of them.
+const SOAK_CHANGES: u64 = 50;
+const SOAK_PAUSE: u64 = 10;
 /// Sizes that a soaked run resizes to.
 const SOAK_SIZES: [[u32; 2]; 5] = [[640, 400], [1, 1], [1100, 700], [333, 777], [900, 300]];
 
@@ -115,7 +116,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     let mut live = Live::start(gpu::instance(None), None, args.settings()?, Arc::new(wake))?;
     let mut view = View::new(args.mirror);
     let mut screen = Screen::new(&live.gpu, [args.size.0, args.size.1]);
-    let mut soak = args.soak.then(Soak::new).transpose()?;
+    let mut soak = args.soak.then(|| Soak::new(args, frames)).transpose()?;
     let (begun, mut tally, mut last, mut told) =
         (Instant::now(), Tally::default(), (None, Instant::now()), None);
     loop {
@@ -194,30 +195,34 @@ fn save(live: &Live, screen: &Screen, path: PathBuf) -> Result<(), String> {
 struct Soak {
     file: PathBuf,
     done: u64,
+    pause: u64,
+    /// Whether the device changes too.
+    devices: bool,
 }
 
 impl Soak {
-    fn new() -> Result<Soak, String> {
+    fn new(args: &Args, frames: u64) -> Result<Soak, String> {
         // The built-in model as a file: another model to switch to, without a network.
         let file = std::env::temp_dir().join(format!("camera-soak-{}.safetensors", std::process::id()));
         std::fs::write(&file, mobileone::sample::DIGITS)
             .map_err(|error| format!("{}: {error}", file.display()))?;
-        Ok(Soak { file, done: 0 })
+        let (pause, devices) = ((frames / SOAK_CHANGES).max(SOAK_PAUSE), args.device == "auto");
+        Ok(Soak { file, done: 0, pause, devices })
     }
 
     fn step(&mut self, labelled: u64, live: &mut Live, screen: &mut Screen) {
-        if labelled / SOAK_STEP <= self.done || live.progress.is_some() {
+        if labelled / self.pause <= self.done || live.progress.is_some() {
             return;
         }
-        self.done = labelled / SOAK_STEP;
+        self.done = labelled / self.pause;
         match self.done % 5 {
             0 => live.set_model(self.file.to_string_lossy().into_owned()),
             1 => live.set_model("digits".into()),
-            2 => drop(live.set_device(if live.settings.device == "cpu" {
-                live.gpu.info.name.clone()
-            } else {
-                "cpu".into()
-            })),
+            2 if self.devices => {
+                let cpu = live.settings.device == "cpu";
+                live.set_device(if cpu { live.gpu.info.name.clone() } else { "cpu".into() });
+            }
+            2 => live.set_half(false),
             3 => {
                 let size = SOAK_SIZES[(self.done / 5 % SOAK_SIZES.len() as u64) as usize];
                 screen.target = Arc::new(Offscreen::new(&live.gpu, size, FORMAT));

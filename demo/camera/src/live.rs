@@ -11,7 +11,7 @@ use crate::{
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
@@ -71,6 +71,8 @@ pub struct Live {
     figures: Figures,
     loaded: Option<Arc<Loaded>>,
     load: u64,
+    /// Held while a load works on the device; what it guards is whether none may begin any more.
+    compiling: Arc<Mutex<bool>>,
     wake: Arc<dyn Fn() + Send + Sync>,
     events: Receiver<Event>,
     sender: Sender<Event>,
@@ -105,6 +107,7 @@ impl Live {
             figures: Figures::new(settings.keep),
             loaded: None,
             load: 0,
+            compiling: Arc::default(),
             wake,
             events,
             sender,
@@ -147,6 +150,7 @@ impl Live {
         self.rgba.store(load::on_cpu(&self.settings.device, &self.gpu), Ordering::Release);
         let (tell, load, gpu) = (self.teller(), self.load, self.gpu.clone());
         let Settings { model, device, half, .. } = self.settings.clone();
+        let compiling = self.compiling.clone();
         let known = self.loaded.clone().filter(|loaded| loaded.name == model);
         let run = move || {
             let progress = |progress| tell(Event::Progress(load, progress));
@@ -157,6 +161,10 @@ impl Live {
                 };
                 progress(Progress { text: format!("preparing {model}"), share: None });
                 tell(Event::Model(loaded.clone()));
+                let ended = compiling.lock().expect("no panic while a model is made ready");
+                if *ended {
+                    return Err("the program ends".to_string());
+                }
                 match load::engine(&loaded, &gpu, &device, half) {
                     Err(reason) if half => {
                         tell(Event::Line(format!("{reason}. Running in f32.")));
@@ -297,5 +305,14 @@ impl Live {
         self.start_worker();
         self.load();
         Ok(())
+    }
+}
+
+impl Drop for Live {
+    /// Waits for a load that works on the device: drivers do not survive the end of the program under it.
+    fn drop(&mut self) {
+        if let Ok(mut ended) = self.compiling.lock() {
+            *ended = true;
+        }
     }
 }

@@ -56,8 +56,9 @@ impl Drop for Window<'_> {
 }
 
 impl<'a> Window<'a> {
-    fn open(display: &'a Display, shots: &Path, args: &[&str]) -> Window<'a> {
+    fn open(display: &'a Display, shots: &Path, args: &[&str], scale: &str) -> Window<'a> {
         let mut command = camera(args);
+        command.env("WINIT_X11_SCALE_FACTOR", scale);
         command.env("DISPLAY", &display.1).env_remove("WAYLAND_DISPLAY").current_dir(shots);
         let process = command.spawn().expect("the program starts");
         let mut window = Window { display, process, id: String::new(), shots: shots.into() };
@@ -163,7 +164,7 @@ fn keys_clicks_and_sizes() {
     quarters(&first, [0, 1, 2, 3]);
     quarters(&second, [3, 2, 1, 0]);
     let source = first.to_str().expect("a plain path");
-    let mut window = Window::open(&display, &folder, &["--source", source, "--device", "cpu"]);
+    let mut window = Window::open(&display, &folder, &["--source", source, "--device", "cpu"], "1");
     // The crop is the whole square: its corners are marked once labels come.
     let marked = |shot: &RgbImage| {
         let mark = shot.get_pixel(400 - 336 + 1, 350 - 336 + 12).0;
@@ -250,6 +251,24 @@ fn golden(shot: &RgbImage, window: &mut Window) {
             found.as_raw().iter().zip(golden.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
         found.dimensions() == golden.dimensions() && apart <= golden.as_raw().len() as u64
     });
+}
+
+/// Twice the pixels for everything: half of this window is the panel's.
+#[test]
+fn fine_pixels() {
+    let Some(display) = Display::open() else { return };
+    let folder = folder("fine");
+    let picture = folder.join("picture.png");
+    quarters(&picture, [0, 1, 2, 3]);
+    let source = picture.to_str().expect("a plain path");
+    let args = ["--source", source, "--device", "cpu", "--size", "600x400"];
+    let mut window = Window::open(&display, &folder, &args, "2");
+    let shot = window.until("the picture", |shot| {
+        let at = [(150.0, 300.0), (450.0, 300.0), (150.0, 550.0), (450.0, 550.0)];
+        at.into_iter().zip(COLOURS).all(|(at, colour)| is(shot, at, colour))
+    });
+    assert!(shot.dimensions() == (1200, 800) && is(&shot, (620.0, 780.0), [17, 20, 27]), "the panel");
+    std::fs::remove_dir_all(folder).ok();
 }
 
 /// In the window too, a lost device is opened anew, and labels go on; its figures come when it ends.

@@ -5,7 +5,9 @@ use crate::frame::{Format, Frame};
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
-    time::Instant,
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Sides of a frame that are believed.
@@ -27,28 +29,48 @@ pub fn play(place: &str, stage: &Stage) -> Result<(), String> {
         std::io::ErrorKind::NotFound => "videos need ffmpeg, which is not installed".to_string(),
         _ => format!("ffmpeg: {error}"),
     })?;
-    let mut process = Process(child);
-    let (Some(pipe), Some(errors)) = (process.0.stdout.take(), process.0.stderr.take()) else {
+    let mut child = child;
+    let (Some(pipe), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
         return Err("ffmpeg has no output".into());
     };
+    let process = Process(Arc::new(Mutex::new(child)));
     // Read as it comes, so that ffmpeg never waits for us to listen; the last line tells why it ended.
-    let errors = std::thread::spawn(move || BufReader::new(errors).lines().map_while(Result::ok).last());
+    let errors = thread::spawn(move || BufReader::new(errors).lines().map_while(Result::ok).last());
+    // A stream that stalls is not waited for once it is not wanted any more.
+    let (watched, own) = (Arc::downgrade(&process.0), stage.clone());
+    thread::spawn(move || {
+        while let Some(child) = watched.upgrade() {
+            if own.stopped() {
+                kill(&child);
+            }
+            drop(child);
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
     let ended = read(&mut BufReader::with_capacity(1 << 20, pipe), stage);
     if stage.stopped() {
         return Ok(());
     }
-    process.0.kill().ok();
+    kill(&process.0);
     let said = errors.join().ok().flatten();
     Err(format!("{place}: {}", said.or(ended.err()).unwrap_or_else(|| "the video is over".into())))
 }
 
 /// Ended and waited for when it is dropped.
-struct Process(Child);
+struct Process(Arc<Mutex<Child>>);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+        kill(&self.0);
+        if let Ok(mut child) = self.0.lock() {
+            child.wait().ok();
+        }
+    }
+}
+
+fn kill(child: &Mutex<Child>) {
+    if let Ok(mut child) = child.lock() {
+        child.kill().ok();
     }
 }
 
