@@ -10,10 +10,8 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
     Checkpoint, DType, Device, Form, Model, Options, Outputs, Preprocess, Session,
-    hub::{Hub, Place, locate},
     labels::Labels,
-    models::mobileone::{VARIANTS, synthetic},
-    sample,
+    named::{self, Place, locate},
     tune::Kept,
 };
 
@@ -230,49 +228,26 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Before the name of a variant: its network with random weights, for figures that need no trained ones.
-const RANDOM: &str = "random:";
-
-/// The network that `spec` names: in the box, in a file, on the hub, or random.
+/// The network that `spec` names, in a certain form.
 pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
     Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
-/// The checkpoint that `spec` names: in the box, in a file, on the hub, or random. What lies on this machine comes
-/// first.
+/// The checkpoint that `spec` names; a bar shows how its download goes on.
 pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
-    if spec.as_os_str() == sample::NAME && !spec.exists() {
-        return Ok(sample::digits()?);
-    }
-    if let Some(name) = spec.to_str().and_then(|spec| spec.strip_prefix(RANDOM)) {
-        let variants = (0..).map(|at| format!("s{at}")).zip(&VARIANTS);
-        let found = variants.into_iter().find(|(short, _)| short.eq_ignore_ascii_case(name));
-        let (_, variant) = found
-            .ok_or_else(|| Stop::Error(format!("{RANDOM}{name}: random networks are {RANDOM}s0 to s4")))?;
-        return Ok(synthetic(variant, 1000, 0));
-    }
-    let path = match locate(spec)? {
-        Place::File(path) => path,
-        Place::Hub(id) => fetch(&id)?,
-    };
-    Checkpoint::open(&path).map_err(|error| Stop::about(&path.display().to_string(), error))
-}
-
-fn fetch(id: &str) -> Result<PathBuf, Stop> {
-    let hub = Hub::from_env()?;
     let bar = ProgressBar::no_length();
     let style = "{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
     let mut told = false;
-    let path = hub.fetch(id, &mut |come, all| {
+    let opened = named::open(spec, &mut |fetch| {
         if !std::mem::replace(&mut told, true) {
-            note(&format!("fetching {id} from {} into {}", hub.endpoint, hub.cache.display()));
+            note(&format!("fetching {} from {} into {}", fetch.id, fetch.from, fetch.into.display()));
         }
-        bar.set_length(all);
-        bar.set_position(come);
+        bar.set_length(fetch.all);
+        bar.set_position(fetch.come);
     });
     bar.finish_and_clear();
-    Ok(path?)
+    opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
 /// The least height and width of an input: below it, the last maps shrink to nothing.
