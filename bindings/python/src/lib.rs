@@ -5,7 +5,6 @@
 
 mod input;
 mod model;
-mod open;
 
 use pyo3::{create_exception, exceptions::PyException, prelude::*};
 
@@ -26,18 +25,23 @@ fn refused(about: Option<&str>, error: &mobileone::Error) -> PyErr {
 }
 
 /// A device of this machine.
-#[pyclass(frozen, eq, get_all, module = "mobileone")]
+#[pyclass(frozen, eq, module = "mobileone")]
 #[derive(PartialEq)]
 struct Device {
     /// The adapter's name.
+    #[pyo3(get)]
     name: String,
     /// vulkan, metal, dx12, gl or cpu.
+    #[pyo3(get)]
     backend: &'static str,
     /// What it is: discrete GPU, integrated GPU, virtual GPU, GPU, software GPU, or CPU.
+    #[pyo3(get)]
     kind: String,
     /// Driver and version, as the driver says them.
+    #[pyo3(get)]
     driver: String,
     /// Features that matter here, such as f16, subgroups, timestamps.
+    #[pyo3(get)]
     features: Vec<&'static str>,
     text: String,
 }

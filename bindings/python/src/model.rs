@@ -3,8 +3,9 @@
 use std::{num::NonZero, panic::catch_unwind, path::PathBuf, sync::Mutex};
 
 use mobileone::{
-    Answer, DType, Input, Options, Outputs, Preprocess, Session, Shape, Tensor,
+    Answer, DType, Form, Input, Model as Network, Options, Outputs, Preprocess, Session, Shape, Tensor,
     labels::Labels,
+    named,
     picture::{self, Picture},
     preprocess::Scratch,
 };
@@ -14,7 +15,7 @@ use pyo3::prelude::*;
 use crate::{
     Device, Error,
     input::{self, Given, What},
-    open, refused,
+    refused,
 };
 
 /// One of the best classes of a picture.
@@ -99,7 +100,7 @@ impl Model {
         };
         let spec = model.display().to_string();
         let made = py.detach(|| {
-            let network = open::model(&model)?;
+            let network = Network::new(named::open(&model, &mut |_| {})?, Form::Fused)?;
             let device = mobileone::Device::open(device)?;
             let device = match threads {
                 Some(count) => device.with_threads(count)?,

@@ -76,7 +76,7 @@ def test_values(device, case):
 MODELS_REFUSED = {
     "missing file": (("missing.safetensors",), {}, mobileone.Error, "no such file"),
     "no weights": ((__file__,), {}, mobileone.Error, "test_refused.py"),
-    "random": (("random:s9",), {}, mobileone.Error, "random:s0 to random:s4"),
+    "random": (("random:s9",), {}, mobileone.Error, "random:s0 to s4"),
     "device": (("digits",), {"device": "abacus"}, mobileone.Error, "abacus"),
     "empty device": (("digits",), {"device": ""}, mobileone.Error, "auto"),
     "dtype": (("digits",), {"dtype": "f64"}, mobileone.Error, "f32, f16 or f16-fast"),
@@ -122,7 +122,7 @@ def test_an_image_whose_file_is_closed(digits):
     image.close()
     with pytest.raises(ValueError):
         digits(image)
-    cut = PIL.Image.open(io.BytesIO(PICTURES[0].read_bytes()[:400]))
+    cut = PIL.Image.open(io.BytesIO(PICTURES[0].read_bytes()[:-200]))
     with pytest.raises(OSError):
         digits(cut)
 

@@ -62,9 +62,7 @@ def test_preprocessing_is_that_of_timm(network, file):
     import PIL.Image
     from conftest import PICTURES
 
-    config = {"input_size": (3, 224, 224), "crop_pct": 0.9, "interpolation": "bilinear"}
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    transform = timm.data.create_transform(**config, mean=mean, std=std)
+    transform = timm.data.create_transform(**timm.data.resolve_data_config(network.pretrained_cfg))
     model = mobileone.Model(file, device="cpu")
     for path in PICTURES[:4]:
         image = PIL.Image.open(path).convert("RGB")

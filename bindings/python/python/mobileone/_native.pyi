@@ -1,6 +1,5 @@
 """The compiled half of the package `mobileone`."""
 
-from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Optional, Protocol, Union, final, overload
 
@@ -18,6 +17,7 @@ class _Image(Protocol):
 
 # A picture by itself: a path, an image of PIL, or [height, width, 3 or 4] of uint8.
 _Picture = Union[str, PathLike[str], _Image]
+_Pictures = Union[list[Any], tuple[Any, ...]]
 _Values = NDArray[np.float32]
 
 class Error(Exception):
@@ -80,15 +80,15 @@ class Model:
     @overload
     def __call__(self, pictures: _Picture) -> list[Top]: ...
     @overload
-    def __call__(self, pictures: Sequence[Union[_Picture, NDArray[np.uint8]]]) -> list[list[Top]]: ...
+    def __call__(self, pictures: _Pictures) -> list[list[Top]]: ...
     @overload
     def __call__(self, pictures: NDArray[np.uint8]) -> Any:
         """A list of one picture, [height, width, 3 or 4]; a list of lists of [n, height, width, 3 or 4]."""
-    def logits(self, x: Union[_Picture, Sequence[Any], NDArray[np.uint8], _Values]) -> _Values:
+    def logits(self, x: Union[_Picture, _Pictures, NDArray[np.uint8], _Values]) -> _Values:
         """The scores before the softmax, [n, classes], or [classes] of one picture."""
-    def features(self, x: Union[_Picture, Sequence[Any], NDArray[np.uint8], _Values]) -> _Values:
+    def features(self, x: Union[_Picture, _Pictures, NDArray[np.uint8], _Values]) -> _Values:
         """The pooled features before the classifier, [n, channels], or [channels] of one picture."""
-    def preprocess(self, pictures: Union[_Picture, Sequence[Any], NDArray[np.uint8]]) -> _Values:
+    def preprocess(self, pictures: Union[_Picture, _Pictures, NDArray[np.uint8]]) -> _Values:
         """What the network reads of pictures: [n, height, width, 3], or [height, width, 3] of one."""
     @property
     def name(self) -> str:
