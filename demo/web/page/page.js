@@ -26,7 +26,6 @@ function next(work) {
 }
 
 async function open(weights) {
-  say(weights ? "Opening the model…" : "Opening the built-in model…");
   const opened = await Classifier.open(weights);
   classifier?.free();
   classifier = opened;
@@ -77,6 +76,7 @@ async function show(file) {
 function take(files) {
   stopCamera();
   for (const file of files) {
+    say(`Reading ${file.name}…`);
     const model = file.name.endsWith(".safetensors");
     next(async () => (model ? open(new Uint8Array(await file.arrayBuffer())) : show(file)));
   }
