@@ -15,7 +15,7 @@
 //!   for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core
 //!   and which of them are ours to use.
 //! - Below [`models`] nothing says MobileOne.
-//! - [`reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
+//! - [`mod@reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
 //! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.
 //! - The same input gives the same output, bit for bit, on one device.
 //! - `unsafe` stands in `src/cpu/microkernels/` and `src/cpu/team.rs`, in [`gpu`] where it takes shaders and compiled
@@ -31,6 +31,8 @@ pub mod cpu;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod device;
 mod error;
+#[cfg(feature = "export")]
+pub mod export;
 mod files;
 #[cfg(feature = "gpu")]
 #[doc(hidden)] // The engine behind a session; public for its judges.

@@ -116,10 +116,10 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         chart::check(path)?;
     }
     let model = load(&args.model, Form::Fused)?;
-    let device = args.device.open()?;
+    let (h, w) = args.size.unwrap_or(model.preprocess.size);
+    let device = args.device.open_for(&model, (h, w))?;
     let dtype = args.device.dtype();
     let batch = usize::from(args.batch);
-    let (h, w) = args.size.unwrap_or(model.preprocess.size);
     let channels = model.graph.input_channels();
     let classifies = model.graph.logits.is_some();
     let mut options = args.device.options(&device, Options { batch, ..Options::of(&model) });
