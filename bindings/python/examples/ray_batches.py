@@ -21,7 +21,7 @@ class Label:
         self.model = mobileone.Model(model, batch=batch, threads=1, top_k=1)
 
     def __call__(self, batch):
-        best = [top[0] for top in self.model(batch["image"])]
+        best = [top[0] for top in self.model(list(batch["image"]))]
         return {
             "path": batch["path"],
             "label": [top.label for top in best],

@@ -3,7 +3,7 @@
 import importlib.util
 import inspect
 import json
-import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,8 +68,14 @@ def test_classify_example():
 def test_ray_example(tmp_path):
     if importlib.util.find_spec("ray") is None:
         pytest.skip('Ray is not here: pip install "ray[data]"')
-    out = tmp_path / "labels"
-    run(EXAMPLES / "ray_batches.py", "digits", IMAGES, out)
+    import PIL.Image
+
+    folder, out = tmp_path / "pictures", tmp_path / "labels"
+    shutil.copytree(IMAGES, folder)
+    # Another size among them, as in any folder of photos.
+    wide = PIL.Image.open(PICTURES[0])
+    wide.resize((2 * wide.width, 2 * wide.height)).save(folder / PICTURES[0].name)
+    run(EXAMPLES / "ray_batches.py", "digits", folder, out)
     rows = [json.loads(line) for file in sorted(out.glob("*.json*")) for line in file.read_text().splitlines()]
     assert {Path(row["path"]).name: row["label"] for row in rows} == {path.name: shown(path) for path in PICTURES}
     assert all(0 < row["probability"] <= 1 for row in rows)

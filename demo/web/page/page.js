@@ -26,6 +26,7 @@ function next(work) {
 }
 
 async function open(weights) {
+  if (!weights) say("Opening the built-in model…");
   const opened = await Classifier.open(weights);
   classifier?.free();
   classifier = opened;

@@ -55,12 +55,17 @@ impl Classifier {
         };
         let outputs = Outputs { logits: true, top_k: 5.min(classes), ..Outputs::default() };
         let options = Options { outputs, ..Options::of(&model) };
-        Ok(Classifier {
+        let classifier = Classifier {
             session: Session::new(&device, &model, &options)?,
             labels: Labels::choose(None, model.labels.as_deref(), classes)?,
             device: device.info().to_string(),
             model: model.name,
-        })
+        };
+        // The browser compiles shaders, and says what is wrong with them, when they first run: here, and not while
+        // somebody waits for an answer.
+        const SIDE: usize = 64;
+        classifier.classify(&[128; 4 * SIDE * SIDE], SIDE, SIDE).await?;
+        Ok(classifier)
     }
 
     /// Classifies the pixels of a canvas: rows of red, green, blue and alpha, which is ignored.
