@@ -7,10 +7,12 @@
 mod passes;
 mod pixels;
 mod resample;
+mod yuv;
 
 pub use passes::{Normalize, Pass, Passes};
 pub use pixels::{PixelFormat, Pixels, Rotation, View};
 pub use resample::Scratch;
+pub use yuv::{Yuv, YuvMatrix, YuvPlanes, YuvRange};
 
 use crate::{
     error::{Error, Result},
