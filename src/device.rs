@@ -1,6 +1,11 @@
 //! Devices: what there is, and which to take.
 
 use std::sync::Arc;
+#[cfg(not(feature = "gpu"))]
+use std::{
+    future::Future,
+    task::{Context, Poll, Waker},
+};
 
 use crate::{
     error::{Error, Result},
@@ -37,22 +42,37 @@ impl Device {
     /// # Errors
     /// [`Error::Device`] when there is none, or when its driver refuses.
     pub fn open(wanted: &str) -> Result<Device> {
+        let opened = Device::open_async(wanted);
+        #[cfg(feature = "gpu")]
+        return pollster::block_on(opened);
+        #[cfg(not(feature = "gpu"))]
+        match std::pin::pin!(opened).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(opened) => opened,
+            Poll::Pending => unreachable!("only GPUs take time"),
+        }
+    }
+
+    /// As [`Device::open`], under any executor; a browser has no other way.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    pub async fn open_async(wanted: &str) -> Result<Device> {
         let wanted = wanted.trim().to_lowercase();
         match wanted.as_str() {
             "cpu" => Device::cpu(&wanted, "asked for"),
             "" => Err(absent("", "empty; use auto, cpu, gpu, a backend, or part of an adapter's name", &[])),
-            _ => Device::search(&wanted),
+            _ => Device::search(&wanted).await,
         }
     }
 
     #[cfg(feature = "gpu")]
-    fn search(wanted: &str) -> Result<Device> {
+    async fn search(wanted: &str) -> Result<Device> {
         let (mut there, mut refused) = (Vec::new(), Vec::new());
         for gl in [false, true] {
-            let found = crate::gpu::find(gl);
+            let found = crate::gpu::find(gl).await;
             let infos: Vec<DeviceInfo> = found.iter().map(|found| found.info.clone()).collect();
-            let open = |at: usize| crate::gpu::Gpu::open(&found[at]);
-            if let Some((at, gpu)) = open_best(wanted, &infos, open, &mut refused)? {
+            let open = async |at: usize| crate::gpu::Gpu::open(&found[at]).await;
+            if let Some((at, gpu)) = open_best(wanted, &infos, open, &mut refused).await? {
                 let why = match wanted {
                     "auto" if refused.is_empty() => "the best GPU of this machine".into(),
                     "auto" => format!("the next best GPU; {}", refused.join("; ")),
@@ -88,10 +108,34 @@ impl Device {
     }
 
     #[cfg(not(feature = "gpu"))]
-    fn search(wanted: &str) -> Result<Device> {
+    async fn search(wanted: &str) -> Result<Device> {
         match wanted {
             "auto" => Device::cpu(wanted, "this program was built without GPU support"),
             _ => Err(absent(wanted, "this program was built without GPU support (feature gpu)", &[])),
+        }
+    }
+
+    /// The least that a device must be given for [`Device::from_wgpu`]. One with all that its adapter has holds
+    /// larger batches and pictures in a submit.
+    #[cfg(feature = "gpu")]
+    pub fn required_limits() -> wgpu::Limits {
+        wgpu::Limits::downlevel_defaults()
+    }
+
+    /// What a device for [`Device::from_wgpu`] is asked for besides, where its adapter has it: storage in f16,
+    /// subgroups, timestamps, compiled pipelines that are kept.
+    #[cfg(feature = "gpu")]
+    pub fn optional_features() -> wgpu::Features {
+        crate::gpu::optional_features()
+    }
+
+    /// The device and its queue, for textures and buffers to be given to a session; `None` for the CPU.
+    #[cfg(feature = "gpu")]
+    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        match &self.executor {
+            #[cfg(feature = "cpu")]
+            Executor::Cpu(_) => None,
+            Executor::Gpu(gpu) => Some(gpu.wgpu()),
         }
     }
 
@@ -134,7 +178,9 @@ impl Device {
     /// Every device of this machine, best first, software GPUs and then the CPU last.
     pub fn list() -> Vec<DeviceInfo> {
         #[cfg(feature = "gpu")]
-        let gpus = [false, true].into_iter().flat_map(crate::gpu::find).map(|found| found.info);
+        let find = |gl| pollster::block_on(crate::gpu::find(gl));
+        #[cfg(feature = "gpu")]
+        let gpus = [false, true].into_iter().flat_map(find).map(|found| found.info);
         #[cfg(not(feature = "gpu"))]
         let gpus = std::iter::empty();
         #[cfg(feature = "cpu")]
@@ -184,14 +230,14 @@ fn cpu_info(threads: usize) -> DeviceInfo {
 /// Opens the first of [`DeviceInfo::choose`] for `wanted`: which, and what `open` made of it. For `auto` one
 /// that refuses is put down in `refused`, and the next is tried.
 #[cfg(feature = "gpu")]
-fn open_best<T>(
+async fn open_best<T>(
     wanted: &str,
     infos: &[DeviceInfo],
-    open: impl Fn(usize) -> Result<T>,
+    open: impl AsyncFn(usize) -> Result<T>,
     refused: &mut Vec<String>,
 ) -> Result<Option<(usize, T)>> {
     for at in DeviceInfo::choose(wanted, infos) {
-        match open(at) {
+        match open(at).await {
             Ok(opened) => return Ok(Some((at, opened))),
             Err(Error::Device { reason, .. }) if wanted == "auto" => {
                 refused.push(format!("{}: {reason}", infos[at]));
@@ -243,12 +289,12 @@ mod tests {
         ];
         for (wanted, refusals, expected, told) in rows {
             let left = std::cell::Cell::new(refusals);
-            let open = |at: usize| match left.replace(left.get() - 1) {
+            let open = async |at: usize| match left.replace(left.get() - 1) {
                 ..=0 => Ok(at),
                 _ => Err(Error::Device { wanted: infos[at].name.clone(), reason: "no memory".into() }),
             };
             let mut refused = Vec::new();
-            let opened = open_best(wanted, &infos, open, &mut refused);
+            let opened = pollster::block_on(open_best(wanted, &infos, open, &mut refused));
             let place = opened.as_ref().ok().map(|opened| opened.map(|(at, _)| at));
             assert_eq!(place, expected, "{wanted} after {refusals} refusals");
             assert_eq!(refused.len(), told, "{wanted} after {refusals} refusals: {refused:?}");

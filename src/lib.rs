@@ -9,7 +9,8 @@
 //!   [`Session::submit`] gives a [`Ticket`].
 //!
 //! # Invariants
-//! - wgpu is named under [`gpu`] only, and in `Device::from_wgpu`, where a caller's own device is taken in.
+//! - wgpu is named under [`gpu`] only, and in the doors of [`Device`], [`Session`] and [`Input`] that take a caller's
+//!   own device, encoder, texture or buffer.
 //! - Files are opened in [`checkpoint`], [`labels`], [`hub`] and [`picture`] only, and by the command; in `tune` and
 //!   for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core
 //!   and which of them are ours to use.
@@ -38,6 +39,8 @@ pub mod graph;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod info;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+mod input;
 pub mod kernels;
 pub mod labels;
 pub mod models;
@@ -66,8 +69,14 @@ pub use checkpoint::Checkpoint;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use device::Device;
 pub use error::{Error, Result};
+#[cfg(feature = "gpu")]
+pub use gpu::OutputBuffers;
 pub use graph::Graph;
 pub use info::{DeviceInfo, DeviceKind};
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub use input::Input;
+#[cfg(feature = "gpu")]
+pub use input::{PixelBuffer, PixelTexture};
 pub use models::{Form, Model};
 pub use options::Options;
 pub use plan::Outputs;
@@ -75,9 +84,12 @@ pub use preprocess::{Pixels, Preprocess};
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use profile::Profiled;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
-pub use session::{Input, Session, Ticket};
+pub use session::{Session, Ticket};
 pub use tensor::{DType, Shape, Tensor};
 pub use weights::{Array, Weights};
+/// The wgpu whose devices, textures and buffers this version takes; its major version is a major of ours.
+#[cfg(feature = "gpu")]
+pub use wgpu;
 
 /// The README's example, compiled by the tests.
 #[cfg(all(doctest, feature = "cli"))]

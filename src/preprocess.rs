@@ -11,6 +11,8 @@ mod yuv;
 
 pub use passes::{Normalize, Pass, Passes};
 pub use pixels::{PixelFormat, Pixels, Rotation, View};
+#[cfg(feature = "gpu")]
+pub(crate) use pixels::{Raster, cropped};
 pub use resample::Scratch;
 pub use yuv::{Yuv, YuvMatrix, YuvPlanes, YuvRange};
 
@@ -191,7 +193,7 @@ impl Preprocess {
         if dst.len() != h * w * 3 {
             return Err(Error::Input(format!("an input of {h}x{w}x3 does not fit {} values", dst.len())));
         }
-        let crop = scratch.resample(&passes, view.bytes);
+        let crop = scratch.resample(&passes, view.of(pixels.bytes));
         passes.normalize.run(crop, dst);
         Ok(())
     }

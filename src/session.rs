@@ -8,26 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "gpu")]
+use crate::gpu::{OutputBuffers, Source};
 use crate::{
     answer::Answer,
     device::{Device, Executor},
     error::{Error, Result},
     graph::Graph,
+    input::Input,
     models::Model,
     options::{MOST_PIXELS, Options},
-    preprocess::Pixels,
     profile::Profiled,
     tensor::{Shape, Tensor},
 };
-
-/// What is given to the network.
-#[derive(Clone, Copy, Debug)]
-pub enum Input<'a> {
-    /// Normalized pictures, `[n, h, w, 3]`.
-    Tensor(&'a Tensor),
-    /// One picture, preprocessed on the device.
-    Pixels(Pixels<'a>),
-}
 
 /// How long a run waits for a frame, and how long between two looks.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,6 +39,12 @@ enum Engine {
     #[cfg(feature = "gpu")]
     Gpu(Arc<crate::gpu::Engine>),
 }
+
+/// What commands are recorded into; none where there is no GPU.
+#[cfg(feature = "gpu")]
+type Encoder = wgpu::CommandEncoder;
+#[cfg(not(feature = "gpu"))]
+type Encoder = std::convert::Infallible;
 
 impl Session {
     /// Plans and loads `model` on `device`.
@@ -96,7 +95,8 @@ impl Session {
         self.batch
     }
 
-    /// Runs one input and waits for the answer; a batch over [`Session::batch`] is run in chunks.
+    /// Runs one input and waits for the answer; a batch over [`Session::batch`] is run in chunks, as many in flight
+    /// as there are frames for.
     ///
     /// # Errors
     /// As [`Session::submit`]; it waits up to a minute where that would be [`Error::Busy`], which it is when
@@ -104,14 +104,48 @@ impl Session {
     pub fn run(&self, input: Input) -> Result<Answer> {
         let tensor = match input {
             Input::Tensor(tensor) if tensor.shape().n > self.batch => tensor,
-            other => return self.patiently(|| self.submit(other)?.wait()),
+            other => return self.patiently(|| self.submit(other))?.wait(),
+        };
+        self.check(tensor.shape())?;
+        let mut answer = Answer::default();
+        let mut before: Option<Ticket> = None;
+        for start in (0..tensor.shape().n).step_by(self.batch) {
+            let end = (start + self.batch).min(tensor.shape().n);
+            let begin = || self.start(tensor.pictures(start..end), end - start, None);
+            let next = match begin() {
+                Err(Error::Busy) => {
+                    if let Some(ticket) = before.take() {
+                        answer.extend(ticket.wait()?);
+                    }
+                    self.patiently(begin)?
+                }
+                other => other?,
+            };
+            if let Some(ticket) = before.replace(next) {
+                answer.extend(ticket.wait()?);
+            }
+        }
+        if let Some(ticket) = before {
+            answer.extend(ticket.wait()?);
+        }
+        Ok(answer)
+    }
+
+    /// As [`Session::run`], under any executor; never blocks.
+    ///
+    /// # Errors
+    /// As [`Session::submit`].
+    pub async fn run_async(&self, input: Input<'_>) -> Result<Answer> {
+        let tensor = match input {
+            Input::Tensor(tensor) if tensor.shape().n > self.batch => tensor,
+            other => return self.submit(other)?.await,
         };
         self.check(tensor.shape())?;
         let mut answer = Answer::default();
         for start in (0..tensor.shape().n).step_by(self.batch) {
             let end = (start + self.batch).min(tensor.shape().n);
             let chunk = tensor.pictures(start..end);
-            answer.extend(self.patiently(|| self.submit_tensor(chunk, end - start)?.wait())?);
+            answer.extend(self.start(chunk, end - start, None)?.await?);
         }
         Ok(answer)
     }
@@ -122,39 +156,87 @@ impl Session {
     /// [`Error::Busy`] when all frames are in flight; [`Error::Input`] for an input that the session was not
     /// made for; [`Error::DeviceFailure`].
     pub fn submit(&self, input: Input) -> Result<Ticket> {
-        match input {
-            Input::Tensor(tensor) => {
+        self.put(input, None)
+    }
+
+    /// Records one input's upload, dispatches and read-back into an encoder of the session's device, which the
+    /// caller submits: other commands before it may make the picture, others after it may read
+    /// [`Session::outputs`]. The answer comes after the submit; an encoder that is dropped gives the frame back.
+    ///
+    /// # Errors
+    /// As [`Session::submit`]; [`Error::Option`] on the CPU, which has no encoders. What is wrong with a texture or
+    /// buffer is told by wgpu when the encoder is finished.
+    #[cfg(feature = "gpu")]
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, input: Input) -> Result<Ticket> {
+        self.put(input, Some(encoder))
+    }
+
+    /// Where the answers of the last inference lie on the GPU; `None` on the CPU.
+    #[cfg(feature = "gpu")]
+    pub fn outputs(&self) -> Option<OutputBuffers<'_>> {
+        match &self.engine {
+            #[cfg(feature = "cpu")]
+            Engine::Cpu(_) => None,
+            Engine::Gpu(engine) => Some(engine.outputs()),
+        }
+    }
+
+    /// Starts one input: into `encoder`, or at once.
+    fn put(&self, input: Input, encoder: Option<&mut Encoder>) -> Result<Ticket> {
+        match (input, &self.engine) {
+            (Input::Tensor(tensor), _) => {
                 let shape = tensor.shape();
                 self.check(shape)?;
                 if shape.n > self.batch {
                     let batch = self.batch;
                     return Err(Error::Input(format!("{} pictures, one submit takes {batch}", shape.n)));
                 }
-                self.submit_tensor(tensor.data(), shape.n)
+                self.start(tensor.data(), shape.n, encoder)
             }
-            Input::Pixels(pixels) => match &self.engine {
-                #[cfg(feature = "cpu")]
-                Engine::Cpu(engine) => Ok(Ticket(TicketOn::Cpu(engine.submit_pixels(&pixels)?))),
-                #[cfg(feature = "gpu")]
-                Engine::Gpu(engine) => Ok(Ticket(TicketOn::Gpu(engine.submit_pixels(&pixels)?))),
-            },
+            #[cfg(feature = "cpu")]
+            (Input::Pixels(pixels), Engine::Cpu(engine)) => {
+                no_encoder(encoder)?;
+                Ok(Ticket(TicketOn::Cpu(engine.submit_pixels(&pixels)?)))
+            }
+            #[cfg(all(feature = "cpu", feature = "gpu"))]
+            (Input::Texture(_) | Input::Buffer(_), Engine::Cpu(_)) => Err(Error::Input(
+                "textures and buffers are for sessions on their own GPU; give pixels".into(),
+            )),
+            #[cfg(feature = "gpu")]
+            (Input::Pixels(pixels), Engine::Gpu(engine)) => {
+                Ok(Ticket(TicketOn::Gpu(engine.run_pixels(encoder, &pixels)?)))
+            }
+            #[cfg(feature = "gpu")]
+            (Input::Texture(texture), Engine::Gpu(engine)) => {
+                let source = Source::texture(&texture)?;
+                Ok(Ticket(TicketOn::Gpu(engine.run_source(encoder, &source)?)))
+            }
+            #[cfg(feature = "gpu")]
+            (Input::Buffer(buffer), Engine::Gpu(engine)) => {
+                let source = Source::buffer(&buffer)?;
+                Ok(Ticket(TicketOn::Gpu(engine.run_source(encoder, &source)?)))
+            }
         }
     }
 
-    fn submit_tensor(&self, pictures: &[f32], batch: usize) -> Result<Ticket> {
+    /// Starts so many pictures, no more than a submit takes.
+    fn start(&self, pictures: &[f32], batch: usize, encoder: Option<&mut Encoder>) -> Result<Ticket> {
         match &self.engine {
             #[cfg(feature = "cpu")]
-            Engine::Cpu(engine) => Ok(Ticket(TicketOn::Cpu(engine.submit(pictures, batch)?))),
+            Engine::Cpu(engine) => {
+                no_encoder(encoder)?;
+                Ok(Ticket(TicketOn::Cpu(engine.submit(pictures, batch)?)))
+            }
             #[cfg(feature = "gpu")]
-            Engine::Gpu(engine) => Ok(Ticket(TicketOn::Gpu(engine.submit(pictures, batch)?))),
+            Engine::Gpu(engine) => Ok(Ticket(TicketOn::Gpu(engine.run(encoder, pictures, batch)?))),
         }
     }
 
     /// Tries again while other threads hold all frames, for a minute at most.
-    fn patiently(&self, mut run: impl FnMut() -> Result<Answer>) -> Result<Answer> {
+    fn patiently(&self, mut start: impl FnMut() -> Result<Ticket>) -> Result<Ticket> {
         let begun = Instant::now();
         loop {
-            match run() {
+            match start() {
                 Err(Error::Busy) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
                 done => return done,
             }
@@ -218,6 +300,15 @@ impl Session {
             #[cfg(feature = "gpu")]
             Engine::Gpu(engine) => engine.pipelines(),
         }
+    }
+}
+
+/// Refuses what the CPU cannot record.
+#[cfg(feature = "cpu")]
+fn no_encoder(encoder: Option<&mut Encoder>) -> Result<()> {
+    match encoder {
+        None => Ok(()),
+        Some(_) => Err(Error::Option("the CPU has no command encoders; use submit".into())),
     }
 }
 

@@ -98,7 +98,7 @@ impl Bench<'_> {
     /// The time of one run, and its logits or features.
     fn run(&self, engine: &Arc<Engine>) -> Result<(Duration, Vec<f32>)> {
         let begun = Instant::now();
-        let answer = engine.submit(self.input.data(), 1)?.wait()?;
+        let answer = engine.run(None, self.input.data(), 1)?.wait()?;
         let logits = if answer.logits.is_empty() { answer.features } else { answer.logits };
         Ok((begun.elapsed(), logits))
     }

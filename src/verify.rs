@@ -6,11 +6,12 @@ use crate::{
     device::{Device, Executor},
     error::{Error, Result},
     graph::Graph,
+    input::Input,
     models::Model,
     options::Options,
     plan::Outputs,
     reference,
-    session::{Input, Session},
+    session::Session,
     tensor::{DType, Shape, Tensor},
     weights::Weights,
 };

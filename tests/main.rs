@@ -9,6 +9,8 @@ mod cli;
 mod cpu;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod device;
+#[cfg(all(feature = "cpu", feature = "gpu"))]
+mod doors;
 #[cfg(feature = "gpu")]
 mod frame;
 #[cfg(feature = "gpu")]

@@ -63,11 +63,11 @@ fn near(found: &Answer, expected: &Answer, what: &str) {
 fn devices_make_the_hosts_input() {
     let model = model();
     let Some(device) = crate::gpu::device() else { return };
-    let mut found = gpu::find(false);
-    found.extend(gpu::find(true));
+    let mut found = pollster::block_on(gpu::find(false));
+    found.extend(pollster::block_on(gpu::find(true)));
     assert!(found.iter().any(|found| found.info.name == device.info().name));
     for found in found {
-        let gpu = Arc::new(Gpu::open(&found).unwrap());
+        let gpu = Arc::new(pollster::block_on(Gpu::open(&found)).unwrap());
         for dtype in [DType::F32, DType::F16].into_iter().filter(|&dtype| gpu.supports(dtype)) {
             for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
                 let mut options = Options { dtype, ..options(&model) };

@@ -11,15 +11,15 @@ pub struct Found {
 
 /// Every adapter that can run compute shaders: those of GL, which takes time to look at, or those of the other
 /// backends.
-pub fn find(gl: bool) -> Vec<Found> {
+pub async fn find(gl: bool) -> Vec<Found> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = match gl {
         true => wgpu::Backends::GL,
-        false => wgpu::Backends::METAL | wgpu::Backends::VULKAN | wgpu::Backends::DX12,
+        false => wgpu::Backends::all() - wgpu::Backends::GL,
     };
     descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
     let instance = wgpu::Instance::new(descriptor);
-    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
     adapters.into_iter().filter_map(look).collect()
 }
 
@@ -37,6 +37,7 @@ pub(super) fn info(given: wgpu::AdapterInfo, features: wgpu::Features) -> Device
         wgpu::Backend::Vulkan => "vulkan",
         wgpu::Backend::Dx12 => "dx12",
         wgpu::Backend::Gl => "gl",
+        wgpu::Backend::BrowserWebGpu => "webgpu",
         _ => "other",
     };
     // Some drivers of the GL backend do not say that they are software.

@@ -117,6 +117,11 @@ impl Engine {
         &self.plan
     }
 
+    /// How pictures become inputs.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
     /// Pictures that one submit may hold.
     pub fn batch(&self) -> usize {
         self.batch

@@ -1,68 +1,70 @@
-//! One inference in flight: its upload and read-back buffers, and the ticket that takes the answer.
+//! One inference in flight: its upload and read-back buffers, and the commands that go between them.
 
 use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard},
+    task::Waker,
 };
 
 use super::{
-    Engine, Gpu,
+    Engine, Ticket,
     front::{Front, GRAIN},
-    layout::{is_finite, pad},
+    layout::pad,
+    readback::Parts,
+    source::Source,
 };
 use crate::{
-    answer::{Answer, Top, top_k},
     error::{Error, Result},
-    plan::Place,
     preprocess::{Passes, Pixels},
 };
-
-/// How long a submit may take before the device counts as hung.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The buffers of one inference. It is free while it lies in [`Engine::frames`].
 pub struct Frame {
     upload: wgpu::Buffer,
-    readback: wgpu::Buffer,
-    staging: Vec<u8>,
+    pub(super) readback: wgpu::Buffer,
+    pub(super) staging: Vec<u8>,
     /// Whether a tensor is staged, whose values may be anything; pixels are finite always.
-    tensor: bool,
+    pub(super) tensor: bool,
     mapping: Arc<Mutex<Mapping>>,
 }
 
 /// What the device still has to give back to the host.
 #[derive(Default)]
-struct Mapping {
-    pending: u32,
-    failed: bool,
+pub(super) struct Mapping {
+    /// Buffers that have not come back.
+    pub pending: u32,
+    /// Whether one came back broken.
+    pub failed: bool,
+    /// Whether the commands went nowhere: their encoder was dropped.
+    pub dropped: bool,
     readable: bool,
+    /// Whoever waits for the answer.
+    pub waker: Option<Waker>,
 }
 
-/// Where things stand in a read-back buffer: the answers, then the logits, then the features.
-struct Parts {
-    answer: usize,
-    logits: usize,
-    features: usize,
+/// Called when a buffer comes back, or dropped when it will not.
+struct Settle {
+    mapping: Arc<Mutex<Mapping>>,
+    came: bool,
 }
 
-impl Parts {
-    fn of(engine: &Engine, batch: usize) -> Parts {
-        let plan = &engine.plan;
-        let bytes = |wanted: bool, place: Option<Place>| {
-            place.filter(|_| wanted).map_or(0, |place| place.bytes() * batch)
-        };
-        Parts {
-            answer: plan.slots[plan.answer] * batch,
-            logits: bytes(engine.outputs.logits, plan.logits.map(|id| plan.place(id))),
-            features: bytes(engine.outputs.features, Some(plan.place(plan.features))),
-        }
+impl Settle {
+    fn call(mut self, mode: wgpu::MapMode, sound: bool) {
+        let mut mapping = self.mapping.lock().expect("no panic while mapping");
+        mapping.failed |= !sound;
+        mapping.readable |= sound && mode == wgpu::MapMode::Read;
+        drop(mapping);
+        self.came = true;
     }
+}
 
-    fn total(&self) -> usize {
-        self.answer + self.logits + self.features
+impl Drop for Settle {
+    fn drop(&mut self) {
+        let mut mapping = self.mapping.lock().expect("no panic while mapping");
+        mapping.pending -= 1;
+        mapping.dropped |= !self.came;
+        let waker = if mapping.pending == 0 { mapping.waker.take() } else { None };
+        drop(mapping);
+        waker.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -105,21 +107,44 @@ impl Frame {
         Ok(())
     }
 
-    /// Whether the device has given both buffers back.
-    fn is_settled(&self) -> bool {
-        self.mapping.lock().expect("no panic while mapping").pending == 0
+    pub(super) fn mapping(&self) -> MutexGuard<'_, Mapping> {
+        self.mapping.lock().expect("no panic while mapping")
+    }
+
+    /// Asks for the buffers back: now, or when the encoder's commands are submitted.
+    fn map(&self, buffers: &[(&wgpu::Buffer, wgpu::MapMode)], encoder: Option<&wgpu::CommandEncoder>) {
+        *self.mapping() = Mapping { pending: buffers.len() as u32, ..Mapping::default() };
+        for &(buffer, mode) in buffers {
+            let settle = Settle { mapping: self.mapping.clone(), came: false };
+            let settle = move |result: Result<(), _>| settle.call(mode, result.is_ok());
+            match encoder {
+                Some(encoder) => encoder.map_buffer_on_submit(buffer, mode, .., settle),
+                None => buffer.map_async(mode, .., settle),
+            }
+        }
+    }
+
+    /// Both buffers, as they are mapped.
+    fn both(&self) -> [(&wgpu::Buffer, wgpu::MapMode); 2] {
+        [(&self.upload, wgpu::MapMode::Write), (&self.readback, wgpu::MapMode::Read)]
     }
 }
 
 impl Engine {
-    /// Submits pictures `[n, h, w, c]` and returns at once.
+    /// Runs pictures `[n, h, w, c]`; returns at once. The commands go to `encoder`, whose owner submits it, or to
+    /// the queue.
     ///
     /// # Errors
     /// [`Error::Busy`] when all frames are in flight; [`Error::DeviceFailure`].
     ///
     /// # Panics
     /// When `batch` is 0 or above [`Engine::batch`], or is not what `pictures` holds.
-    pub fn submit(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Ticket> {
+    pub fn run(
+        self: &Arc<Engine>,
+        encoder: Option<&mut wgpu::CommandEncoder>,
+        pictures: &[f32],
+        batch: usize,
+    ) -> Result<Ticket> {
         assert!(batch >= 1 && batch <= self.batch, "the caller cuts batches");
         let place = self.plan.place(0);
         let mut frame = self.free_frame()?;
@@ -127,267 +152,153 @@ impl Engine {
         frame.tensor = true;
         pad(pictures, place, &mut frame.staging);
         let bytes = frame.staging.len() as u64;
-        self.send(frame, batch, |encoder, upload| {
-            encoder.copy_buffer_to_buffer(upload, 0, &self.slots[place.slot], 0, bytes);
-            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()
+        let send = || {
+            self.send(frame, encoder, batch, |encoder, upload| {
+                encoder.copy_buffer_to_buffer(upload, 0, &self.slots[place.slot], 0, bytes);
+                encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()
+            })
+        };
+        self.gpu.guarded(send)
+    }
+
+    /// Runs one picture in the host's memory, prepared on the device; returns at once. A picture larger than the
+    /// device's largest binding is prepared on the host.
+    ///
+    /// # Errors
+    /// As [`Engine::run`]; also those of [`Preprocess::run_into`](crate::Preprocess::run_into).
+    pub fn run_pixels(
+        self: &Arc<Engine>,
+        encoder: Option<&mut wgpu::CommandEncoder>,
+        pixels: &Pixels,
+    ) -> Result<Ticket> {
+        let source = Source::pixels(pixels)?;
+        let passes = Passes::new(&self.preprocess, &source.view)?;
+        let mut front = self.front.lock().expect("no panic while the front is kept");
+        if !front.fits(self, &passes, &source)? {
+            drop(front);
+            return self.run(encoder, self.preprocess.run(pixels)?.data(), 1);
+        }
+        let frame = self.staged(&passes, &source)?;
+        self.gpu.guarded(|| {
+            self.send(frame, encoder, 1, |encoder, upload| front.record(encoder, upload, &passes, &source))
         })
     }
 
-    /// Submits one picture, prepared on the device, and returns at once. A picture larger than the device's
-    /// largest binding is prepared on the host.
+    /// Runs one picture that lies on the device; returns at once.
     ///
     /// # Errors
-    /// As [`Engine::submit`]; also those of [`Preprocess::run_into`](crate::Preprocess::run_into).
-    pub fn submit_pixels(self: &Arc<Engine>, pixels: &Pixels) -> Result<Ticket> {
-        let view = pixels.view()?;
-        let passes = Passes::new(&self.preprocess, &view)?;
+    /// [`Error::Busy`] when all frames are in flight; [`Error::Input`] for a picture that is larger than the
+    /// device's buffers or than 64 MiB, or that is not there any more, or of another device;
+    /// [`Error::DeviceFailure`].
+    pub fn run_source(
+        self: &Arc<Engine>,
+        encoder: Option<&mut wgpu::CommandEncoder>,
+        source: &Source,
+    ) -> Result<Ticket> {
+        let passes = Passes::new(&self.preprocess, &source.view)?;
         let mut front = self.front.lock().expect("no panic while the front is kept");
-        if !front.fits(self, &passes, view.bytes.len())? {
-            drop(front);
-            return self.submit(self.preprocess.run(pixels)?.data(), 1);
+        if !front.fits(self, &passes, source)? {
+            let (w, h) = source.view.size;
+            return Err(Error::Input(format!("a picture of {w}x{h} is too large for this device; crop it")));
         }
+        let frame = self.staged(&passes, source)?;
+        // What is wrong with a picture of the caller's is no failure of the device.
+        let sent = self.gpu.scoped("", || {
+            self.send(frame, encoder, 1, |encoder, upload| front.record(encoder, upload, &passes, source))
+        });
+        match sent {
+            Err(Error::DeviceFailure { reason, .. }) => Err(Error::Input(format!("the picture{reason}"))),
+            sent => sent.flatten(),
+        }
+    }
+
+    /// A free frame with a picture's uniforms, and the picture where the host has it.
+    fn staged(&self, passes: &Passes, source: &Source) -> Result<Frame> {
         let mut frame = self.free_frame()?;
         frame.staging.clear();
         frame.tensor = false;
-        Front::stage(&passes, view.bytes, &mut frame.staging);
-        if let Err(error) = frame.reserve(self) {
-            self.frames.lock().expect("no panic while frames are kept").push(frame);
-            return Err(error);
+        Front::stage(passes, source.upload(), &mut frame.staging);
+        match frame.reserve(self) {
+            Ok(()) => Ok(frame),
+            Err(error) => {
+                self.frames.lock().expect("no panic while frames are kept").push(frame);
+                Err(error)
+            }
         }
-        self.send(frame, 1, |encoder, upload| front.record(encoder, upload, &passes, view.bytes.len()))
     }
 
-    /// Writes what is staged, records upload, passes and read-back, and submits them at once. `begin` records
-    /// the copies from the upload buffer and opens the pass.
+    /// Writes what is staged, and records upload, passes and read-back; submits them where no encoder of the
+    /// caller's takes them. `begin` records the copies from the
+    /// upload buffer and opens the pass.
     fn send(
         self: &Arc<Engine>,
         frame: Frame,
+        encoder: Option<&mut wgpu::CommandEncoder>,
         batch: usize,
         begin: impl FnOnce(&mut wgpu::CommandEncoder, &wgpu::Buffer) -> wgpu::ComputePass<'static>,
     ) -> Result<Ticket> {
-        let submission = self.gpu.guarded(|| {
-            {
-                let mapped = frame.upload.get_mapped_range_mut(..frame.staging.len() as u64);
-                let mut mapped = mapped.map_err(|error| self.gpu.failure(format!("upload: {error}")))?;
-                mapped.copy_from_slice(&frame.staging);
-            }
-            frame.upload.unmap();
-            let mut encoder =
-                self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let mut pass = begin(&mut encoder, &frame.upload);
+        {
+            let mapped = frame.upload.get_mapped_range_mut(..frame.staging.len() as u64);
+            let mut mapped = mapped.map_err(|error| self.gpu.failure(format!("upload: {error}")))?;
+            mapped.copy_from_slice(&frame.staging);
+        }
+        frame.upload.unmap();
+        let record = |encoder: &mut wgpu::CommandEncoder| {
+            let mut pass = begin(encoder, &frame.upload);
             self.record(&mut pass, batch);
             drop(pass);
-            self.record_readback(&mut encoder, &frame, batch);
-            let submission = self.gpu.queue.submit([encoder.finish()]);
-            self.map(&frame);
-            Ok(submission)
-        })?;
+            self.record_readback(encoder, &frame, batch);
+        };
+        let submission = match encoder {
+            None => {
+                let descriptor = wgpu::CommandEncoderDescriptor::default();
+                let mut encoder = self.gpu.device.create_command_encoder(&descriptor);
+                record(&mut encoder);
+                let submission = self.gpu.queue.submit([encoder.finish()]);
+                frame.map(&frame.both(), None);
+                Some(submission)
+            }
+            Some(encoder) => {
+                record(encoder);
+                frame.map(&frame.both(), Some(encoder));
+                None
+            }
+        };
         Ok(Ticket { engine: self.clone(), frame: Some(frame), batch, submission })
     }
 
     fn free_frame(&self) -> Result<Frame> {
         self.gpu.check()?;
         // Lets abandoned frames settle; does not wait.
-        let polled = self.gpu.device.poll(wgpu::PollType::Poll);
-        polled.map_err(|error| self.gpu.failure(error.to_string()))?;
+        let poll = || {
+            let polled = self.gpu.device.poll(wgpu::PollType::Poll);
+            polled.map_err(|error| self.gpu.failure(error.to_string()))
+        };
+        poll()?;
         let mut frames = self.frames.lock().expect("no panic while frames are kept");
-        let at = frames.iter().position(Frame::is_settled).ok_or(Error::Busy)?;
+        let settled = |frame: &Frame| frame.mapping().pending == 0;
+        let at = frames.iter().position(settled).ok_or(Error::Busy)?;
         let frame = frames.swap_remove(at);
         drop(frames);
-        let readable = std::mem::take(&mut frame.mapping.lock().expect("no panic while mapping").readable);
+        let (readable, dropped) = {
+            let mut mapping = frame.mapping();
+            (std::mem::take(&mut mapping.readable), std::mem::take(&mut mapping.dropped))
+        };
         if readable {
             self.gpu.guarded(|| {
                 frame.readback.unmap();
                 Ok(())
             })?;
         }
+        if dropped {
+            // No commands use it: it comes back at once, or with a later look.
+            frame.map(&frame.both()[..1], None);
+            poll()?;
+            if !settled(&frame) {
+                self.frames.lock().expect("no panic while frames are kept").push(frame);
+                return Err(Error::Busy);
+            }
+        }
         Ok(frame)
-    }
-
-    fn record_readback(&self, encoder: &mut wgpu::CommandEncoder, frame: &Frame, batch: usize) {
-        let parts = Parts::of(self, batch);
-        let plan = &self.plan;
-        let mut copy = |slot: usize, at: usize, bytes: usize| {
-            if bytes > 0 {
-                let (at, bytes) = (at as u64, bytes as u64);
-                encoder.copy_buffer_to_buffer(&self.slots[slot], 0, &frame.readback, at, bytes);
-            }
-        };
-        copy(plan.answer, 0, parts.answer);
-        if let Some(id) = plan.logits {
-            copy(plan.place(id).slot, parts.answer, parts.logits);
-        }
-        copy(plan.place(plan.features).slot, parts.answer + parts.logits, parts.features);
-    }
-
-    /// Asks for both buffers back.
-    fn map(&self, frame: &Frame) {
-        *frame.mapping.lock().expect("no panic while mapping") = Mapping { pending: 2, ..Mapping::default() };
-        for (buffer, mode) in [(&frame.upload, wgpu::MapMode::Write), (&frame.readback, wgpu::MapMode::Read)]
-        {
-            let mapping = frame.mapping.clone();
-            buffer.map_async(mode, .., move |result| {
-                let mut mapping = mapping.lock().expect("no panic while mapping");
-                mapping.pending -= 1;
-                mapping.failed |= result.is_err();
-                mapping.readable |= result.is_ok() && mode == wgpu::MapMode::Read;
-            });
-        }
-    }
-
-    /// The answer in a settled frame.
-    fn read(&self, frame: &Frame, batch: usize) -> Result<Answer> {
-        self.gpu.check()?;
-        if frame.mapping.lock().expect("no panic while mapping").failed {
-            return Err(self.gpu.failure("a buffer could not be read back: the device is lost or reset"));
-        }
-        let parts = Parts::of(self, batch);
-        let mapped = frame.readback.get_mapped_range(..parts.total() as u64);
-        let mapped = mapped.map_err(|error| self.gpu.failure(format!("read-back: {error}")))?;
-        let words: &[u32] = bytemuck::cast_slice(&mapped);
-        let (answer, rest) = words.split_at(parts.answer / 4);
-        let (logits, features) = rest.split_at(parts.logits / 4);
-        self.judge(answer, frame.tensor.then_some(&frame.staging))?;
-        let layout = self.plan.layout;
-        // Nothing is made here but what the caller gets.
-        let floats = |values: &mut Vec<f32>, words: &[u32]| {
-            values.extend(words.iter().map(|&word| f32::from_bits(word)));
-        };
-        let vectors = |words: &[u32], id: Option<usize>| {
-            let Some(c) = id.map(|id| self.plan.place(id).shape.c) else { return Vec::new() };
-            let rows = words.chunks_exact(c.next_multiple_of(4));
-            let mut values = Vec::with_capacity(rows.len() * c);
-            rows.for_each(|row| floats(&mut values, &row[..c]));
-            values
-        };
-        let softmaxes = if layout.probabilities { batch * layout.classes } else { 0 };
-        let mut probabilities = Vec::with_capacity(softmaxes);
-        let mut top = Vec::with_capacity(batch);
-        for one in answer.chunks_exact(layout.words()) {
-            let begin = probabilities.len();
-            if layout.probabilities {
-                floats(&mut probabilities, &one[layout.probabilities_at()..][..layout.classes]);
-            }
-            let softmax = &probabilities[begin..];
-            let pairs = one[layout.top_at()..].chunks_exact(2);
-            let best =
-                pairs.map(|pair| Top { index: pair[0] as usize, probability: f32::from_bits(pair[1]) });
-            top.push(match layout.top < self.outputs.top_k.min(layout.classes) {
-                true => top_k(softmax, softmax, self.outputs.top_k),
-                false => best.collect(),
-            });
-        }
-        if !self.outputs.probabilities {
-            probabilities = Vec::new();
-        }
-        Ok(Answer {
-            batch,
-            logits: vectors(logits, self.plan.logits),
-            probabilities,
-            features: vectors(features, Some(self.plan.features)),
-            top,
-        })
-    }
-
-    /// Reads the health words: what cannot be an answer is the device's failure, or that of a tensor put in.
-    fn judge(&self, answer: &[u32], tensor: Option<&Vec<u8>>) -> Result<()> {
-        let input = self.plan.place(0);
-        for (picture, words) in answer.chunks_exact(self.plan.layout.words()).enumerate() {
-            let (broken, largest) = (words[0], f32::from_bits(words[1]));
-            if broken == 0 && largest > 0.0 {
-                continue;
-            }
-            let one = tensor.map_or(&[][..], |tensor| &tensor[picture * input.bytes()..][..input.bytes()]);
-            if !is_finite(one, input.dtype) {
-                let dtype = input.dtype;
-                let reason = format!("picture {picture} has values that are not finite in {dtype}");
-                return Err(Error::Input(reason));
-            }
-            let what = match broken {
-                0 => "all features are zero".to_string(),
-                count => format!("{count} values of the answer are not finite"),
-            };
-            return Err(self.gpu.failure(format!(
-                "picture {picture}: {what}, though its input is sound; \
-                 try `mobileone verify`, --dtype f32, or --device cpu"
-            )));
-        }
-        Ok(())
-    }
-}
-
-/// An inference in flight on a GPU. Dropped, it gives its frame back and its answer up.
-pub struct Ticket {
-    engine: Arc<Engine>,
-    frame: Option<Frame>,
-    batch: usize,
-    submission: wgpu::SubmissionIndex,
-}
-
-impl Ticket {
-    /// The answer if it has come; `None` if it has not. Never waits.
-    ///
-    /// # Errors
-    /// [`Error::DeviceFailure`], or [`Error::Input`] for values that are not finite.
-    pub fn try_take(&mut self) -> Result<Option<Answer>> {
-        let polled = self.gpu().device.poll(wgpu::PollType::Poll);
-        polled.map_err(|error| self.gpu().failure(error.to_string()))?;
-        let Some(frame) = &self.frame else {
-            return Err(Error::Input("the answer of this ticket was taken already".into()));
-        };
-        if !frame.is_settled() {
-            return self.gpu().check().map(|()| None);
-        }
-        let answer = self.engine.read(frame, self.batch);
-        self.release();
-        answer.map(Some)
-    }
-
-    /// Waits for the answer.
-    ///
-    /// # Errors
-    /// As [`Ticket::try_take`].
-    pub fn wait(mut self) -> Result<Answer> {
-        let submission_index = Some(self.submission.clone());
-        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(PATIENCE) };
-        if let Err(error) = self.gpu().device.poll(poll) {
-            let reason = format!("no answer within {} s: {error}", PATIENCE.as_secs());
-            return Err(self.gpu().fail(reason));
-        }
-        match self.try_take()? {
-            Some(answer) => Ok(answer),
-            None => Err(self.gpu().fail("the work ended but its buffers did not come back")),
-        }
-    }
-
-    fn gpu(&self) -> &Gpu {
-        &self.engine.gpu
-    }
-
-    fn release(&mut self) {
-        if let Some(frame) = self.frame.take() {
-            self.engine.frames.lock().expect("no panic while frames are kept").push(frame);
-        }
-    }
-}
-
-impl Future for Ticket {
-    type Output = Result<Answer>;
-
-    /// Polls the device itself: no executor of a certain kind and no hidden thread are needed.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context) -> Poll<Result<Answer>> {
-        match self.try_take().transpose() {
-            Some(answer) => Poll::Ready(answer),
-            None => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.release();
     }
 }

@@ -1,9 +1,8 @@
-//! From a picture's bytes to the input slot, on the device: two passes of the resize and the normalization, or all
-//! at once.
+//! From a picture to the input slot, on the device: two passes of the resize and the normalization, or all at once.
 
 use std::ops::Range;
 
-use super::{Engine, Gpu, compile::Wanted};
+use super::{Engine, Gpu, compile::Wanted, source::Source};
 use crate::{
     error::Result,
     kernels::{Choice, Kernel, normalize, prepare, resize},
@@ -25,7 +24,7 @@ pub(super) const GRAIN: u64 = 1 << 20;
 
 /// Pipelines that serve every picture, and buffers that grow with the largest one.
 pub struct Front {
-    /// Resize and normalization, or that which does all.
+    /// Resize and normalization, and that which does all where the plan wants it.
     pipelines: Vec<wgpu::ComputePipeline>,
     workgroups: u32,
     uniforms: wgpu::Buffer,
@@ -38,6 +37,7 @@ struct Buffers {
     picture: wgpu::Buffer,
     intermediate: wgpu::Buffer,
     crop: wgpu::Buffer,
+    /// Of the three dispatches, and of the one that does all.
     bindings: Vec<wgpu::BindGroup>,
 }
 
@@ -53,13 +53,15 @@ impl Front {
             bindings.extend(uniforms.iter().copied().map(uniform));
             Wanted { label: label.into(), text: kernel.text(), bindings }
         };
-        match choice {
-            Choice::Prepare => vec![wanted("prepare", prepare::kernel(dtype), &[4, 5, 6])],
-            _ => vec![
-                wanted("resize", resize::kernel(), &[4]),
-                wanted("normalize", normalize::kernel(dtype), &[4]),
-            ],
-        }
+        let mut all = vec![
+            wanted("resize", resize::kernel(), &[4]),
+            wanted("normalize", normalize::kernel(dtype), &[4]),
+        ];
+        // What shrinks too far to be read at once takes the other way.
+        all.extend(
+            (choice == Choice::Prepare).then(|| wanted("prepare", prepare::kernel(dtype), &[4, 5, 6])),
+        );
+        all
     }
 
     /// A front that writes to the slot `input` with the pipelines of [`Front::wanted`].
@@ -78,14 +80,15 @@ impl Front {
         })
     }
 
-    /// Makes the buffers large enough for a picture of `bytes`; false if it is to be prepared on the host,
-    /// for it is larger than the device's buffers or than 64 MiB, or shrinks too far to be read at once.
-    pub fn fits(&mut self, engine: &Engine, passes: &Passes, bytes: usize) -> Result<bool> {
-        let between = if self.at_once() { [0; 2] } else { [passes.intermediate() * 4, passes.crop() * 4] };
-        let needed = [bytes, between[0], between[1]].map(|bytes| bytes as u64);
+    /// Makes the buffers large enough for a picture; false if it is larger than the device's buffers or than
+    /// 64 MiB.
+    pub fn fits(&mut self, engine: &Engine, passes: &Passes, source: &Source) -> Result<bool> {
+        let between =
+            if self.at_once(passes) { [0; 2] } else { [passes.intermediate() * 4, passes.crop() * 4] };
+        let needed = [source.view.len, between[0], between[1]].map(|bytes| bytes as u64);
         let limits = engine.gpu.limits;
         let largest = limits.binding.min(limits.buffer - PICTURE).min(LARGEST);
-        if needed.iter().any(|&bytes| bytes > largest) || (self.at_once() && !passes.at_once()) {
+        if needed.iter().any(|&bytes| bytes > largest) {
             return Ok(false);
         }
         let have = self.buffers.as_ref().map_or([0; 3], |buffers| {
@@ -100,8 +103,8 @@ impl Front {
     }
 
     /// Whether one dispatch does all.
-    fn at_once(&self) -> bool {
-        self.pipelines.len() == 1
+    fn at_once(&self, passes: &Passes) -> bool {
+        self.pipelines.len() == 3 && passes.at_once()
     }
 
     fn buffers(&self, gpu: &Gpu, [picture, intermediate, crop]: [u64; 3]) -> Buffers {
@@ -138,14 +141,12 @@ impl Front {
                 entries: &entries,
             })
         };
-        let bindings = match self.at_once() {
-            true => vec![bind(0, &picture, &self.input, 0..3)],
-            false => vec![
-                bind(0, &picture, &intermediate, 0..1),
-                bind(0, &intermediate, &crop, 1..2),
-                bind(1, &crop, &self.input, 2..3),
-            ],
-        };
+        let mut bindings = vec![
+            bind(0, &picture, &intermediate, 0..1),
+            bind(0, &intermediate, &crop, 1..2),
+            bind(1, &crop, &self.input, 2..3),
+        ];
+        bindings.extend((self.pipelines.len() == 3).then(|| bind(2, &picture, &self.input, 0..3)));
         Buffers { picture, intermediate, crop, bindings }
     }
 
@@ -164,26 +165,26 @@ impl Front {
         staging.extend_from_slice(picture);
     }
 
-    /// Records the copies of an upload, opens a pass, and records the three dispatches into it.
+    /// Records the copies of the uniforms and the picture, opens a pass, and records the dispatches into it.
     pub fn record(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         upload: &wgpu::Buffer,
         passes: &Passes,
-        bytes: usize,
+        source: &Source,
     ) -> wgpu::ComputePass<'static> {
         let buffers = self.buffers.as_ref().expect("the buffers were made to fit");
         encoder.copy_buffer_to_buffer(upload, 0, &self.uniforms, 0, PICTURE);
-        encoder.copy_buffer_to_buffer(upload, PICTURE, &buffers.picture, 0, bytes as u64);
+        source.copy(encoder, upload, PICTURE, &buffers.picture);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
         let grids = passes.grids(self.workgroups);
-        // The last grid has an invocation per pixel of the input.
-        let steps: &[(usize, usize)] = if self.at_once() { &[(0, 2)] } else { &[(0, 0), (0, 1), (1, 2)] };
-        for (&(pipeline, grid), bindings) in steps.iter().zip(&buffers.bindings) {
+        // Pipeline, grid, bindings. The last grid has an invocation per pixel of the input.
+        let steps: &[[usize; 3]] =
+            if self.at_once(passes) { &[[2, 2, 3]] } else { &[[0, 0, 0], [0, 1, 1], [1, 2, 2]] };
+        for &[pipeline, grid, bindings] in steps {
             let [x, y, z] = grids[grid];
-            let pipeline = &self.pipelines[pipeline];
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, bindings, &[]);
+            pass.set_pipeline(&self.pipelines[pipeline]);
+            pass.set_bind_group(0, &buffers.bindings[bindings], &[]);
             pass.dispatch_workgroups(x, y, z);
         }
         pass

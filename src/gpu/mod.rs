@@ -9,13 +9,18 @@ mod front;
 mod layout;
 mod limit;
 mod profile;
+mod readback;
+mod source;
+mod ticket;
 mod trace;
 
 use std::sync::{Arc, Mutex};
 
 pub use adapters::{Found, find};
 pub use engine::Engine;
-pub use frame::Ticket;
+pub use readback::OutputBuffers;
+pub use source::Source;
+pub use ticket::Ticket;
 pub use trace::Traced;
 
 use crate::{
@@ -41,15 +46,15 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Device`] when the driver refuses.
-    pub fn open(found: &Found) -> Result<Gpu> {
+    pub async fn open(found: &Found) -> Result<Gpu> {
         let adapter = &found.adapter;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("mobileone"),
-            required_features: adapter.features() & wanted_features(),
+            required_features: adapter.features() & optional_features(),
             required_limits: adapter.limits(),
             ..Default::default()
         };
-        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|error| Error::Device {
             wanted: found.info.name.clone(),
             reason: format!("the driver refuses to open it: {error}"),
@@ -98,6 +103,11 @@ impl Gpu {
             class: class(&info),
         };
         Gpu { device, queue, info, limits, fault: Arc::default(), kept: false }
+    }
+
+    /// The device and its queue.
+    pub fn wgpu(&self) -> (&wgpu::Device, &wgpu::Queue) {
+        (&self.device, &self.queue)
     }
 
     /// What it is.
@@ -165,7 +175,7 @@ impl Gpu {
 }
 
 /// The features that the engine uses where they are there.
-fn wanted_features() -> wgpu::Features {
+pub fn optional_features() -> wgpu::Features {
     wgpu::Features::SHADER_F16
         | wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY

@@ -63,7 +63,7 @@ impl Engine {
     /// Those of [`Engine::submit_pixels`].
     pub fn prepared(self: &Arc<Engine>, pixels: &Pixels) -> Result<Tensor> {
         // An answer that cannot be one says nothing of the input.
-        let _ = self.submit_pixels(pixels)?.wait();
+        let _ = self.run_pixels(None, pixels)?.wait();
         let place = self.plan.place(0);
         let bytes = self.read_slots(&[place.slot], |_| ())?;
         Ok(layout::unpad(&bytes[0][..place.bytes()], place, 1).0)

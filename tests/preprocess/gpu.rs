@@ -70,7 +70,8 @@ impl Bench {
         let mut passes = Passes::new(preprocess, &view).unwrap();
         let [intermediate, crop, input] = passes.invocations();
         passes.normalize.start = (place * input) as u32;
-        let (src, middle, last) = (self.buffer(view.bytes), self.junk(intermediate), self.junk(crop));
+        let (src, middle, last) =
+            (self.buffer(view.of(pixels.bytes)), self.junk(intermediate), self.junk(crop));
         let dst = self.junk((place + 1) * input * 4);
         let uniforms = [
             self.buffer(bytemuck::bytes_of(&passes.first)),
