@@ -1,6 +1,6 @@
 //! Cameras' pictures, luma and chroma apart, to RGBA on the host.
 
-use super::pixels::check_size;
+use super::pixels::{check_size, cropped};
 use crate::error::{Error, Result};
 
 /// How luma and chroma were made of red, green and blue.
@@ -120,14 +120,7 @@ impl Yuv<'_> {
     pub fn to_rgba(&self, rgba: &mut Vec<u8>) -> Result<(usize, usize)> {
         check_size(self.size)?;
         let (width, height) = self.size;
-        let [left, top, w, h] = self.crop.unwrap_or([0, 0, width, height]);
-        let inside = |first: usize, len: usize, side: usize| {
-            len > 0 && first.checked_add(len).is_some_and(|end| end <= side)
-        };
-        if !inside(left, w, width) || !inside(top, h, height) {
-            let reason = format!("crop {w}x{h} at ({left}, {top}): not inside a picture of {width}x{height}");
-            return Err(Error::Input(reason));
-        }
+        let [left, top, w, h] = cropped(self.crop, self.size)?;
         let pairs = width.div_ceil(2);
         match self.planes {
             YuvPlanes::Nv12 { luma, luma_stride, chroma, chroma_stride } => {
@@ -276,8 +269,7 @@ mod tests {
                 let weights = Weights::new(matrix, range);
                 for (at, pixel) in rgba.chunks(4).enumerate() {
                     let (x, y) = (left + at % w, top + at / w);
-                    let expected =
-                        weights.rgba(luma(x, y), chroma(x, y / rows, 0), chroma(x, y / rows, 1));
+                    let expected = weights.rgba(luma(x, y), chroma(x, y / rows, 0), chroma(x, y / rows, 1));
                     assert_eq!(pixel, expected, "{size:?} {crop:?} at {x} {y}");
                 }
                 assert_eq!(rgba.len(), 4 * w * h);

@@ -119,7 +119,9 @@ impl Out {
             assert_eq!(from.len(), to.count, "a session gives what it was asked for");
             if !to.values.is_null() {
                 // SAFETY: `check` saw that there is place for them; the caller's buffer is none of ours.
-                unsafe { to.values.cast::<u8>().copy_from_nonoverlapping(from.as_ptr().cast(), 4 * from.len()) };
+                unsafe {
+                    to.values.cast::<u8>().copy_from_nonoverlapping(from.as_ptr().cast(), 4 * from.len())
+                };
             }
         }
         let all = found.top.iter().flatten();

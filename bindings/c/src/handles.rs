@@ -139,7 +139,10 @@ impl<T> Table<T> {
 
     fn find<'a>(&self, places: &'a mut Places<T>, handle: u64) -> Result<&'a mut Content<T>> {
         let refuse = |why: &str| {
-            Err(Failure::new(MOBILEONE_INVALID_HANDLE, format!("{handle:#x} {why}; a {} is needed", self.kind.name())))
+            Err(Failure::new(
+                MOBILEONE_INVALID_HANDLE,
+                format!("{handle:#x} {why}; a {} is needed", self.kind.name()),
+            ))
         };
         match Kind::of(handle) {
             Some(kind) if kind == self.kind => {}

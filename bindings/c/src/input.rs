@@ -121,7 +121,8 @@ impl MobileonePicture {
                 let luma_stride = stride(2 * pair);
                 let (luma, chroma) = match self.chroma.is_null() {
                     true => {
-                        let luma = luma_stride.checked_mul(height).and_then(|luma| bytes.split_at_checked(luma));
+                        let luma =
+                            luma_stride.checked_mul(height).and_then(|luma| bytes.split_at_checked(luma));
                         luma.ok_or_else(|| too_short(bytes.len()))?
                     }
                     // SAFETY: as the caller promises.
@@ -160,7 +161,7 @@ fn too_short(length: usize) -> Failure {
 /// The shape of a tensor of `count` values that is a whole number of pictures of `one`.
 pub(crate) fn shape(one: Shape, count: usize) -> Result<Shape> {
     let values = one.len();
-    if count == 0 || count % values != 0 {
+    if count == 0 || !count.is_multiple_of(values) {
         let Shape { h, w, c, .. } = one;
         let reason = format!("a tensor of {count} values: a picture is {h}x{w}x{c}, {values} values");
         return Err(Failure::new(MOBILEONE_INPUT, reason));

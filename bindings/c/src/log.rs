@@ -25,8 +25,7 @@ pub const MOBILEONE_LOG_TRACE: u32 = 5;
 
 /// Is told a line of UTF-8 at a level, which is gone when it returns. Any thread may call it, several at once. It must
 /// not throw; what this library says while it runs on the same thread is dropped.
-pub type MobileoneLog =
-    Option<unsafe extern "C" fn(level: u32, line: *const c_char, user: *mut c_void)>;
+pub type MobileoneLog = Option<unsafe extern "C" fn(level: u32, line: *const c_char, user: *mut c_void)>;
 
 struct Callback {
     call: unsafe extern "C" fn(u32, *const c_char, *mut c_void),
@@ -54,7 +53,8 @@ impl Log for Logger {
 
     fn log(&self, record: &Record) {
         // A thread that is ending says nothing more.
-        if !self.enabled(record.metadata()) || INSIDE.try_with(|inside| inside.replace(true)).unwrap_or(true) {
+        if !self.enabled(record.metadata()) || INSIDE.try_with(|inside| inside.replace(true)).unwrap_or(true)
+        {
             return;
         }
         if let Some(Callback { call, user }) = &*CALLBACK.read().unwrap_or_else(PoisonError::into_inner) {
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn mobileone_set_log(
 ) -> MobileoneStatus {
     guard(|| {
         let filter = match (level, call) {
-            (MOBILEONE_LOG_OFF, _) | (_, None) => LevelFilter::Off,
+            (MOBILEONE_LOG_OFF, _) | (..=MOBILEONE_LOG_TRACE, None) => LevelFilter::Off,
             (MOBILEONE_LOG_ERROR, _) => LevelFilter::Error,
             (MOBILEONE_LOG_WARN, _) => LevelFilter::Warn,
             (MOBILEONE_LOG_INFO, _) => LevelFilter::Info,

@@ -7,14 +7,18 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
-use engine::{DType, Device, Input, Options, Outputs, Shape, Tensor};
+use engine::{DType, Device, Input, Options, Outputs, Shape, Tensor, wgpu};
 
 use crate::{
     answer::{MobileoneAnswer, MobileoneFloats, MobileoneTop, MobileoneTops, Out},
     device::{DEVICES, MobileoneDevice},
-    error::{Failure, MOBILEONE_INVALID_HANDLE, MOBILEONE_PAUSED, MobileoneStatus, Result, guard},
+    error::{
+        Failure, MOBILEONE_DEVICE_FAILURE, MOBILEONE_INVALID_HANDLE, MOBILEONE_PAUSED, MobileoneStatus,
+        Result, guard,
+    },
     handles::{Kind, Table},
     input::{MobileonePicture, shape},
     model::{MODELS, MobileoneModel},
@@ -109,6 +113,9 @@ impl MobileoneOptions {
     }
 }
 
+/// How long a device may take to become idle.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Values that come back for one picture.
 #[derive(Clone, Copy)]
 pub(crate) struct Counts {
@@ -124,7 +131,7 @@ pub(crate) struct Open {
     /// One picture of the input.
     pub(crate) input: Shape,
     pub(crate) counts: Counts,
-    device: Device,
+    pub(crate) device: Device,
     paused: AtomicBool,
     closed: AtomicBool,
     /// Held by every call that gives the device work or takes an answer, and alone by whoever pauses.
@@ -168,11 +175,23 @@ impl Open {
         }
     }
 
+    /// Waits for what a GPU still does of what was cancelled, which has no ticket any more.
+    fn settle(&self) -> Result<()> {
+        let Some((device, _)) = self.device.wgpu() else { return Ok(()) };
+        let everything = wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) };
+        match device.poll(everything) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let reason = format!("the device is not done within {} s: {error}", PATIENCE.as_secs());
+                Err(Failure::new(MOBILEONE_DEVICE_FAILURE, reason))
+            }
+        }
+    }
+
     /// Does `work` with memory of an earlier call.
     fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> Result<T>) -> Result<T> {
-        let free = || -> MutexGuard<Vec<Scratch>> {
-            self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
-        };
+        let free =
+            || -> MutexGuard<Vec<Scratch>> { self.scratch.lock().unwrap_or_else(PoisonError::into_inner) };
         let mut scratch = free().pop().unwrap_or_default();
         let done = work(&mut scratch);
         free().push(scratch);
@@ -241,7 +260,7 @@ pub unsafe extern "C" fn mobileone_session_open(
         if let Some(threads) = std::num::NonZero::new(threads) {
             device = device.with_threads(threads)?;
         }
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let engine = engine::Session::new(&device, model, &options)?;
         log::info!("{} on {}: ready in {:?}", model.name, device.info(), begun.elapsed());
         let (height, width) = options.preprocess.size;
@@ -291,9 +310,7 @@ pub extern "C" fn mobileone_session_pause(session: MobileoneSession) -> Mobileon
         open.paused.store(true, Ordering::SeqCst);
         let _alone = open.gate.write().unwrap_or_else(PoisonError::into_inner);
         ticket::settle_all(&open);
-        // What was cancelled has no ticket any more.
-        open.device.wait_idle()?;
-        Ok(())
+        open.settle()
     })
 }
 
