@@ -8,7 +8,7 @@ use crate::{
     record,
     source::camera,
     theme,
-    view::{Action, Scene, View},
+    view::{Action, RECENT, SPAN, Scene, View},
 };
 use std::{
     path::PathBuf,
@@ -215,10 +215,12 @@ impl Open {
         self.drawn_at = Instant::now();
         let shown = self.live.shown();
         let texture = shown.as_ref().map(|shown| self.painter.plate(&self.live.gpu, &shown.plate));
-        let figures = self.live.figures(Clone::clone);
+        let now = Instant::now();
+        let (samples, summary) = self.live.figures(|figures| (figures.recent(now, SPAN), figures.summary(RECENT)));
         let scene = Scene {
             shown: texture.zip(shown.as_ref()),
-            figures: &figures,
+            samples: &samples,
+            summary,
             settings: &self.live.settings,
             running: self.live.running.as_ref(),
             progress: self.live.progress.as_ref(),
