@@ -1,4 +1,13 @@
 //! Ids on the Hugging Face hub to files on this machine, through the hub's usual cache.
+//!
+//! ```no_run
+//! use mobileone::{Model, hub::Hub};
+//!
+//! let hub = Hub::from_env()?;
+//! let file = hub.fetch("timm/mobileone_s1.apple_in1k", &mut |come, all| eprint!("\r{come} of {all}"))?;
+//! let model = Model::load(file)?;
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 use std::{
     io,

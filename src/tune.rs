@@ -1,4 +1,18 @@
 //! The choices that are fastest on a device, measured there and kept in a file of the caller's.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use mobileone::{Device, Model, Options, Session, tune::tune};
+//!
+//! let (device, model) = (Device::open("gpu")?, Model::load("mobileone_s0.safetensors")?);
+//! let mut options = Options::of(&model);
+//! let tuned = tune(&device, &model, &options, Duration::from_secs(30), &mut |at, of| eprint!("\r{at} of {of}"))?;
+//! println!("{:?} before, {:?} after", tuned.before, tuned.after);
+//! options.tuning = tuned.tuning; // `tune::write` keeps it in a file
+//! let session = Session::new(&device, &model, &options)?;
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 mod network;
 mod search;
@@ -182,11 +196,4 @@ impl Bench<'_> {
         };
         Ok(a.data().iter().zip(b.data()).all(near))
     }
-}
-
-/// FNV-1a, in hexadecimal.
-fn fnv(bytes: impl Iterator<Item = u8>) -> String {
-    let sum = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    format!("{sum:016x}")
 }

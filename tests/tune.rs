@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mobileone::{
-    Checkpoint, DType, Device, DeviceInfo, DeviceKind, Form, Model, Options,
+    Checkpoint, DType, Device, DeviceInfo, DeviceKind, Form, Input, Model, Options, Session, Shape, Tensor,
     graph::{Activation, Op},
     kernels::{Choice, Kind},
     models::mobileone::{VARIANTS, synthetic},
@@ -144,6 +144,60 @@ fn rivals_run_in_turns() {
     let without = tune::compare(&device, None, &model, &options).unwrap();
     assert!(without.cpu.is_none() && !without.fastest().cpu, "{without:?}");
     assert!(tune::compare(&cpu, None, &model, &options).is_err());
+}
+
+/// Compiled pipelines go to a driver as they are: only those that were written whole do.
+#[test]
+fn damaged_pipelines_are_left_aside() {
+    let Some(device) = device() else { return };
+    let model = model();
+    let folder = std::env::temp_dir().join(format!("mobileone-pipelines-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("pipelines");
+    let mut options = Options::of(&model);
+    options.preprocess.size = (64, 64);
+    options.cache = Some(path.clone());
+    assert_eq!(options.cache_fault(), None, "no file, no word");
+    let input = Tensor::new(Shape::new(1, 64, 64, 3), vec![0.5; 3 * 64 * 64]).unwrap();
+    let run = || Session::new(&device, &model, &options).unwrap().run(Input::Tensor(&input)).unwrap();
+    let expected = run();
+    let Ok(sound) = std::fs::read(&path) else {
+        assert!(!device.info().features.contains(&"pipeline cache"), "nothing was kept");
+        return eprintln!("SKIPPED: {} keeps no pipelines", device.info());
+    };
+    assert_eq!(options.cache_fault(), None);
+    let flipped = |at: usize| {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 0x10;
+        bytes
+    };
+    let rows = [
+        (flipped(0), "not a file of compiled pipelines"),
+        (flipped(22), "damaged"),
+        (flipped(29), "damaged"),
+        (flipped(30), "damaged"),
+        (flipped(sound.len() / 2), "damaged"),
+        (flipped(sound.len() - 1), "damaged"),
+        (sound[..sound.len() - 1].to_vec(), "damaged"),
+        ([&sound[..], &[0]].concat(), "damaged"),
+        (sound[..25].to_vec(), "not a file of compiled pipelines"),
+        (Vec::new(), "not a file of compiled pipelines"),
+    ];
+    for (bytes, reason) in rows {
+        std::fs::write(&path, &bytes).unwrap();
+        let line = options.cache_fault().unwrap();
+        assert!(
+            line.starts_with(&path.display().to_string()) && line.contains(reason),
+            "{line}, not {reason}"
+        );
+        assert_eq!(line.lines().count(), 1);
+        assert_eq!(run(), expected);
+        assert_eq!(options.cache_fault(), None, "it was written anew after: {line}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(options.cache_fault().is_some() && run() == expected, "a folder in its place");
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// Whatever is kept computes the same network.

@@ -33,6 +33,9 @@ pub struct DeviceArgs {
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZero<usize>>,
+    /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers rightly; an experiment
+    #[arg(long)]
+    pub matrices: bool,
     /// What was measured on the device that was opened.
     #[arg(skip)]
     known: OnceCell<Known>,
@@ -41,7 +44,7 @@ pub struct DeviceArgs {
 /// What was measured of a network on a device.
 #[derive(Clone, Default)]
 pub struct Known {
-    tuning: Tuning,
+    pub tuning: Tuning,
     fastest: Fastest,
 }
 
@@ -56,18 +59,22 @@ pub enum Precision {
 impl DeviceArgs {
     /// The device asked for, to run `model` at `size`, which is said with the reason.
     pub fn open_for(&self, model: &Model, size: (usize, usize)) -> Result<Device, Stop> {
-        let opened = Opened::new(&self.device, self.threads)?;
-        let (device, known, said) = opened.settle(&network(&model.graph, size), self.dtype.on_cpu())?;
-        note(&said);
-        self.known.get_or_init(|| known);
-        Ok(device)
+        self.take(&network(&model.graph, size), self.dtype.on_cpu())
     }
 
     /// The same, to measure or judge it: which is the fastest for a network has no say.
     pub fn open(&self) -> Result<Device, Stop> {
-        let (device, known, said) = Opened::new(&self.device, self.threads)?.settle("", false)?;
+        self.take("", false)
+    }
+
+    fn take(&self, network: &str, cpu: bool) -> Result<Device, Stop> {
+        let opened = Opened::new(&self.device, self.threads, self.matrices)?;
+        let (device, known, said) = opened.settle(network, cpu)?;
         note(&said);
         self.known.get_or_init(|| known);
+        if self.matrices && self.dtype() == DType::F32 {
+            return Err(Stop::Error("--matrices is for storage in f16: add --dtype f16".into()));
+        }
         Ok(device)
     }
 
@@ -93,7 +100,7 @@ impl DeviceArgs {
 
 /// A device that was opened, and what is kept of it.
 pub struct Opened {
-    wanted: String,
+    pub wanted: String,
     threads: Option<NonZero<usize>>,
     device: Device,
     kept: Kept,
@@ -102,9 +109,10 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// The device that `wanted` and `threads` describe.
-    pub fn new(wanted: &str, threads: Option<NonZero<usize>>) -> Result<Opened, Stop> {
+    /// The device that `wanted` and `threads` describe, with its cooperative matrices if they are wanted.
+    pub fn new(wanted: &str, threads: Option<NonZero<usize>>, matrices: bool) -> Result<Opened, Stop> {
         let device = with_threads(Device::open(wanted)?, threads)?;
+        let device = if matrices { device.with_matrices()? } else { device };
         let kept = cache::read(&device);
         Ok(Opened { wanted: wanted.into(), threads, device, kept, cpu: OnceCell::new() })
     }
@@ -148,6 +156,9 @@ impl Precision {
         options.tuning = known.tuning.clone();
         options.tuning.fast = matches!(self, Precision::F16Fast);
         options.cache = cache::pipelines(device);
+        if let Some(fault) = options.cache_fault() {
+            note(&plain(&fault));
+        }
         options
     }
 
@@ -194,7 +205,7 @@ impl PictureArgs {
     }
 
     /// What `model` wants, with what was typed in its place; says where it came from.
-    fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
+    pub fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
         let of = model.preprocess.clone();
         let preprocess = Preprocess {
             size: self.size(model),

@@ -25,9 +25,16 @@ pub async fn find(gl: bool) -> Vec<Found> {
 
 fn look(adapter: wgpu::Adapter) -> Option<Found> {
     let flags = adapter.get_downlevel_capabilities().flags;
-    let info = info(adapter.get_info(), adapter.features());
+    let info = DeviceInfo::of(&adapter);
     let computes = flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
     computes.then_some(Found { info, adapter })
+}
+
+impl DeviceInfo {
+    /// What a host's adapter is, in the words in which [`Device::list`](crate::Device::list) has it.
+    pub fn of(adapter: &wgpu::Adapter) -> DeviceInfo {
+        info(adapter.get_info(), adapter.features())
+    }
 }
 
 /// What wgpu says of an adapter, in our words.

@@ -45,7 +45,7 @@ impl Layer {
 
     /// Whether `choice` computes this layer on a device of `limits`.
     pub fn allows(&self, choice: Choice, limits: &Limits) -> bool {
-        choice.kind() == self.kind && choice.fits(self.src, self.dtype, limits)
+        choice.kind() == self.kind && choice.fits(self.src, self.dst, self.dtype, limits)
     }
 }
 
@@ -59,7 +59,8 @@ impl Tuning {
     pub fn choice(&self, layer: &Layer, limits: &Limits) -> Choice {
         let quick = |choice: &Choice| !matches!(choice, Choice::Fast(_)) || layer.fast;
         let wanted = self.layers.get(&layer.key()).into_iter().chain(&self.choices).copied();
-        let suited = class(layer, limits).into_iter();
+        let matrices = [Choice::Matrix(16, 2), Choice::Matrix(8, 4)];
+        let suited = matrices.into_iter().chain(class(layer, limits));
         let mut choices = wanted.chain(suited).filter(quick);
         choices
             .find(|&choice| layer.allows(choice, limits))

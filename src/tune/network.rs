@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, TURNS, fnv};
+use super::{Bench, TURNS};
 use crate::{
     device::Device,
     error::Result,
+    files::sum,
     graph::{Graph, Node, Op},
     input::Input,
     models::Model,
@@ -42,7 +43,7 @@ pub fn network(graph: &Graph, size: (usize, usize)) -> String {
         format!("{op} {:?}\n", node.inputs)
     };
     let rows: String = graph.nodes.iter().map(row).collect();
-    fnv(rows.bytes())
+    format!("{:016x}", sum(rows.bytes()))
 }
 
 /// The least times of one way to run a network.

@@ -35,7 +35,11 @@ impl Bench<'_> {
         let fast = self.options.tuning.fast;
         let of = |kind| {
             let suits = move |choice: &&Choice| {
-                let runs = !matches!(choice, Choice::Subgroup(_, lanes) if *lanes != limits.subgroup);
+                let runs = match choice {
+                    Choice::Subgroup(_, lanes) => *lanes == limits.subgroup,
+                    Choice::Matrix(size, _) => *size == limits.matrix,
+                    _ => true,
+                };
                 choice.kind() == kind && runs && (fast || !matches!(choice, Choice::Fast(_)))
             };
             CHOICES.iter().filter(suits).copied().collect::<Vec<Choice>>()
@@ -189,10 +193,8 @@ fn gains(times: &Times, engine: &Engine, whole: Duration) -> Wanted {
 /// The other way to compute pool and classifier.
 fn head(engine: &Engine) -> Wanted {
     let plan = engine.plan();
-    let layers = plan.dispatches.iter().filter_map(|one| one.layer.as_ref());
-    let (Some(logits), Some(last)) =
-        (plan.logits, layers.filter(|layer| layer.kind != Kind::Head).next_back())
-    else {
+    let mut layers = plan.dispatches.iter().filter_map(|one| one.layer.as_ref());
+    let (Some(logits), Some(last)) = (plan.logits, layers.rfind(|layer| layer.kind != Kind::Head)) else {
         return Wanted::new();
     };
     let layer = Layer { kind: Kind::Head, src: last.dst, dst: plan.place(logits).shape, ..*last };

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fastest, fnv};
+use super::Fastest;
 use crate::{
-    files::{try_write, write_whole},
+    files::{sum, try_write, write_whole},
     info::DeviceInfo,
     kernels::{Choice, SHADERS},
     plan::Tuning,
@@ -42,7 +42,7 @@ struct Table {
 
 /// Every shader's text, summed up: another text, another speed.
 fn texts() -> String {
-    fnv(SHADERS.iter().flat_map(|shader| shader.text.bytes()))
+    format!("{:016x}", sum(SHADERS.iter().flat_map(|shader| shader.text.bytes())))
 }
 
 /// What was measured on the device `info`, from the file at `path`; `None` where there is no file.
@@ -78,7 +78,7 @@ pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Kept>, String> {
     Ok(Some(Kept { tuning, networks: table.networks }))
 }
 
-/// Makes the folder of `path`, and tries whether [`write`] can write there: better known before a measurement.
+/// Makes the folder of `path`, and tries whether [`write()`] can write there: better known before a measurement.
 ///
 /// # Errors
 /// Those of the file system.

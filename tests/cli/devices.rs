@@ -146,6 +146,23 @@ fn what_was_tuned_is_taken() {
         assert!(begun.elapsed().as_secs() < 60, "said before the measurement");
     }
 
+    // Damaged pipelines are left aside with a line, and written anew.
+    let pipelines = path.with_extension("pipelines");
+    let planned = || run(&["info", &model, "--layers", "--device", "llvmpipe"]);
+    assert_eq!(planned().code, Some(0));
+    match std::fs::read(&pipelines) {
+        Ok(mut bytes) => {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            std::fs::write(&pipelines, bytes).unwrap();
+            let (told, after) = (planned(), planned());
+            let faults = |run: &Run| run.err.lines().filter(|line| line.contains("are damaged")).count();
+            assert_eq!((told.code, faults(&told), faults(&after)), (Some(0), 1, 0), "{told:?}");
+            assert_eq!(told.out, after.out);
+        }
+        Err(error) => eprintln!("SKIPPED: llvmpipe keeps no pipelines here: {error}"),
+    }
+
     // A choice that no class of devices has shows in the plan.
     let mut table: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let layers = |table: &Value| table["layers"].as_object().unwrap().clone();

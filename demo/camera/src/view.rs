@@ -352,8 +352,7 @@ fn graph(ui: &mut Ui, samples: &[Sample]) {
         chunks.map(point).collect()
     };
     painter.hline(plot.x_range(), plot.top(), Stroke::new(1.0, EDGE));
-    for (points, colour) in
-        [(line(|sample| sample.latency), ACCENT), (line(|sample| sample.engine), SECOND)]
+    for (points, colour) in [(line(|sample| sample.latency), ACCENT), (line(|sample| sample.engine), SECOND)]
     {
         if points.len() > 1 {
             painter.add(Shape::line(points, Stroke::new(1.5, colour)));

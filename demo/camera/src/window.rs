@@ -216,7 +216,8 @@ impl Open {
         let shown = self.live.shown();
         let texture = shown.as_ref().map(|shown| self.painter.plate(&self.live.gpu, &shown.plate));
         let now = Instant::now();
-        let (samples, summary) = self.live.figures(|figures| (figures.recent(now, SPAN), figures.summary(RECENT)));
+        let (samples, summary) =
+            self.live.figures(|figures| (figures.recent(now, SPAN), figures.summary(RECENT)));
         let scene = Scene {
             shown: texture.zip(shown.as_ref()),
             samples: &samples,
