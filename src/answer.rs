@@ -10,6 +10,15 @@ pub struct Top {
 }
 
 /// What came back; what was not asked for is empty.
+///
+/// ```
+/// use mobileone::{Answer, Top};
+///
+/// let answer = Answer { batch: 1, top: vec![vec![Top { index: 3, probability: 0.75 }]], ..Answer::default() };
+/// for (picture, top) in answer.top.iter().enumerate() {
+///     println!("picture {picture}: class {} at {:.0}%", top[0].index, 100.0 * top[0].probability);
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     /// Pictures.

@@ -13,6 +13,19 @@ use crate::{
 };
 
 /// An opened device; clones share it.
+///
+/// ```
+/// use mobileone::Device;
+///
+/// let cpu = Device::open("cpu")?;
+/// assert_eq!(cpu.info().backend, "cpu");
+/// for info in Device::list() {
+///     println!("{info}: {}", info.driver);
+/// }
+/// let refused = Device::open("a GPU that nobody has").err().unwrap();
+/// println!("{refused}"); // names what there is instead
+/// # Ok::<(), mobileone::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Device {
     pub(crate) executor: Executor,
@@ -127,6 +140,26 @@ impl Device {
     #[cfg(feature = "gpu")]
     pub fn optional_features() -> wgpu::Features {
         crate::gpu::optional_features()
+    }
+
+    /// The same device opened anew with its cooperative matrices, on which pointwise layers stored in f16 then run, with
+    /// sums in f32. They are an experiment of wgpu's, wrong results are known of some drivers, and no device that has
+    /// them has run this yet: whoever asks for them gets them only where two layers come out as the reference has them.
+    /// Sessions on the device as it was go on.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a device without them; [`Error::Device`] where they compute wrongly.
+    #[cfg(feature = "gpu")]
+    pub fn with_matrices(self) -> Result<Device> {
+        match &self.executor {
+            #[cfg(feature = "cpu")]
+            Executor::Cpu(_) => Err(Error::Option(
+                "the CPU executor has no cooperative matrices; run without --matrices".into(),
+            )),
+            Executor::Gpu(gpu) => {
+                Ok(Device { executor: Executor::Gpu(Arc::new(gpu.with_matrices()?)), ..self })
+            }
+        }
     }
 
     /// The device and its queue, for textures and buffers to be given to a session; `None` for the CPU.

@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all.
+//! Files that are written whole or not at all, and what tells damaged ones.
 
 use std::{
     fs::{self, File},
@@ -29,6 +29,12 @@ pub fn try_write(path: &Path) -> Result<()> {
         return Err(Error::new(ErrorKind::IsADirectory, "a folder"));
     }
     fs::remove_file(beside(path)?.0)
+}
+
+/// FNV-1a: no two files that differ in one byte have the same.
+#[cfg(feature = "gpu")]
+pub fn sum(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Puts a file of `bytes` at `path`: written beside it under another name, then renamed. Whoever reads meanwhile

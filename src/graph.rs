@@ -1,4 +1,15 @@
 //! A network as plain data: nodes in running order, each naming its parameters.
+//!
+//! ```
+//! use mobileone::{Model, Shape, sample};
+//!
+//! let graph = Model::from_bytes(sample::DIGITS)?.graph;
+//! let input = Shape::new(1, 80, 80, 3);
+//! for ((node, shape), cost) in graph.nodes.iter().zip(graph.shapes(input)).zip(graph.costs(input)) {
+//!     println!("{:<20} {shape}  {} multiply-adds", node.name, cost.macs);
+//! }
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 use crate::tensor::Shape;
 

@@ -1,4 +1,13 @@
 //! Ids on the Hugging Face hub to files on this machine, through the hub's usual cache.
+//!
+//! ```no_run
+//! use mobileone::{Model, hub::Hub};
+//!
+//! let hub = Hub::from_env()?;
+//! let file = hub.fetch("timm/mobileone_s1.apple_in1k", &mut |come, all| eprint!("\r{come} of {all}"))?;
+//! let model = Model::load(file)?;
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 use std::{
     io,
@@ -252,52 +261,4 @@ fn is_local(error: &io::Error) -> bool {
             | NetworkDown
     );
     error.raw_os_error().is_some() && !network
-}
-
-/// What is meant by the name of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// A file of this machine.
-    File(PathBuf),
-    /// An id on the hub.
-    Hub(String),
-}
-
-/// What `model` means: a file, a folder with a `model.safetensors`, a short name (`s0` to `s4`), or a hub id.
-/// What lies on this machine comes first.
-///
-/// # Errors
-/// [`Error::File`] when it is none of these.
-pub fn locate(model: &Path) -> Result<Place> {
-    let wrong = |reason: &str| Err(Error::File { path: model.into(), reason: reason.into() });
-    if model.is_dir() {
-        let file = model.join(WEIGHTS);
-        return match file.is_file() {
-            true => Ok(Place::File(file)),
-            false => wrong("a folder without model.safetensors: give the path of the file itself"),
-        };
-    }
-    if model.exists() {
-        return Ok(Place::File(model.into()));
-    }
-    let text = model.to_str().unwrap_or("");
-    if let "s0" | "s1" | "s2" | "s3" | "s4" = text {
-        return Ok(Place::Hub(format!("timm/mobileone_{text}.apple_in1k")));
-    }
-    if is_id(text) {
-        return Ok(Place::Hub(text.into()));
-    }
-    wrong(
-        "no such file; a model is a file, a folder with model.safetensors, s0 to s4, a hub id such as timm/mobileone_s1.apple_in1k, or the built-in digits",
-    )
-}
-
-/// Whether `text` reads `owner/name` and not like the path of a weights file.
-fn is_id(text: &str) -> bool {
-    let part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    };
-    let file = [".safetensors", ".pth", ".pt", ".tar", ".bin", ".onnx"].iter().any(|end| text.ends_with(end));
-    !file && text.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }

@@ -14,6 +14,17 @@ use crate::{
 pub(crate) const MOST_PIXELS: usize = 1 << 26;
 
 /// What a session is made for.
+///
+/// ```
+/// use mobileone::{Model, Options, Outputs, sample};
+///
+/// let model = Model::from_bytes(sample::DIGITS)?;
+/// // As the model wants it, but for three things.
+/// let mut options = Options { batch: 8, frames: 3, ..Options::of(&model) };
+/// options.outputs = Outputs { probabilities: true, features: true, ..options.outputs };
+/// assert_eq!(options.outputs.top_k, 5);
+/// # Ok::<(), mobileone::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// How pictures become inputs; its `size` is the size of every input.
@@ -30,12 +41,18 @@ pub struct Options {
     pub tuning: Tuning,
     /// Whether shaders check their indices and loops as they run, on a GPU; slower by a tenth and more.
     pub checked: bool,
-    /// A file for compiled pipelines, where the backend can keep them (Vulkan): read when a session is made,
-    /// written when it made new ones.
+    /// A file for compiled pipelines, where the backend can keep them (Vulkan): read when a session is made, written
+    /// when it made new ones; one that is damaged is left aside, and written anew.
     pub cache: Option<PathBuf>,
 }
 
 impl Options {
+    /// Why the file of [`Options::cache`] is of no use, in a line that names it; `None` where it is sound or missing.
+    #[cfg(feature = "gpu")]
+    pub fn cache_fault(&self) -> Option<String> {
+        crate::gpu::cache_body(self.cache.as_ref()?).err()
+    }
+
     /// One picture at a time, in f32, prepared as `model` wants it; the five best classes come back, or the
     /// features where there is no classifier.
     pub fn of(model: &Model) -> Options {

@@ -4,6 +4,16 @@
 //! over white, colour profiles ignored. A file may claim at most [`MAX_PIXELS`], [`MAX_SIDE`] per side, and
 //! have at most [`MAX_BYTES`]: decoding then stays below a gigabyte of memory. A file that was cut off is an
 //! error, never a picture that is grey from there on.
+//!
+//! ```
+//! use mobileone::{picture, sample};
+//!
+//! let (name, file) = sample::PICTURES[0]; // `picture::open` takes a path
+//! let picture = picture::decode(file)?;
+//! println!("{name}: {}x{}", picture.width, picture.height);
+//! assert_eq!(picture.rgba.len(), 4 * picture.width * picture.height);
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 use crate::{
     error::{Error, Result},

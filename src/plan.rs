@@ -2,13 +2,28 @@
 //!
 //! A plan is plain data. It names parameters and how each is packed and never holds their bytes; it knows
 //! of no GPU library, and two plans of the same inputs are equal.
+//!
+//! ```
+//! use mobileone::{DType, Model, Outputs, Shape, plan::{Limits, Plan, Tuning}, sample};
+//!
+//! let model = Model::from_bytes(sample::DIGITS)?;
+//! let (input, outputs) = (Shape::new(1, 80, 80, 3), Outputs { top_k: 5, ..Outputs::default() });
+//! let tuning = Tuning::default();
+//! let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, outputs, Limits::LEAST, &tuning)?;
+//! print!("{plan}"); // a line per dispatch
+//! assert_eq!(plan.dispatches[0].label, "stem 40x40 3->16");
+//! assert!(plan.dispatches[0].kernel.text().starts_with("enable f16;"));
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 mod build;
 mod limits;
+mod param;
 mod tuning;
 
 pub use crate::kernels::answer::Outputs;
 pub use limits::{Class, GUARD, Limits};
+pub use param::Param;
 pub use tuning::{Layer, Tuning};
 
 use crate::{
@@ -64,19 +79,6 @@ pub struct Dispatch {
 /// The binding that every kernel writes; some write the next one too.
 pub const DST: u32 = 3;
 
-/// A parameter as it is bound.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Param {
-    /// Its name in the graph's weights; a convolution without bias has a parameter of zeros, without name.
-    pub name: Option<String>,
-    /// How it is packed.
-    pub packing: Packing,
-    /// How it is stored.
-    pub dtype: DType,
-    /// Scalars, padding included.
-    pub len: usize,
-}
-
 /// Where a node's output lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
@@ -100,6 +102,8 @@ impl Place {
 pub struct Plan {
     /// How a picture's bytes become the input.
     pub front: Choice,
+    /// The layer that this is a choice of.
+    pub prepared: Layer,
     /// In running order, from the input on.
     pub dispatches: Vec<Dispatch>,
     /// Bytes of each activation buffer, for one picture.
@@ -137,9 +141,10 @@ impl Plan {
     ) -> Result<Plan> {
         let layout = Layout::of(graph, outputs);
         let shape = input.with_batch(1);
-        let front = Layer { kind: Kind::Front, src: shape, dst: shape, dtype, fast: tuning.fast };
+        let prepared = Layer { kind: Kind::Front, src: shape, dst: shape, dtype, fast: tuning.fast };
         let mut plan = Plan {
-            front: tuning.choice(&front, &limits),
+            front: tuning.choice(&prepared, &limits),
+            prepared,
             dispatches: Vec::new(),
             slots: Vec::new(),
             params: Vec::new(),

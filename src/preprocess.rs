@@ -3,6 +3,25 @@
 //! The numbers are those of timm's evaluation transform over PIL's 8-bit antialiased resize, byte for byte.
 //! [`Geometry`] says where the crop lies, [`Passes`] what is computed, as plain numbers that this module
 //! follows on the host and `shaders/{resize,normalize}.wgsl` on a GPU.
+//!
+//! ```
+//! use mobileone::{Model, Pixels, preprocess::{PixelFormat, Rotation}, sample};
+//!
+//! let preprocess = Model::from_bytes(sample::DIGITS)?.preprocess;
+//! // A camera's frame: rows that are longer than the picture, blue first, lying on its side.
+//! let frame = vec![128; 512 * 96];
+//! let pixels = Pixels {
+//!     bytes: &frame,
+//!     size: (120, 96),
+//!     stride: 512,
+//!     format: PixelFormat::Bgra8,
+//!     crop: Some([12, 0, 96, 96]),
+//!     rotation: Rotation::Quarter,
+//! };
+//! let input = preprocess.run(&pixels)?;
+//! assert_eq!(input.shape().to_string(), "[1, 80, 80, 3]");
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 mod passes;
 mod pixels;

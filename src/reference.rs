@@ -1,5 +1,16 @@
 //! The oracle: runs a graph in plain loops, one function per operation, f32 in, f64 sums, each result
 //! rounded once to f32. It is never optimized; everything else is judged by it.
+//!
+//! ```
+//! use mobileone::{Model, Shape, Tensor, reference, sample};
+//!
+//! let model = Model::from_bytes(sample::DIGITS)?;
+//! let input = Tensor::zeros(Shape::new(1, 32, 32, 3));
+//! let outputs = reference::run(&model.graph, &model.weights, &input);
+//! let logits = &outputs[model.graph.logits.unwrap()];
+//! assert_eq!(reference::top_k(&reference::softmax(logits.data()), 3).len(), 3);
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 use crate::{
     graph::{Activation, Conv, Graph, NodeId, Op},

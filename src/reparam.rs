@@ -4,6 +4,14 @@
 //! Every branch is linear: `y = s * (K ⊛ x) + t` per channel, where `s = γ / sqrt(σ² + ε)`,
 //! `t = β − μ s` and K is the branch's kernel (the identity has one too). Their sum is one convolution,
 //! whose kernel is the sum of all `s K` and whose bias is the sum of all `t`.
+//!
+//! ```
+//! use mobileone::reparam::Norm;
+//!
+//! let norm = Norm { weight: &[2.0], bias: &[1.0], mean: &[3.0], variance: &[4.0] };
+//! let (scale, shift) = norm.affine(0);
+//! assert!((scale * 5.0 + shift - 3.0).abs() < 1e-5); // (5 - 3) / 2 * 2 + 1
+//! ```
 
 use crate::graph::Conv;
 

@@ -2,6 +2,15 @@
 //!
 //! Its eleven classes are the digits and "nothing"; its input is 80x80. The repository's `train/` makes the
 //! file, and its README says how well it reads and on what. Ten pictures of digits, and two of none, come with it.
+//!
+//! ```
+//! use mobileone::{Form, Model, sample};
+//!
+//! let model = Model::new(sample::digits()?, Form::Fused)?;
+//! assert_eq!(model.labels.unwrap()[10], "nothing");
+//! assert!(sample::PICTURES[7].0.starts_with("seven"));
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 use crate::{Checkpoint, error::Result};
 

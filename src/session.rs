@@ -27,6 +27,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_micros(100);
 
 /// A model planned, compiled and loaded on a device.
+///
+/// ```
+/// use mobileone::{Device, Input, Model, Options, Session, Shape, Tensor, sample};
+///
+/// let model = Model::from_bytes(sample::DIGITS)?;
+/// let options = Options { batch: 4, ..Options::of(&model) };
+/// let session = Session::new(&Device::open("cpu")?, &model, &options)?;
+/// // Normalized already; `Input::Pixels` takes a picture as it is.
+/// let pictures = Tensor::zeros(Shape::new(3, 80, 80, 3));
+/// let answer = session.run(Input::Tensor(&pictures))?;
+/// assert_eq!((answer.batch, answer.top.len()), (3, 3));
+/// # Ok::<(), mobileone::Error>(())
+/// ```
 pub struct Session {
     engine: Engine,
     input: Shape,
@@ -232,12 +245,14 @@ impl Session {
         }
     }
 
-    /// Tries again while other threads hold all frames, for a minute at most.
+    /// Tries again while other threads hold all frames, for a minute at most; a page, which has neither threads nor
+    /// this clock, does not.
     fn patiently(&self, mut start: impl FnMut() -> Result<Ticket>) -> Result<Ticket> {
-        let begun = Instant::now();
+        let mut begun = None;
+        let mut in_time = || begun.get_or_insert_with(Instant::now).elapsed() < PATIENCE;
         loop {
             match start() {
-                Err(Error::Busy) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                Err(Error::Busy) if !cfg!(target_arch = "wasm32") && in_time() => std::thread::sleep(PAUSE),
                 done => return done,
             }
         }
@@ -329,6 +344,23 @@ fn check_size(graph: &Graph, input: Shape) -> Result<()> {
 }
 
 /// An inference in flight. Dropped, it gives its answer up.
+///
+/// ```
+/// # use mobileone::{Device, Input, Model, Options, Session, Shape, Tensor, sample};
+/// # let model = Model::from_bytes(sample::DIGITS)?;
+/// # let session = Session::new(&Device::open("cpu")?, &model, &Options::of(&model))?;
+/// # let picture = Tensor::zeros(Shape::new(1, 80, 80, 3));
+/// let mut ticket = session.submit(Input::Tensor(&picture))?;
+/// // Once per turn of a loop that has other things to do; `ticket.wait()` and `ticket.await` are the other ways.
+/// let answer = loop {
+///     match ticket.try_take()? {
+///         Some(answer) => break answer,
+///         None => std::thread::yield_now(),
+///     }
+/// };
+/// assert_eq!(answer.batch, 1);
+/// # Ok::<(), mobileone::Error>(())
+/// ```
 pub struct Ticket(TicketOn);
 
 enum TicketOn {

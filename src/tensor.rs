@@ -1,4 +1,13 @@
 //! Shapes, scalar types and host tensors.
+//!
+//! ```
+//! use mobileone::{Shape, Tensor};
+//!
+//! // PyTorch's order in, channels last inside.
+//! let picture = Tensor::from_nchw(Shape::new(1, 1, 2, 3), &[1.0, 2.0, 10.0, 20.0, 100.0, 200.0])?;
+//! assert_eq!(picture.data(), [1.0, 10.0, 100.0, 2.0, 20.0, 200.0]);
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 use crate::error::{Error, Result};
 

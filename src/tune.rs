@@ -1,23 +1,40 @@
 //! The choices that are fastest on a device, measured there and kept in a file of the caller's.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use mobileone::{Device, Model, Options, Session, tune::tune};
+//!
+//! let (device, model) = (Device::open("gpu")?, Model::load("mobileone_s0.safetensors")?);
+//! let mut options = Options::of(&model);
+//! let tuned = tune(&device, &model, &options, Duration::from_secs(30), &mut |at, of| eprint!("\r{at} of {of}"))?;
+//! println!("{:?} before, {:?} after", tuned.before, tuned.after);
+//! options.tuning = tuned.tuning; // `tune::write` keeps it in a file
+//! let session = Session::new(&device, &model, &options)?;
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
+mod network;
+mod search;
 mod table;
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+pub use network::{Fastest, Rivals, Times, compare, network};
 pub use table::{Kept, read, writable, write};
 
 use crate::{
+    answer::Answer,
     device::{Device, Executor},
     error::Result,
-    gpu::{Engine, Gpu},
-    kernels::{CHOICES, Choice, Kind},
+    gpu::{Clock, Engine, Gpu},
     models::Model,
     options::Options,
-    plan::{Layer, Outputs, Tuning},
+    plan::{Outputs, Tuning},
+    preprocess::{PixelFormat, Pixels, Rotation},
     tensor::{DType, Shape, Tensor},
 };
 
@@ -26,7 +43,8 @@ use crate::{
 pub struct Tuned {
     /// The choices that were kept.
     pub tuning: Tuning,
-    /// What one run takes with the choices that it began with, measured at the end.
+    /// What one run takes with the choices that it began with, measured at the end: by the device's own clock where it
+    /// has one, else a round trip.
     pub before: Duration,
     /// What one run takes with those that were kept, measured in turns with the others; no more than `before`.
     pub after: Duration,
@@ -34,28 +52,26 @@ pub struct Tuned {
     pub tried: usize,
 }
 
-/// Runs that time a dispatch, and turns that time a whole net against another.
-const RUNS: usize = 5;
+/// Turns that time a whole net against another.
 const TURNS: usize = 7;
-/// A choice is tried on the whole net where it saves this share of a run, and kept where it saves half of it.
-const GAIN: f64 = 0.01;
 
 /// One model on one device.
 struct Bench<'a> {
     gpu: Arc<Gpu>,
+    clock: Option<Clock>,
     model: &'a Model,
     options: Options,
     input: Tensor,
-    /// The logits (the features, without a classifier) of the choices that it began with.
-    answer: Vec<f32>,
+    /// A picture of twice the input's height and width, as cameras give them: RGBA.
+    picture: Vec<u8>,
 }
 
 /// Measures every choice of each layer of `model` on `device`, then keeps those with which the whole net is faster
 /// and still right. `progress` is told how far it is, of what. Tries nothing new after `budget`.
 ///
 /// # Errors
-/// [`Error::Option`] for the CPU, which has no choices, and for a device without timestamps; those of
-/// [`Session::new`](crate::Session::new).
+/// [`Error::Option`](crate::Error::Option) for the CPU, which has no choices, and for a device without timestamps; those
+/// of [`Session::new`](crate::Session::new).
 pub fn tune(
     device: &Device,
     model: &Model,
@@ -63,225 +79,121 @@ pub fn tune(
     budget: Duration,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Tuned> {
-    let gpu = match &device.executor {
-        Executor::Gpu(gpu) => gpu.clone(),
-        #[cfg(feature = "cpu")]
-        Executor::Cpu(_) => return Err(crate::Error::Option("the CPU executor has nothing to tune".into())),
-    };
     let until = Instant::now() + budget;
-    let (h, w) = options.preprocess.size;
-    let shape = Shape::new(1, h, w, model.graph.input_channels());
-    let wave = |at: usize| ((at as f64 * 0.754_877_666).fract() * 3.4 - 1.7) as f32;
-    let input = Tensor::new(shape, (0..shape.len()).map(wave).collect())?;
-    let outputs = Outputs { logits: true, features: true, ..Outputs::default() };
-    // The pipelines of trials are not worth a place in the caller's file.
-    let options = Options { outputs, frames: 1, batch: 1, cache: None, ..options.clone() };
-    let mut bench = Bench { gpu, model, options, input, answer: Vec::new() };
-    let first = bench.engine(&bench.options.tuning.clone())?;
-    bench.answer = bench.run(&first)?.1;
+    let bench = Bench::new(device, model, options)?;
+    let first = bench.engine(&bench.options.tuning)?;
+    let answer = logits(bench.run(&first)?.1);
     // Half of the time is for the whole net.
     let sweep = bench.sweep(Instant::now() + budget / 2, progress)?;
-    let whole = bench.least(&first, TURNS)?;
-    bench.keep(first, whole, sweep, until, progress)
+    bench.keep(first, &answer, sweep, until, progress)
 }
 
-/// The least time of each layer with each choice.
-type Times = BTreeMap<String, (Layer, Vec<(Choice, f64)>)>;
+/// The logits of an answer, or the features where there is no classifier.
+fn logits(answer: Answer) -> Vec<f32> {
+    if answer.logits.is_empty() { answer.features } else { answer.logits }
+}
 
 impl Bench<'_> {
+    fn new<'a>(device: &Device, model: &'a Model, options: &Options) -> Result<Bench<'a>> {
+        let gpu = match &device.executor {
+            Executor::Gpu(gpu) => gpu.clone(),
+            #[cfg(feature = "cpu")]
+            Executor::Cpu(_) => {
+                return Err(crate::Error::Option("the CPU executor has nothing to tune".into()));
+            }
+        };
+        let (h, w) = options.preprocess.size;
+        let shape = Shape::new(1, h, w, model.graph.input_channels());
+        let wave = |at: usize| ((at as f64 * 0.754_877_666).fract() * 3.4 - 1.7) as f32;
+        let input = Tensor::new(shape, (0..shape.len()).map(wave).collect())?;
+        let byte = |at: usize| ((at / 7) as f64 * 0.754_877_666 % 256.0) as u8;
+        let picture = (0..2 * h * 2 * w * 4).map(byte).collect();
+        let outputs = Outputs { logits: true, features: true, ..Outputs::default() };
+        // The pipelines of trials are not worth a place in the caller's file.
+        let options = Options { outputs, frames: 1, batch: 1, cache: None, ..options.clone() };
+        let clock = gpu.clock()?;
+        Ok(Bench { gpu, clock, model, options, input, picture })
+    }
+
     fn engine(&self, tuning: &Tuning) -> Result<Arc<Engine>> {
         let options = Options { tuning: tuning.clone(), ..self.options.clone() };
         let (graph, weights) = (&self.model.graph, &self.model.weights);
         Ok(Arc::new(Engine::of(self.gpu.clone(), graph, weights, self.input.shape(), &options)?))
     }
 
-    /// The time of one run, and its logits or features.
-    fn run(&self, engine: &Arc<Engine>) -> Result<(Duration, Vec<f32>)> {
+    /// A round trip from a tensor.
+    fn run(&self, engine: &Arc<Engine>) -> Result<(Duration, Answer)> {
         let begun = Instant::now();
         let answer = engine.run(None, self.input.data(), 1)?.wait()?;
-        let logits = if answer.logits.is_empty() { answer.features } else { answer.logits };
-        Ok((begun.elapsed(), logits))
+        Ok((begun.elapsed(), answer))
     }
 
-    fn least(&self, engine: &Arc<Engine>, runs: usize) -> Result<Duration> {
-        let times: Result<Vec<Duration>> = (0..runs).map(|_| Ok(self.run(engine)?.0)).collect();
-        Ok(times?.into_iter().min().unwrap_or(Duration::MAX))
+    /// A round trip from a picture's bytes.
+    fn run_pixels(&self, engine: &Arc<Engine>) -> Result<Duration> {
+        let begun = Instant::now();
+        engine.run_pixels(None, &self.pixels())?.wait()?;
+        Ok(begun.elapsed())
     }
 
-    /// The least time of each, in turns, for the device's clock and its other work change.
-    fn compare(&self, one: &Arc<Engine>, other: &Arc<Engine>) -> Result<(Duration, Duration)> {
-        let (mut a, mut b) = (Duration::MAX, Duration::MAX);
-        for _ in 0..TURNS {
-            a = a.min(self.run(one)?.0);
-            b = b.min(self.run(other)?.0);
+    fn pixels(&self) -> Pixels<'_> {
+        let (h, w) = self.options.preprocess.size;
+        Pixels {
+            bytes: &self.picture,
+            size: (2 * w, 2 * h),
+            stride: 4 * 2 * w,
+            format: PixelFormat::Rgba8,
+            crop: None,
+            rotation: Rotation::None,
         }
-        Ok((a, b))
     }
 
-    /// Whether an engine computes what the first one did, as far as the storage lets it.
-    fn agrees(&self, found: &[f32]) -> bool {
+    /// All dispatches by the device's own clock, for the tensor that was run last; `None` where it has none.
+    fn device_time(&self, engine: &Engine) -> Result<Option<Duration>> {
+        let seconds = self.clock.as_ref().map(|clock| engine.time(clock)).transpose()?;
+        Ok(seconds.map(Duration::from_secs_f64))
+    }
+
+    /// A run by the device's own clock; a round trip where it has none.
+    fn time(&self, engine: &Arc<Engine>) -> Result<Duration> {
+        let round_trip = self.run(engine)?.0;
+        Ok(self.device_time(engine)?.unwrap_or(round_trip))
+    }
+
+    /// The least of what `time` says of each, in turns, for the device's clock and its other work change.
+    fn turns(
+        &self,
+        engines: [&Arc<Engine>; 2],
+        time: impl Fn(&Self, &Arc<Engine>) -> Result<Duration>,
+    ) -> Result<[Duration; 2]> {
+        let mut least = [Duration::MAX; 2];
+        for _ in 0..TURNS {
+            for (engine, least) in engines.into_iter().zip(&mut least) {
+                *least = (*least).min(time(self, engine)?);
+            }
+        }
+        Ok(least)
+    }
+
+    /// Whether what was found is `expected`, as far as the storage lets it.
+    fn agrees(&self, found: &[f32], expected: &[f32]) -> bool {
         let square = |pairs: &mut dyn Iterator<Item = f32>| pairs.map(|x| f64::from(x).powi(2)).sum::<f64>();
-        let off = square(&mut found.iter().zip(&self.answer).map(|(a, b)| a - b));
-        let norm = square(&mut self.answer.iter().copied());
+        let off = square(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+        let norm = square(&mut expected.iter().copied());
         let bound = match self.options.dtype {
             DType::F32 => 5e-5,
             DType::F16 => 2e-2,
         };
-        found.len() == self.answer.len() && (off / norm).sqrt() <= bound
+        found.len() == expected.len() && (off / norm).sqrt() <= bound
     }
 
-    /// Times all choices: the n-th of each kind in one plan.
-    fn sweep(&self, until: Instant, progress: &mut dyn FnMut(usize, usize)) -> Result<Times> {
-        let limits = self.gpu.limits();
-        let kinds = [Kind::Stem, Kind::Depthwise, Kind::Pointwise, Kind::Block];
-        let fast = self.options.tuning.fast;
-        let of = |kind| {
-            let suits = move |choice: &&Choice| {
-                let runs = !matches!(choice, Choice::Subgroup(_, lanes) if *lanes != limits.subgroup);
-                choice.kind() == kind && runs && (fast || !matches!(choice, Choice::Fast(_)))
-            };
-            CHOICES.iter().filter(suits).copied().collect::<Vec<Choice>>()
+    /// Whether both make the same input of the picture, but for bytes that round the other way.
+    fn prepares(&self, engines: [&Arc<Engine>; 2]) -> Result<bool> {
+        let [a, b] = engines.map(|engine| engine.prepared(&self.pixels()));
+        let (a, b) = (a?, b?);
+        let step = 1.01 / 255.0 / self.options.preprocess.std.into_iter().fold(f32::MAX, f32::min);
+        let near = |(a, b): (&f32, &f32)| {
+            (a - b).abs() <= step + if self.options.dtype == DType::F16 { b.abs() / 512.0 } else { 0.0 }
         };
-        let table: Vec<Vec<Choice>> = kinds.into_iter().map(of).collect();
-        let rounds = table[..3].iter().map(Vec::len).max().unwrap_or(0);
-        let blocks: Vec<Choice> =
-            table[3].iter().copied().filter(|choice| *choice != Choice::Apart).collect();
-        let all = rounds + blocks.len();
-        let mut times = Times::new();
-        for round in 0..all {
-            progress(round, 2 * all);
-            if Instant::now() >= until {
-                break;
-            }
-            let choices = match round < rounds {
-                true => table[..3].iter().filter_map(|choices| choices.get(round)).copied().collect(),
-                false => vec![blocks[round - rounds]],
-            };
-            let tuning = Tuning { choices, layers: BTreeMap::new(), fast };
-            let engine = self.engine(&tuning)?;
-            self.run(&engine)?; // compiles where the driver does so late
-            let profile = engine.profile(&self.input, RUNS)?;
-            for (dispatch, profiled) in engine.plan().dispatches.iter().zip(profile) {
-                let (Some(layer), Some(choice)) = (dispatch.layer, dispatch.choice) else { continue };
-                let measured = &mut times.entry(layer.key()).or_insert((layer, Vec::new())).1;
-                match measured.iter_mut().find(|(known, _)| *known == choice) {
-                    Some((_, least)) => *least = least.min(profiled.seconds),
-                    None => measured.push((choice, profiled.seconds)),
-                }
-            }
-        }
-        Ok(times)
+        Ok(a.data().iter().zip(b.data()).all(near))
     }
-
-    /// Takes the fastest choice of each layer where the whole net is faster with it, the largest gain first.
-    fn keep(
-        &self,
-        first: Arc<Engine>,
-        whole: Duration,
-        times: Times,
-        until: Instant,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Tuned> {
-        let mut tuning = self.options.tuning.clone();
-        let mut wanted = gains(&times, &first, whole);
-        wanted.truncate(24);
-        // Pool and classifier have no times of their own: only the whole net tells.
-        let shapes: Vec<&Layer> =
-            first.plan().dispatches.iter().filter_map(|one| one.layer.as_ref()).collect();
-        let heads = head(&first, &shapes);
-        wanted.extend(heads);
-        let mut engine = first.clone();
-        let all = wanted.len();
-        for (at, (keys, _)) in wanted.iter().enumerate() {
-            progress(all + at, 2 * all);
-            if Instant::now() >= until {
-                break;
-            }
-            let mut next = tuning.clone();
-            next.layers.extend(keys.iter().cloned());
-            let candidate = self.engine(&next)?;
-            if !self.agrees(&self.run(&candidate)?.1) {
-                continue;
-            }
-            let (old, new) = self.compare(&engine, &candidate)?;
-            if new.as_secs_f64() < old.as_secs_f64() * (1.0 - GAIN / 2.0) {
-                (tuning, engine) = (next, candidate);
-            }
-        }
-        // Each step was measured by itself: only the first against the last tells what all of them gain.
-        let (before, after) = self.compare(&first, &engine)?;
-        progress(1, 1);
-        let (tuning, after) = match tuning != self.options.tuning && after < before {
-            true => (tuning, after),
-            false => (self.options.tuning.clone(), before),
-        };
-        Ok(Tuned { tuning, before, after, tried: all })
-    }
-}
-
-/// Choices to try on the whole net, with the seconds that they save by themselves.
-type Wanted = Vec<(Vec<(String, Choice)>, f64)>;
-
-/// The fastest choice of each layer, where it is another than `engine`'s and saves enough of a run of `whole`.
-fn gains(times: &Times, engine: &Engine, whole: Duration) -> Wanted {
-    let count = |key: &str| {
-        let same = |layer: &Layer| layer.key() == key;
-        engine
-            .plan()
-            .dispatches
-            .iter()
-            .filter_map(|one| one.layer.as_ref())
-            .filter(|layer| same(layer))
-            .count()
-    };
-    let best = |measured: &[(Choice, f64)]| measured.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
-    let of = |key: &str, choice| {
-        let measured = &times.get(key)?.1;
-        measured.iter().find(|(known, _)| *known == choice).map(|(_, seconds)| *seconds)
-    };
-    let mut wanted = Wanted::new();
-    for (key, (layer, measured)) in times {
-        let Some((choice, seconds)) = best(measured) else { continue };
-        if layer.kind == Kind::Block {
-            // A block at once against its two layers, each at its best.
-            let depthwise = times.values().find(|(other, _)| {
-                other.kind == Kind::Depthwise
-                    && other.src == layer.src
-                    && other.dst.pixels() == layer.dst.pixels()
-            });
-            let Some((other, apart)) = depthwise else { continue };
-            let pointwise = Layer { kind: Kind::Pointwise, src: other.dst, ..*layer }.key();
-            let (Some((_, a)), Some((_, b))) =
-                (best(apart), times.get(&pointwise).and_then(|(_, measured)| best(measured)))
-            else {
-                continue;
-            };
-            let saved = (a + b - seconds) * count(&pointwise) as f64;
-            wanted.push((vec![(key.clone(), choice)], saved));
-        } else {
-            let layers =
-                engine.plan().dispatches.iter().filter(|one| one.layer.is_some_and(|one| one.key() == *key));
-            let Some(current) = layers.filter_map(|one| one.choice).next() else { continue };
-            let Some(now) = of(key, current) else { continue };
-            if choice != current {
-                wanted.push((vec![(key.clone(), choice)], (now - seconds) * count(key) as f64));
-            }
-        }
-    }
-    wanted.retain(|(_, saved)| *saved > GAIN * whole.as_secs_f64());
-    wanted.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    wanted
-}
-
-/// The other way to compute pool and classifier.
-fn head(engine: &Engine, layers: &[&Layer]) -> Wanted {
-    let plan = engine.plan();
-    let (Some(logits), Some(last)) =
-        (plan.logits, layers.iter().rev().find(|layer| layer.kind != Kind::Head))
-    else {
-        return Wanted::new();
-    };
-    let layer = Layer { kind: Kind::Head, src: last.dst, dst: plan.place(logits).shape, ..**last };
-    let joined = plan.dispatches.iter().any(|one| one.choice == Some(Choice::Head));
-    vec![(vec![(layer.key(), if joined { Choice::Steps } else { Choice::Head })], 0.0)]
 }

@@ -1,4 +1,14 @@
 //! Judges a device: every dispatch of a plan against the reference, each fed the device's own previous output.
+//!
+//! ```
+//! use mobileone::{DType, Device, Model, sample, verify::verify};
+//!
+//! let model = Model::from_bytes(sample::DIGITS)?;
+//! for line in verify(&Device::open("cpu")?, &model, DType::F32, (48, 48))? {
+//!     assert_eq!(line.fault, None, "{}", line.label);
+//! }
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 use half::f16;
 
@@ -30,7 +40,8 @@ pub struct Line {
 }
 
 /// Runs `model` at `size` (height, width) on `device` and judges every dispatch, up to the first that the device
-/// cannot run; the last line judges the logits (the features, without a classifier) of an ordinary run against a reference that starts from the same input.
+/// cannot run; the last line judges the logits (the features, without a classifier) of an ordinary run against a
+/// reference that starts from the same input.
 ///
 /// A layer passes within a relative error of 1e-5 (f16: 1e-3, f16 with fast sums: 3e-3) and no value further off
 /// than 1e-4 (f16: 2e-3, fast: 6e-3) of the largest. Logits pass within 5e-5; in f16 within 1.3 times (fast: 3

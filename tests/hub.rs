@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mobileone::hub::{Hub, Place, locate};
+use mobileone::{
+    hub::Hub,
+    named::{Place, locate},
+};
 
 const ID: &str = "someone/mobileone_tiny";
 const CONFIG: &[u8] = b"{\"architecture\": \"mobileone_tiny\"}";

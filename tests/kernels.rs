@@ -1,7 +1,7 @@
 //! Every kernel at every tile and storage against the reference, on shapes that no tile divides.
 
 use mobileone::{
-    DType, Graph, Options, Outputs, Preprocess, Shape, Tensor, Weights,
+    DType, Error, Graph, Options, Outputs, Preprocess, Shape, Tensor, Weights,
     graph::{Activation, Conv, NodeId, Op},
     kernels::{CHOICES, Choice, Kind},
     plan::Tuning,
@@ -77,22 +77,12 @@ impl Net {
         let Some(device) = device() else { return };
         let shape = Shape::new(batch, h, w, self.graph.input_channels());
         let input = Tensor::new(shape, values(shape.len(), 3)).unwrap();
-        let preprocess = Preprocess {
-            size: (h, w),
-            crop_pct: 1.0,
-            crop_mode: CropMode::Center,
-            interpolation: Interpolation::Bilinear,
-            mean: [0.0; 3],
-            std: [1.0; 3],
-        };
         for (dtype, checked) in [(DType::F32, false), (DType::F32, true), (DType::F16, false)] {
             // Each choice meets the checks on some of its maps.
             if (dtype == DType::F16 && !has_f16(&device)) || (checked && batch > 1) {
                 continue;
             }
-            let (preprocess, tuning) = (preprocess.clone(), tuning.clone());
-            let options =
-                Options { preprocess, batch, dtype, outputs, frames: 1, tuning, checked, cache: None };
+            let options = Options { outputs, tuning: tuning.clone(), checked, ..options(shape, dtype) };
             let lines = verify::layers(&device, &self.graph, &self.weights, &input, &options).unwrap();
             assert!(lines.len() > 1);
             for line in lines {
@@ -102,11 +92,32 @@ impl Net {
     }
 }
 
+fn options(shape: Shape, dtype: DType) -> Options {
+    let preprocess = Preprocess {
+        size: (shape.h, shape.w),
+        crop_pct: 1.0,
+        crop_mode: CropMode::Center,
+        interpolation: Interpolation::Bilinear,
+        mean: [0.0; 3],
+        std: [1.0; 3],
+    };
+    Options {
+        preprocess,
+        batch: shape.n,
+        dtype,
+        outputs: TOP3,
+        frames: 1,
+        tuning: Tuning::default(),
+        checked: false,
+        cache: None,
+    }
+}
+
 /// The choices of a kind that the device can run, in f32 for a map of some channels.
 fn choices(kind: Kind) -> Vec<Choice> {
     let Some(limits) = device().and_then(|device| device.limits()) else { return Vec::new() };
     let src = Shape::new(1, 1, 1, 300);
-    let fits = |choice: &&Choice| choice.kind() == kind && choice.fits(src, DType::F32, &limits);
+    let fits = |choice: &&Choice| choice.kind() == kind && choice.fits(src, src, DType::F32, &limits);
     CHOICES.iter().filter(fits).copied().collect()
 }
 
@@ -132,6 +143,48 @@ fn pointwise() {
             net.check(MAPS[at], only(choice), TOP3);
         }
     }
+}
+
+/// On a device that has cooperative matrices, which are not a default: each of them against the reference, on maps that
+/// no matrix divides. On any other, asking for them is an error that says what to do.
+#[test]
+fn matrices_or_a_clear_error() {
+    let Some(plain) = device() else { return };
+    assert_eq!(plain.limits().unwrap().matrix, 0, "they are asked for by name");
+    let has = plain.info().features.contains(&"cooperative matrices");
+    let device = match plain.clone().with_matrices() {
+        Ok(device) => device,
+        Err(Error::Option(reason)) if !has => {
+            let start = format!("{} has no cooperative matrices", plain.info());
+            assert!(reason.starts_with(&start) && reason.ends_with("run without --matrices"), "{reason}");
+            return eprintln!("SKIPPED: {reason}");
+        }
+        Err(Error::Option(reason)) => {
+            return eprintln!("SKIPPED: not of a size that there is a shader for: {reason}");
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let limits = device.limits().unwrap();
+    let ways =
+        CHOICES.iter().filter(|choice| matches!(choice, Choice::Matrix(size, _) if *size == limits.matrix));
+    let mut checked = 0;
+    for &choice in ways {
+        for (at, (src_c, dst_c)) in [(16, 16), (48, 128), (64, 48)].into_iter().enumerate() {
+            let mut net = Net::new(src_c);
+            let conv = Conv { src_c, dst_c, kernel: 1, stride: 1, padding: 0, groups: 1 };
+            net.conv("stages.0.1", conv, at % 2 == 0, BOTH[at % 2], 0);
+            let net = net.end(dst_c, 7);
+            let (batch, h, w) = [(1, 5, 7), (2, 4, 9), (3, 14, 13)][at];
+            let shape = Shape::new(batch, h, w, src_c);
+            let input = Tensor::new(shape, values(shape.len(), 3)).unwrap();
+            let options = Options { tuning: only(choice), ..options(shape, DType::F16) };
+            for line in verify::layers(&device, &net.graph, &net.weights, &input, &options).unwrap() {
+                assert_eq!(line.fault, None, "{shape} {choice}: {line:?}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 0);
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod cpu;
 mod device;
 #[cfg(all(feature = "cpu", feature = "gpu"))]
 mod doors;
+#[cfg(all(feature = "export", feature = "gpu"))]
+mod export;
 #[cfg(feature = "gpu")]
 mod frame;
 #[cfg(feature = "gpu")]

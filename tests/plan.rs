@@ -28,7 +28,7 @@ fn variant(at: usize) -> Model {
 
 /// Pipelines that a plan makes, with those that prepare pictures.
 fn pipelines(plan: &Plan) -> usize {
-    let front = if plan.front == Choice::Prepare { 1 } else { 2 };
+    let front = if plan.front == Choice::Prepare { 3 } else { 2 };
     plan.dispatches.iter().map(|dispatch| dispatch.kernel.text()).collect::<BTreeSet<_>>().len() + front
 }
 
@@ -139,7 +139,8 @@ fn forms_are_for_devices_that_run_them() {
     };
     for &choice in CHOICES {
         assert_eq!(Choice::named(&choice.to_string()), Some(choice));
-        let fast = matches!(choice, Choice::Fast(_));
+        // Nor is anything computed on matrices where it is stored in f32.
+        let fast = matches!(choice, Choice::Fast(_) | Choice::Matrix(..));
         for subgroup in [0, 4, 8, 16, 32, 64] {
             let fits = !matches!(choice, Choice::Subgroup(_, lanes) if lanes != subgroup);
             assert_eq!(
@@ -171,9 +172,62 @@ fn forms_are_for_devices_that_run_them() {
             for (at, most) in [20, 20, 20, 20, 40].into_iter().enumerate() {
                 let plan = tuned(&variant(at), (224, 224), limits, &Tuning::default()).unwrap();
                 assert!(pipelines(&plan) <= most, "S{at} {class:?}: {} pipelines", pipelines(&plan));
+                let front = if class == Class::Discrete { Choice::Prepare } else { Choice::Passes };
+                assert_eq!((plan.front, plan.prepared.kind), (front, Kind::Front), "{class:?}");
             }
         }
     }
+}
+
+/// Cooperative matrices are there for what is stored in f16, where they were asked for, and where they are whole.
+#[test]
+fn matrices_are_for_whole_tiles_of_f16() {
+    let model = variant(0);
+    let of = |matrix, dtype, size: usize, tuning: &Tuning| {
+        let limits = Limits { matrix, ..DEFAULT };
+        let input = Shape::new(1, size, size, 3);
+        let plan = Plan::new(&model.graph, &model.weights, input, dtype, ALL, limits, tuning).unwrap();
+        let layers = plan.dispatches.iter().filter_map(|one| one.layer.zip(one.choice));
+        layers.filter(|(layer, _)| layer.kind == Kind::Pointwise).collect::<Vec<_>>()
+    };
+    let unasked = Tuning::default();
+    for (matrix, dtype) in [(0, DType::F16), (8, DType::F32), (16, DType::F32)] {
+        for tuning in [&unasked, &Tuning::only(Choice::Matrix(8, 4)), &Tuning::only(Choice::Matrix(16, 2))] {
+            let layers = of(matrix, dtype, 224, tuning);
+            assert!(
+                layers.iter().all(|(_, choice)| !matches!(choice, Choice::Matrix(..))),
+                "{matrix} {dtype}"
+            );
+        }
+    }
+    for (matrix, way) in [(8, Choice::Matrix(8, 4)), (16, Choice::Matrix(16, 2))] {
+        assert!(of(matrix, DType::F16, 224, &unasked).iter().all(|(_, choice)| *choice == way), "{matrix}");
+        // At 64 pixels the last maps are 2x2: fewer than a matrix has rows.
+        for (layer, choice) in of(matrix, DType::F16, 64, &unasked) {
+            let whole = layer.src.pixels() >= matrix;
+            assert_eq!(choice == way, whole, "{} on {matrix}x{matrix}", layer.key());
+        }
+    }
+    let odd = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/odd.timm.fused.safetensors");
+    let odd = Model::new(mobileone::Checkpoint::open(odd).unwrap(), Form::Fused).unwrap();
+    let limits = Limits { matrix: 8, ..DEFAULT };
+    let input = Shape::new(1, 64, 64, 3);
+    let plan = Plan::new(&odd.graph, &odd.weights, input, DType::F16, ALL, limits, &unasked).unwrap();
+    let mut counts = [0, 0];
+    for (layer, choice) in plan.dispatches.into_iter().filter_map(|one| one.layer.zip(one.choice)) {
+        if layer.kind == Kind::Pointwise {
+            // Channels come in fours: 6 of them lie as 8, 10 as 12.
+            let whole = [layer.src.c, layer.dst.c].iter().all(|c| c.next_multiple_of(4) % 8 == 0);
+            assert_eq!(
+                matches!(choice, Choice::Matrix(..)),
+                whole && layer.src.pixels() >= 8,
+                "{}",
+                layer.key()
+            );
+            counts[usize::from(whole)] += 1;
+        }
+    }
+    assert!(counts[0] > 0 && counts[1] > 0, "6, 10, 18 and 34 channels: {counts:?}");
 }
 
 /// What was measured in one mode is no word on another.
@@ -190,6 +244,28 @@ fn modes_are_tuned_apart() {
         let of = plan.dispatches.iter().filter(|one| one.layer.is_some_and(|layer| layer.key() == key(mode)));
         let found: Vec<Option<Choice>> = of.map(|one| one.choice).collect();
         assert!(!found.is_empty() && found.iter().all(|one| *one == Some(choice)), "{mode}: {found:?}");
+    }
+}
+
+/// Sums in f16 do not take the place of sums that are split where maps are small.
+#[test]
+fn fast_sums_leave_small_maps_split() {
+    let input = Shape::new(1, 224, 224, 3);
+    for (class, split) in [(Class::Discrete, 256), (Class::Apple, 64), (Class::Mobile, 0)] {
+        let limits = Limits { class, ..DEFAULT };
+        let tuning = Tuning { fast: true, ..Tuning::default() };
+        let model = variant(0);
+        let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, ALL, limits, &tuning).unwrap();
+        let layers = plan.dispatches.iter().filter_map(|one| one.layer.zip(one.choice));
+        let (mut splits, mut fast) = (0, 0);
+        for (layer, choice) in layers.filter(|(layer, _)| layer.kind == Kind::Pointwise) {
+            let small = layer.dst.pixels() <= split;
+            assert_eq!(matches!(choice, Choice::Split(..)), small, "{class:?} {}: {choice}", layer.key());
+            assert_eq!(matches!(choice, Choice::Fast(_)), !small, "{class:?} {}: {choice}", layer.key());
+            splits += usize::from(small);
+            fast += usize::from(!small);
+        }
+        assert!(fast > 0 && (splits > 0) == (split > 0), "{class:?}: {splits} split, {fast} fast");
     }
 }
 

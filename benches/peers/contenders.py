@@ -75,10 +75,8 @@ def torch_net(net, threads):
     return torch, network(f'{net}.safetensors', os.path.basename(net)).to(memory_format=torch.channels_last)
 
 
-def torch_cpu(net, threads, batch, compiled=False):
+def torch_cpu(net, threads, batch):
     torch, module = torch_net(net, threads)
-    if compiled:
-        module = torch.compile(module, mode='max-autotune')
 
     def run(x):
         with torch.inference_mode():

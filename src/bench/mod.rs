@@ -2,6 +2,18 @@
 //!
 //! A round trip goes from an input tensor in host memory to logits in host memory, through the public
 //! [`Session`]. All times are seconds.
+//!
+//! ```
+//! use mobileone::{Device, Model, Options, Session, Shape, bench::{self, Bounds, Stats}, sample};
+//!
+//! let model = Model::from_bytes(sample::DIGITS)?;
+//! let session = Session::new(&Device::open("cpu")?, &model, &Options::of(&model))?;
+//! let input = bench::input(Shape::new(1, 80, 80, 3))?;
+//! let bounds = Bounds { seconds: 0.1, iterations: 20 };
+//! let stats = Stats::of(&bench::round_trips(&session, &input, bounds, |_| {})?);
+//! println!("{:.2} ms", 1e3 * stats.median);
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 mod limit;
 mod stats;

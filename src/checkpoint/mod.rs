@@ -45,6 +45,17 @@ use crate::{
 };
 
 /// A checkpoint read into memory: parameters under timm's names, and what the file says of itself.
+///
+/// ```
+/// use mobileone::{Checkpoint, Form, Model, sample};
+///
+/// let checkpoint = Checkpoint::from_bytes(sample::DIGITS)?; // or `Checkpoint::open` of a file
+/// let stem = checkpoint.weights.get("stem.reparam_conv.weight")?;
+/// assert_eq!(stem.shape[1..], [3, 3, 3]);
+/// println!("{:?}", checkpoint.metadata.license);
+/// let model = Model::new(checkpoint, Form::Fused)?;
+/// # Ok::<(), mobileone::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
     /// The parameters, in train form or fused, as the file has them.

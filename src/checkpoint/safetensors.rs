@@ -147,5 +147,7 @@ pub(super) fn write<'a>(
         Ok((name, Encoded { dtype, shape: &array.shape, bytes }))
     };
     let arrays = arrays.map(encoded).collect::<Result<Vec<_>>>()?;
-    Ok(::safetensors::serialize(arrays, Some(metadata)).expect("arrays fill their shapes"))
+    // Which map is wanted depends on what other crates ask of safetensors.
+    let metadata = Some(metadata.into_iter().collect());
+    Ok(::safetensors::serialize(arrays, metadata).expect("arrays fill their shapes"))
 }

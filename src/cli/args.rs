@@ -10,11 +10,10 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
     Checkpoint, DType, Device, Form, Model, Options, Outputs, Preprocess, Session,
-    hub::{Hub, Place, locate},
     labels::Labels,
-    models::mobileone::{VARIANTS, synthetic},
-    sample,
-    tune::Kept,
+    named::{self, Place, locate},
+    plan::Tuning,
+    tune::{Fastest, Kept, network},
 };
 
 use super::{
@@ -34,9 +33,19 @@ pub struct DeviceArgs {
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZero<usize>>,
+    /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers rightly; an experiment
+    #[arg(long)]
+    pub matrices: bool,
     /// What was measured on the device that was opened.
     #[arg(skip)]
-    kept: OnceCell<Kept>,
+    known: OnceCell<Known>,
+}
+
+/// What was measured of a network on a device.
+#[derive(Clone, Default)]
+pub struct Known {
+    pub tuning: Tuning,
+    fastest: Fastest,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -48,59 +57,91 @@ pub enum Precision {
 }
 
 impl DeviceArgs {
-    /// The device asked for, which is said with the reason.
+    /// The device asked for, to run `model` at `size`, which is said with the reason.
+    pub fn open_for(&self, model: &Model, size: (usize, usize)) -> Result<Device, Stop> {
+        self.take(&network(&model.graph, size), self.dtype.on_cpu())
+    }
+
+    /// The same, to measure or judge it: which is the fastest for a network has no say.
     pub fn open(&self) -> Result<Device, Stop> {
-        self.open_or(self.dtype.on_cpu())
+        self.take("", false)
     }
 
-    /// The same, to measure it: what was measured before has no say in which.
-    pub fn open_untuned(&self) -> Result<Device, Stop> {
-        self.open_or(false)
-    }
-
-    fn open_or(&self, cpu: bool) -> Result<Device, Stop> {
-        let (device, kept) = open_device(&self.device, self.threads, cpu)?;
-        self.kept.get_or_init(|| kept);
+    fn take(&self, network: &str, cpu: bool) -> Result<Device, Stop> {
+        let opened = Opened::new(&self.device, self.threads, self.matrices)?;
+        let (device, known, said) = opened.settle(network, cpu)?;
+        note(&said);
+        self.known.get_or_init(|| known);
+        if self.matrices && self.dtype() == DType::F32 {
+            return Err(Stop::Error("--matrices is for storage in f16: add --dtype f16".into()));
+        }
         Ok(device)
     }
 
-    /// `options` as these arguments and what was measured on `device`, which was opened, want them.
+    /// `options` as these arguments and what was measured on the device, which was opened, want them.
     pub fn options(&self, device: &Device, options: Options) -> Options {
-        self.dtype.options(device, self.kept(), options)
+        self.dtype.options(device, self.known(), options)
     }
 
     /// The storage, once the device is open.
     pub fn dtype(&self) -> DType {
-        self.dtype.dtype(self.kept())
+        self.dtype.dtype(self.known())
     }
 
     /// As it is typed, but that `auto` says what it is.
     pub fn dtype_name(&self) -> String {
-        self.dtype.name(self.kept())
+        self.dtype.name(self.known())
     }
 
-    fn kept(&self) -> &Kept {
-        self.kept.get_or_init(Kept::default)
+    fn known(&self) -> &Known {
+        self.known.get_or_init(Known::default)
     }
 }
 
-/// The device that `wanted` and `threads` describe, which is said with the reason, and what was measured on it.
-/// For `auto` that is the CPU where it was found faster and `cpu` allows it.
-pub fn open_device(wanted: &str, threads: Option<NonZero<usize>>, cpu: bool) -> Result<(Device, Kept), Stop> {
-    let with_threads = |device: Device| match threads {
-        Some(count) => device.with_threads(count),
-        None => Ok(device),
-    };
-    let device = with_threads(Device::open(wanted)?)?;
-    let kept = cache::read(&device);
-    if cpu && kept.cpu && wanted.trim().eq_ignore_ascii_case("auto") {
-        let cpu = with_threads(Device::open("cpu")?)?;
-        let gpu = plain(&device.info().to_string());
-        note(&format!("device: {} (tune found it faster than {gpu})", plain(&cpu.info().to_string())));
-        return Ok((cpu, Kept::default()));
+/// A device that was opened, and what is kept of it.
+pub struct Opened {
+    pub wanted: String,
+    threads: Option<NonZero<usize>>,
+    device: Device,
+    kept: Kept,
+    /// Once it was taken.
+    cpu: OnceCell<Device>,
+}
+
+impl Opened {
+    /// The device that `wanted` and `threads` describe, with its cooperative matrices if they are wanted.
+    pub fn new(wanted: &str, threads: Option<NonZero<usize>>, matrices: bool) -> Result<Opened, Stop> {
+        let device = with_threads(Device::open(wanted)?, threads)?;
+        let device = if matrices { device.with_matrices()? } else { device };
+        let kept = cache::read(&device);
+        Ok(Opened { wanted: wanted.into(), threads, device, kept, cpu: OnceCell::new() })
     }
-    note(&format!("device: {} ({})", plain(&device.info().to_string()), plain(device.why())));
-    Ok((device, kept))
+
+    /// What runs the network of this key, what is known of it there, and a line that says so. For `auto` that is the CPU
+    /// where it was found faster and `cpu` allows it.
+    pub fn settle(&self, network: &str, cpu: bool) -> Result<(Device, Known, String), Stop> {
+        let fastest = self.kept.fastest(network);
+        let name = plain(&self.device.info().to_string());
+        if cpu && fastest.cpu && self.wanted.trim().eq_ignore_ascii_case("auto") {
+            let cpu = match self.cpu.get() {
+                Some(cpu) => cpu.clone(),
+                None => with_threads(Device::open("cpu")?, self.threads)?,
+            };
+            let cpu = self.cpu.get_or_init(|| cpu).clone();
+            let faster = plain(&cpu.info().to_string());
+            let said = format!("device: {faster} (tune found it faster than {name} for this network)");
+            return Ok((cpu, Known::default(), said));
+        }
+        let said = format!("device: {name} ({})", plain(self.device.why()));
+        Ok((self.device.clone(), Known { tuning: self.kept.tuning.clone(), fastest }, said))
+    }
+}
+
+fn with_threads(device: Device, threads: Option<NonZero<usize>>) -> Result<Device, Stop> {
+    match threads {
+        Some(count) => Ok(device.with_threads(count)?),
+        None => Ok(device),
+    }
 }
 
 impl Precision {
@@ -110,25 +151,28 @@ impl Precision {
     }
 
     /// `options` as this storage and what was measured on `device` want them.
-    pub fn options(self, device: &Device, kept: &Kept, mut options: Options) -> Options {
-        options.dtype = self.dtype(kept);
-        options.tuning = kept.tuning.clone();
+    pub fn options(self, device: &Device, known: &Known, mut options: Options) -> Options {
+        options.dtype = self.dtype(known);
+        options.tuning = known.tuning.clone();
         options.tuning.fast = matches!(self, Precision::F16Fast);
         options.cache = cache::pipelines(device);
+        if let Some(fault) = options.cache_fault() {
+            note(&plain(&fault));
+        }
         options
     }
 
     /// As it is typed, but that `auto` says what it is.
-    pub fn name(self, kept: &Kept) -> String {
+    pub fn name(self, known: &Known) -> String {
         match self {
             Precision::F16Fast => "f16-fast".into(),
-            _ => self.dtype(kept).to_string(),
+            _ => self.dtype(known).to_string(),
         }
     }
 
-    pub fn dtype(self, kept: &Kept) -> DType {
+    pub fn dtype(self, known: &Known) -> DType {
         match self {
-            Precision::Auto if kept.f16 => DType::F16,
+            Precision::Auto if known.fastest.f16 => DType::F16,
             Precision::Auto | Precision::F32 => DType::F32,
             Precision::F16 | Precision::F16Fast => DType::F16,
         }
@@ -155,11 +199,16 @@ pub struct PictureArgs {
 }
 
 impl PictureArgs {
+    /// Height and width of the input.
+    pub fn size(&self, model: &Model) -> (usize, usize) {
+        self.size.unwrap_or(model.preprocess.size)
+    }
+
     /// What `model` wants, with what was typed in its place; says where it came from.
-    fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
+    pub fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
         let of = model.preprocess.clone();
         let preprocess = Preprocess {
-            size: self.size.unwrap_or(of.size),
+            size: self.size(model),
             crop_pct: self.crop_pct.unwrap_or(of.crop_pct),
             mean: self.mean.unwrap_or(of.mean),
             std: self.std.unwrap_or(of.std),
@@ -230,49 +279,26 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Before the name of a variant: its network with random weights, for figures that need no trained ones.
-const RANDOM: &str = "random:";
-
-/// The network that `spec` names: in the box, in a file, on the hub, or random.
+/// The network that `spec` names, in a certain form.
 pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
     Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
-/// The checkpoint that `spec` names: in the box, in a file, on the hub, or random. What lies on this machine comes
-/// first.
+/// The checkpoint that `spec` names; a bar shows how its download goes on.
 pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
-    if spec.as_os_str() == sample::NAME && !spec.exists() {
-        return Ok(sample::digits()?);
-    }
-    if let Some(name) = spec.to_str().and_then(|spec| spec.strip_prefix(RANDOM)) {
-        let variants = (0..).map(|at| format!("s{at}")).zip(&VARIANTS);
-        let found = variants.into_iter().find(|(short, _)| short.eq_ignore_ascii_case(name));
-        let (_, variant) = found
-            .ok_or_else(|| Stop::Error(format!("{RANDOM}{name}: random networks are {RANDOM}s0 to s4")))?;
-        return Ok(synthetic(variant, 1000, 0));
-    }
-    let path = match locate(spec)? {
-        Place::File(path) => path,
-        Place::Hub(id) => fetch(&id)?,
-    };
-    Checkpoint::open(&path).map_err(|error| Stop::about(&path.display().to_string(), error))
-}
-
-fn fetch(id: &str) -> Result<PathBuf, Stop> {
-    let hub = Hub::from_env()?;
     let bar = ProgressBar::no_length();
     let style = "{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
     let mut told = false;
-    let path = hub.fetch(id, &mut |come, all| {
+    let opened = named::open(spec, &mut |fetch| {
         if !std::mem::replace(&mut told, true) {
-            note(&format!("fetching {id} from {} into {}", hub.endpoint, hub.cache.display()));
+            note(&format!("fetching {} from {} into {}", fetch.id, fetch.from, fetch.into.display()));
         }
-        bar.set_length(all);
-        bar.set_position(come);
+        bar.set_length(fetch.all);
+        bar.set_position(fetch.come);
     });
     bar.finish_and_clear();
-    Ok(path?)
+    opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
 /// The least height and width of an input: below it, the last maps shrink to nothing.
@@ -304,4 +330,49 @@ fn triple(text: &str) -> Result<[f32; 3], String> {
     let numbers: Result<Vec<f32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
     let wrong = "expected three numbers such as 0.485,0.456,0.406";
     numbers.ok().and_then(|numbers| numbers.try_into().ok()).ok_or(wrong.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table of this machine's own making cannot be had without a GPU: here is one made up.
+    #[test]
+    fn auto_takes_the_cpu_where_a_table_says_so() {
+        let Ok(device) = Device::open("software") else {
+            let required = std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
+            assert!(!required, "REQUIRE_GPU=1, but there is no software GPU; install mesa-vulkan-drivers");
+            return eprintln!("SKIPPED: no software GPU; install mesa-vulkan-drivers");
+        };
+        let fastest = |f16, cpu| Fastest { f16, cpu };
+        let networks =
+            [("one", fastest(false, true)), ("other", fastest(true, false)), ("both", fastest(true, true))];
+        let networks = networks.map(|(key, fastest)| (key.to_string(), fastest));
+        let opened = |wanted: &str| Opened {
+            wanted: wanted.into(),
+            threads: None,
+            device: device.clone(),
+            kept: Kept { networks: networks.clone().into(), ..Kept::default() },
+            cpu: OnceCell::new(),
+        };
+        // What was typed, the network, the storage; whether the CPU is taken, and what `auto` stores in.
+        let rows = [
+            (" Auto ", "one", Precision::Auto, true, DType::F32),
+            ("auto", "one", Precision::F32, true, DType::F32),
+            ("auto", "one", Precision::F16, false, DType::F16),
+            ("software", "one", Precision::Auto, false, DType::F32),
+            ("auto", "other", Precision::Auto, false, DType::F16),
+            ("auto", "other", Precision::F32, false, DType::F32),
+            ("software", "both", Precision::Auto, false, DType::F16),
+            ("auto", "both", Precision::Auto, true, DType::F32),
+            ("auto", "unknown", Precision::Auto, false, DType::F32),
+        ];
+        for (wanted, network, dtype, cpu, expected) in rows {
+            let (taken, known, said) = opened(wanted).settle(network, dtype.on_cpu()).unwrap();
+            assert_eq!(taken.info().backend == "cpu", cpu, "{wanted} {network}: {said}");
+            let reason = format!("(tune found it faster than {} for this network)", device.info());
+            assert_eq!(said.ends_with(&reason), cpu, "{said}");
+            assert_eq!(dtype.dtype(&known), expected, "{wanted} {network}");
+        }
+    }
 }

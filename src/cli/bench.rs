@@ -3,24 +3,23 @@
 mod memory;
 mod picture;
 mod report;
+mod start;
+mod work;
 
-use std::{num::NonZero, path::PathBuf, time::Instant};
+use std::{collections::BTreeMap, num::NonZero, path::PathBuf, time::Instant};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use mobileone::{
-    Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
-    bench::{Bounds, Limit, Stats, input, round_trips, trim},
-    tune::Kept,
-};
+use mobileone::{DeviceKind, Form, bench::Limit, tune::network};
 
 use super::{
     Verdict,
-    args::{Precision, load, open_device, size, threads},
+    args::{Opened, Precision, load, size, threads},
     chart, limit,
-    out::{Stop, chain, note, plain},
+    out::{Stop, note, plain},
 };
 use report::{Report, Row};
+use work::{Left, Work};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,6 +27,7 @@ Examples:
   mobileone bench --model s0 --device cpu --device gpu --dtype f32 --dtype f16 --batch 1,8,64
   mobileone bench --plot bench.png --markdown           tables and pictures for a report
   mobileone bench --model random:s0 --sweep --plot sweep.svg
+  mobileone bench --model s0 --start --device cpu --device vulkan
   mobileone bench --protocol modelbench --json          as Apple's app for phones measures
 
 A round trip is: input tensor in host memory to logits in host memory. `random:s0` to `random:s4` have random
@@ -52,6 +52,9 @@ pub struct Args {
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZero<usize>>,
+    /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers rightly; an experiment
+    #[arg(long)]
+    matrices: bool,
     /// Pictures in a round trip: 1,8,64
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u16).range(1..))]
@@ -62,6 +65,9 @@ pub struct Args {
     /// Batches 1 to 64 at the model's size, and 96 to 512 pixels at batch 1: does the cost grow as the work does?
     #[arg(long, conflicts_with_all = ["batch", "size"])]
     sweep: bool,
+    /// Start this program again and again, with empty caches and with kept ones: from its start to its first logits
+    #[arg(long, conflicts_with_all = ["batch", "sweep", "protocol", "limit", "plot"])]
+    start: bool,
     /// How round trips are taken
     #[arg(long, value_enum, default_value = "round-trips")]
     protocol: Protocol,
@@ -98,16 +104,10 @@ pub struct Args {
 enum Protocol {
     /// One session, warmed up, until --seconds or --iterations are over
     RoundTrips,
-    /// --rounds of --inferences, a new session and one warm-up each; the 10 least and 10 largest are dropped
+    /// --rounds of --inferences, the model read anew, a new session and one warm-up each; the 10 least and 10 largest are dropped
     Modelbench,
 }
 
-/// Samples that modelbench drops at each end.
-const DROPPED: usize = 10;
-/// Runs that are profiled for the device's own time.
-const PROFILED: usize = 3;
-/// The most warm-ups after the first answer.
-const WARM_UPS: usize = 3;
 const SWEEP_BATCHES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 const SWEEP_SIZES: [usize; 7] = [96, 128, 160, 224, 288, 384, 512];
 
@@ -117,31 +117,44 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     }
     let random = || (0..5).map(|at| PathBuf::from(format!("random:s{at}"))).collect();
     let models = if args.model.is_empty() { random() } else { args.model.clone() };
+    if args.start {
+        return start::run(args, &models);
+    }
     let mut devices = Vec::new();
     for wanted in &args.device {
-        let (device, kept) =
-            open_device(wanted, args.threads, args.dtype.iter().all(|dtype| dtype.on_cpu()))?;
-        let limit = if args.limit { Some(limit::measure(&device)?) } else { None };
-        devices.push((device, kept, limit));
+        devices.push(Opened::new(wanted, args.threads, args.matrices)?);
     }
+    let mut limits: BTreeMap<String, Limit> = BTreeMap::new();
+    let mut told: Vec<String> = Vec::new();
     let mut report = Report::default();
     let works = args.works().len() as u64;
     let progress = Progress::new((models.len() * devices.len() * args.dtype.len()) as u64 * works);
+    let on_cpu = args.dtype.iter().all(|dtype| dtype.on_cpu());
     for spec in &models {
         let begun = Instant::now();
         let model = load(spec, Form::Fused)?;
         let load_ms = begun.elapsed().as_secs_f64() * 1e3;
-        for (device, kept, limit) in &devices {
+        for opened in &devices {
             for &dtype in &args.dtype {
                 for (batch, size) in args.works() {
                     let size = size.unwrap_or(model.preprocess.size);
+                    let (device, known, said) = opened.settle(&network(&model.graph, size), on_cpu)?;
+                    if !told.contains(&said) {
+                        progress.aside(|| note(&said));
+                        told.push(said);
+                    }
+                    let name = device.info().to_string();
+                    if args.limit && !limits.contains_key(&name) {
+                        let limit = progress.aside(|| limit::measure(&device))?;
+                        limits.insert(name.clone(), limit);
+                    }
                     let work = Work {
                         args,
                         spec: &spec.display().to_string(),
                         model: &model,
-                        device,
-                        kept,
-                        limit: limit.as_ref(),
+                        device: &device,
+                        known: &known,
+                        limit: limits.get(&name),
                         dtype,
                         batch,
                         size,
@@ -149,12 +162,15 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
                     progress.begin(&work.to_string());
                     match work.measure(&progress) {
                         Ok(row) => report.results.push(Row { load_ms, ..row }),
-                        Err(error @ Error::Option(_)) => {
-                            let line = format!("{work}: {}", chain(&error));
+                        Err(Left::Out(reason)) => {
+                            let line = format!("{work}: {reason}");
                             progress.aside(|| note(&format!("left out: {}", plain(&line))));
                             report.left_out.push(line);
                         }
-                        Err(error) => return Err(Stop::about(&work.to_string(), error)),
+                        Err(Left::Stop(Stop::Error(line))) => {
+                            return Err(Stop::Error(format!("{work}: {line}")));
+                        }
+                        Err(Left::Stop(stop)) => return Err(stop),
                     }
                     progress.end();
                 }
@@ -172,7 +188,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         note(&format!("picture: {}", path.display()));
     }
     let software = |row: &Row| row.device.contains(&DeviceKind::Software.to_string());
-    let beaten = report.results.iter().filter(|row| !software(row) && row.floor_ms > Some(row.median_ms));
+    // The limit knows nothing of matrices: what runs on them may well be faster.
+    let gated = |row: &&Row| !args.matrices && !software(row);
+    let beaten = report.results.iter().filter(gated).filter(|row| row.floor_ms > Some(row.median_ms));
     Ok(limit::verdict(beaten.map(|row| format!("{} on {}", row.model, row.device)).collect()))
 }
 
@@ -189,128 +207,6 @@ impl Args {
         };
         let batches = self.batch.iter().map(|&batch| usize::from(batch));
         batches.flat_map(|batch| sizes.iter().map(move |&size| (batch, size))).collect()
-    }
-}
-
-/// One row's work.
-struct Work<'a> {
-    args: &'a Args,
-    spec: &'a str,
-    model: &'a Model,
-    device: &'a Device,
-    kept: &'a Kept,
-    limit: Option<&'a Limit>,
-    dtype: Precision,
-    batch: usize,
-    size: (usize, usize),
-}
-
-impl std::fmt::Display for Work<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let Work { spec, device, batch, size: (h, w), .. } = self;
-        let dtype = self.dtype.name(self.kept);
-        write!(f, "{spec} on {}, {dtype}, {batch}x{h}x{w}", device.info())
-    }
-}
-
-impl Work<'_> {
-    fn measure(&self, progress: &Progress) -> Result<Row, Error> {
-        let channels = self.model.graph.input_channels();
-        let shape = Shape::new(self.batch, self.size.0, self.size.1, channels);
-        let x = input(shape)?;
-        let counted = memory::reset_peak();
-        let begun = Instant::now();
-        let session = self.session()?;
-        session.run(Input::Tensor(&x))?;
-        let first_ms = begun.elapsed().as_secs_f64() * 1e3;
-        // A batch that a session takes in chunks has no profile of its own.
-        let runs = if self.device.info().kind == DeviceKind::Cpu { 1 } else { PROFILED };
-        let profile = match session.profile(&x, runs) {
-            Ok(profile) => Some(profile),
-            Err(Error::Option(_) | Error::Input(_)) => None,
-            Err(error) => return Err(error),
-        };
-        let sum = |profile: &Vec<Profiled>| profile.iter().map(|step| step.seconds).sum::<f64>();
-        let device_ms = profile.as_ref().filter(|_| runs > 1).map(|profile| sum(profile) * 1e3);
-        let floors = |limit: &Limit| {
-            profile.as_ref().map(|steps| limit.floors(steps, self.dtype.dtype(self.kept)).iter().sum::<f64>())
-        };
-        let floor_ms = self.limit.and_then(floors).map(|seconds| seconds * 1e3);
-        let samples = match self.args.protocol {
-            Protocol::RoundTrips => self.round_trips(&session, &x, progress)?,
-            Protocol::Modelbench => {
-                drop(session);
-                self.modelbench(&x, progress)?
-            }
-        };
-        let costs = self.model.graph.costs(shape);
-        let macs = costs.iter().map(|cost| cost.macs).sum::<u64>() * self.batch as u64;
-        let info = self.device.info();
-        let ms = |seconds: f64| (seconds * 1e6).round() / 1e3;
-        let stats = Stats::of(&samples);
-        let variant = self.model.architecture.variant();
-        Ok(Row {
-            model: self.spec.into(),
-            name: self.model.name.clone(),
-            device: info.to_string(),
-            driver: info.driver.clone(),
-            dtype: self.dtype.name(self.kept),
-            batch: self.batch,
-            input: [self.batch, channels, self.size.0, self.size.1],
-            macs,
-            iterations: stats.count,
-            median_ms: ms(stats.median),
-            p5_ms: ms(stats.p5),
-            p95_ms: ms(stats.p95),
-            min_ms: ms(stats.min),
-            max_ms: ms(stats.max),
-            average_ms: ms(stats.mean),
-            pictures_per_second: self.batch as f64 / stats.median,
-            load_ms: 0.0,
-            first_ms,
-            device_ms,
-            floor_ms,
-            peak_bytes: memory::peak_bytes().filter(|_| counted),
-            top1_paper: variant.filter(|_| self.model.graph.classes() == Some(1000)).map(|known| known.top1),
-            samples_ms: match self.args.protocol {
-                Protocol::RoundTrips => Vec::new(),
-                Protocol::Modelbench => samples.iter().map(|&sample| ms(sample)).collect(),
-            },
-        })
-    }
-
-    fn session(&self) -> Result<Session, Error> {
-        let options = Options { batch: self.batch, ..Options::of(self.model) };
-        let mut options = self.dtype.options(self.device, self.kept, options);
-        options.preprocess.size = self.size;
-        let classifies = self.model.graph.logits.is_some();
-        options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
-        Session::new(self.device, self.model, &options)
-    }
-
-    fn round_trips(&self, session: &Session, x: &Tensor, progress: &Progress) -> Result<Vec<f64>, Error> {
-        let Args { seconds, iterations, .. } = *self.args;
-        let begun = Instant::now();
-        for _ in 0..WARM_UPS {
-            if begun.elapsed().as_secs_f64() < seconds / 4.0 {
-                session.run(Input::Tensor(x))?;
-            }
-        }
-        let bounds = Bounds { seconds, iterations: iterations as usize };
-        round_trips(session, x, bounds, |share| progress.set(share))
-    }
-
-    fn modelbench(&self, x: &Tensor, progress: &Progress) -> Result<Vec<f64>, Error> {
-        let Args { rounds, inferences, .. } = *self.args;
-        let bounds = Bounds { seconds: f64::INFINITY, iterations: inferences as usize };
-        let mut samples = Vec::new();
-        for round in 0..rounds {
-            let session = self.session()?;
-            session.run(Input::Tensor(x))?;
-            let done = |share| progress.set((f64::from(round) + share) / f64::from(rounds));
-            samples.extend(round_trips(&session, x, bounds, done)?);
-        }
-        Ok(trim(&samples, DROPPED))
     }
 }
 

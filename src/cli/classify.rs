@@ -94,7 +94,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     });
     let model = load(spec, Form::Fused)?;
     let labels = args.picture.labels(&model)?;
-    let device = args.device.open()?;
+    let device = args.device.open_for(&model, args.picture.size(&model))?;
     let dtype = args.device.dtype();
     let session = args.picture.session(&device, &model, &args.device, usize::from(args.top_k))?;
     // From before the first picture, so that none is missed.

@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let model = load(&args.model, Form::Fused)?;
     let labels = args.picture.labels(&model)?;
     let (paths, truth) = collect(&args.folder, &labels)?;
-    let device = args.device.open()?;
+    let device = args.device.open_for(&model, args.picture.size(&model))?;
     let dtype = args.device.dtype();
     let session = args.picture.session(&device, &model, &args.device, 5)?;
     let bar = Bar::new(paths.len());

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     Verdict,
     args::{keep, load},
-    out::{self, Stop, commas, say},
+    out::{self, Stop, check_output, commas, say},
 };
 
 const EXAMPLES: &str = "\
@@ -58,6 +58,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Stored::F16 => DType::F16,
     };
     keep(&args.output, &[&args.input])?;
+    check_output(&args.output)?;
     let model = load(&args.input, Form::Fused)?;
     let checkpoint = model.to_checkpoint();
     checkpoint.save(&args.output, dtype)?;

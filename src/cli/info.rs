@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let model = Model::new(checkpoint, Form::Fused).map_err(about)?;
     let mut report = report(&model, in_file)?;
     if args.layers {
-        let device = args.device.open()?;
+        let device = args.device.open_for(&model, model.preprocess.size)?;
         let options = args.device.options(&device, Options::of(&model));
         let plan = Session::new(&device, &model, &options)?.describe();
         report.layers = Some(plan.lines().map(String::from).collect());

@@ -10,6 +10,7 @@ mod chart;
 mod classify;
 mod devices;
 mod eval;
+mod export;
 mod feed;
 mod fuse;
 mod hello;
@@ -37,6 +38,7 @@ Examples:
   mobileone classify --model my.safetensors --labels my.txt --json photos/
   mobileone eval --model s0 validation/             a folder per class
   mobileone fuse mobileone_s0_unfused.pth.tar s0.safetensors --dtype f16
+  mobileone export --target spirv out/ s0           plan, weights and shaders, for an engine of your own
   mobileone verify --device vulkan                  judge a driver, layer by layer
   mobileone bench --device cpu --plot bench.svg     how fast it is here
   mobileone profile --model s0 --plot layers.svg    where the time goes, and what the device could do
@@ -65,6 +67,7 @@ enum Command {
     Run(run::Args),
     Verify(verify::Args),
     Fuse(fuse::Args),
+    Export(export::Args),
     Info(info::Args),
     Devices(devices::Args),
     Tune(tune::Args),
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
         Some(Command::Fuse(args)) => fuse::run(&args),
+        Some(Command::Export(args)) => export::run(&args),
         Some(Command::Info(args)) => info::run(&args),
         Some(Command::Devices(args)) => devices::run(&args),
         Some(Command::Tune(args)) => tune::run(&args),

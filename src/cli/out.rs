@@ -3,9 +3,10 @@
 use std::{
     error::Error as _,
     io::{self, Write},
+    path::Path,
 };
 
-use mobileone::Error;
+use mobileone::{Error, tune};
 use serde::Serialize;
 
 /// Why a command stops early.
@@ -58,6 +59,22 @@ pub fn chain(error: &Error) -> String {
 /// Text from outside, without what would move a terminal's cursor or begin another line.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Refuses a file that cannot be written, before anything is computed: better known then than at the end.
+pub fn check_output(path: &Path) -> Result<(), Stop> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(Stop::Error(format!("{}: there is no folder {}", path.display(), folder.display())))
+        }
+        _ if path.exists() && !path.is_file() => {
+            let path = path.display();
+            Err(Stop::Error(format!("{path}: is no regular file, and is not replaced: give another name")))
+        }
+        // Of a link, what it leads to is replaced.
+        _ => tune::writable(&path.canonicalize().unwrap_or_else(|_| path.into()))
+            .map_err(|source| Error::Io { path: path.into(), source }.into()),
+    }
 }
 
 /// A line for people, on standard error. That nobody reads it is no fault.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     Verdict,
     args::{DeviceArgs, LEAST, keep, load},
-    out::{self, Stop, ms, say},
+    out::{self, Stop, check_output, ms, say},
 };
 
 const EXAMPLES: &str = "\
@@ -57,11 +57,12 @@ struct Report {
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     keep(&args.output, &[&args.input, &args.model])?;
+    check_output(&args.output)?;
     let x = read_tensor(&args.input, "x")?;
     let input = check(&x).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
     let model = load(&args.model, form)?;
-    let device = args.device.open()?;
+    let device = args.device.open_for(&model, (input.h, input.w))?;
     let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = (input.h, input.w);
     options.batch = input.n;

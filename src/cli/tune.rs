@@ -1,14 +1,10 @@
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
-    DType, Device, Form, Input, Model, Options, Session, Shape, Tensor,
+    DType, Device, Form, Model, Options,
     models::mobileone::{VARIANTS, synthetic},
-    tune::{self, Kept},
-    verify::examine,
+    tune::{self, Kept, Rivals, Times, Tuned},
 };
 use serde::Serialize;
 
@@ -28,7 +24,9 @@ Examples:
 /// Measure which shaders are fastest on this device, and keep what was found
 ///
 /// Times the choices of each layer, then keeps those with which the whole network is faster when it is measured
-/// again. Later runs on this device read what was kept; another driver or version makes it void.
+/// again. Last, f32, f16 and the CPU executor run the network in turns: the fastest is what `--dtype auto` and
+/// `--device auto` take for this network from then on. Later runs on this device read what was kept; another driver
+/// or version makes it void.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -55,15 +53,28 @@ pub struct Args {
 struct Report {
     model: String,
     device: String,
+    /// The network's key in the table.
+    network: String,
+    /// Storages whose layers were tuned, and the time of a run before and after, by the device's own clock.
+    storages: Vec<Storage>,
+    kept: Vec<Row>,
+    /// Round trips, in turns.
+    f32_ms: f64,
+    f16_ms: Option<f64>,
+    cpu_ms: Option<f64>,
+    /// What is fastest, for `auto` to take.
+    f16: bool,
+    cpu: bool,
+    /// The file, where it was written.
+    output: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Storage {
     dtype: String,
     before_ms: f64,
     after_ms: f64,
     tried: usize,
-    kept: Vec<Row>,
-    /// Whether the CPU executor is faster.
-    cpu: bool,
-    /// The file, where it was written.
-    output: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -77,7 +88,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Some(spec) => load(spec, Form::Fused)?,
         None => Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused)?,
     };
-    let device = args.device.open_untuned()?;
+    let device = args.device.open()?;
     let path = args.output.clone().or_else(|| cache::table(device.info()));
     let path = path.ok_or_else(|| Stop::Error("there is no folder for caches here; use --output".into()))?;
     let about = |error: std::io::Error| Stop::Error(format!("{}: {error}", path.display()));
@@ -87,12 +98,13 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     // From the choices of the device's class, not from those of an earlier measurement.
     options.tuning.layers.clear();
     options.cache = None;
-    // Where nothing was asked for, both storages are measured.
-    let auto = matches!(args.device.dtype, Precision::Auto);
-    let half = auto && device.info().features.contains(&"f16");
-    if auto {
-        options.dtype = DType::F32;
-    }
+    // Where nothing was asked for, both storages are tuned.
+    let half = matches!(args.device.dtype, Precision::Auto) && device.info().features.contains(&"f16");
+    let storages = match args.device.dtype {
+        Precision::Auto if half => vec![DType::F32, DType::F16],
+        Precision::Auto => vec![DType::F32],
+        _ => vec![options.dtype],
+    };
     let bar = ProgressBar::new(1);
     bar.set_style(
         ProgressStyle::with_template("{wide_bar} {percent} % {elapsed}").expect("a valid template"),
@@ -101,78 +113,86 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     };
-    let budget = Duration::from_secs(args.seconds) / if half { 2 } else { 1 };
-    let mut tuned = tune::tune(&device, &model, &options, budget, &mut progress)?;
-    let mut kept = Kept { tuning: tuned.tuning.clone(), ..Kept::default() };
-    if half {
-        options.dtype = DType::F16;
-        let other = tune::tune(&device, &model, &options, budget, &mut progress)?;
-        kept.tuning.layers.extend(other.tuning.layers.clone());
-        options.tuning = other.tuning.clone();
-        let faster = other.after < tuned.after;
-        kept.f16 =
-            faster && examine(&device, &model, options.clone())?.iter().all(|line| line.fault.is_none());
-        if kept.f16 {
-            tuned = other;
-        } else {
-            options.dtype = DType::F32;
-        }
+    let budget = Duration::from_secs(args.seconds) / storages.len() as u32;
+    let mut kept = Kept::default();
+    let mut rows = Vec::new();
+    for dtype in storages {
+        options.dtype = dtype;
+        let Tuned { tuning, before, after, tried } =
+            tune::tune(&device, &model, &options, budget, &mut progress)?;
+        kept.tuning.layers.extend(tuning.layers);
+        let dtype = if options.tuning.fast { "f16-fast".into() } else { dtype.to_string() };
+        rows.push(Storage { dtype, before_ms: ms(before), after_ms: ms(after), tried });
     }
-    kept.cpu = cpu(&model, &options)? < tuned.after;
+    // As `auto` will run them: with what the file holds of other layers too.
+    let known = tune::read(&path, device.info()).ok().flatten().unwrap_or_default();
+    options.tuning.layers = known.tuning.layers;
+    options.tuning.layers.extend(kept.tuning.layers.clone());
+    options.tuning.fast = false;
+    let cpu = match args.device.threads {
+        Some(count) => Device::open("cpu")?.with_threads(count)?,
+        None => Device::open("cpu")?,
+    };
+    let rivals = tune::compare(&device, Some(&cpu), &model, &options)?;
+    let network = tune::network(&model.graph, options.preprocess.size);
+    kept.networks.insert(network.clone(), rivals.fastest());
     bar.finish_and_clear();
     // What was measured is told even where it cannot be kept.
     let written = tune::write(&path, device.info(), &kept).map_err(about);
     if written.is_ok() {
         note(&format!("written: {}", plain(&path.display().to_string())));
     }
-    let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
     let layers = kept.tuning.layers.iter();
     let layers = layers.map(|(layer, choice)| Row { layer: layer.clone(), choice: choice.to_string() });
+    let fastest = rivals.fastest();
     let report = Report {
         model: model.name.clone(),
         device: device.info().to_string(),
-        dtype: options.dtype.to_string(),
-        before_ms: ms(tuned.before),
-        after_ms: ms(tuned.after),
-        tried: tuned.tried,
-        cpu: kept.cpu,
+        network,
+        storages: rows,
         kept: layers.collect(),
+        f32_ms: ms(rivals.f32.round_trip),
+        f16_ms: rivals.f16.map(|times| ms(times.round_trip)),
+        cpu_ms: rivals.cpu.map(ms),
+        f16: fastest.f16,
+        cpu: fastest.cpu,
         output: written.is_ok().then(|| path.display().to_string()),
     };
     if args.json {
         out::json(&report, true)?;
         return written.map(|()| Verdict::Good);
     }
-    let rows: Vec<[String; 2]> =
-        report.kept.iter().map(|row| [row.layer.clone(), row.choice.clone()]).collect();
-    out::table(&rows).iter().try_for_each(|line| say(line))?;
-    say(&format!(
-        "{} of {} choices kept; {}: {:.2} ms, before {:.2} ms",
-        report.kept.len(),
-        report.tried,
-        report.dtype,
-        report.after_ms,
-        report.before_ms
-    ))?;
-    if report.cpu {
-        say("the CPU executor is faster: --device auto takes it")?;
-    }
+    report.print(&rivals)?;
     written.map(|()| Verdict::Good)
 }
 
-/// What one run takes on the CPU executor.
-fn cpu(model: &Model, options: &Options) -> Result<Duration, Stop> {
-    let mut options = Options { dtype: DType::F32, ..options.clone() };
-    options.outputs.top_k = 0;
-    let session = Session::new(&Device::open("cpu")?, model, &options)?;
-    let (h, w) = options.preprocess.size;
-    let shape = Shape::new(1, h, w, model.graph.input_channels());
-    let input = Tensor::new(shape, vec![0.25; shape.len()])?;
-    let mut least = Duration::MAX;
-    for _ in 0..7 {
-        let begun = Instant::now();
-        session.run(Input::Tensor(&input))?;
-        least = least.min(begun.elapsed());
+fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+impl Report {
+    fn print(&self, rivals: &Rivals) -> Result<(), Stop> {
+        let rows: Vec<[String; 2]> =
+            self.kept.iter().map(|row| [row.layer.clone(), row.choice.clone()]).collect();
+        out::table(&rows).iter().try_for_each(|line| say(line))?;
+        for Storage { dtype, before_ms, after_ms, tried } in &self.storages {
+            say(&format!("{dtype}: {after_ms:.2} ms, before {before_ms:.2} ms; {tried} changes tried"))?;
+        }
+        let times = |name: &str, times: &Times| {
+            let own = times.device.map_or(String::new(), |own| format!(" ({:.2} ms on the device)", ms(own)));
+            format!("{name} {:.2} ms{own}", ms(times.round_trip))
+        };
+        let mut all = vec![times("f32", &rivals.f32)];
+        all.extend(rivals.f16.as_ref().map(|f16| times("f16", f16)));
+        all.extend(rivals.cpu.map(|cpu| format!("the CPU executor {:.2} ms", ms(cpu))));
+        say(&format!("round trips in turns: {}", all.join(", ")))?;
+        if let Some(reason) = &rivals.refused {
+            say(&format!("f16 was faster, but it is wrong here: {}", plain(reason)))?;
+        }
+        let dtype = if self.f16 { "f16" } else { "f32" };
+        say(&match self.cpu {
+            true => "the CPU executor is the fastest: --device auto takes it for this network".to_string(),
+            false => format!("--dtype auto takes {dtype} for this network"),
+        })
     }
-    Ok(least)
 }

@@ -25,9 +25,16 @@ pub async fn find(gl: bool) -> Vec<Found> {
 
 fn look(adapter: wgpu::Adapter) -> Option<Found> {
     let flags = adapter.get_downlevel_capabilities().flags;
-    let info = info(adapter.get_info(), adapter.features());
+    let info = DeviceInfo::of(&adapter);
     let computes = flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
     computes.then_some(Found { info, adapter })
+}
+
+impl DeviceInfo {
+    /// What a host's adapter is, in the words in which [`Device::list`](crate::Device::list) has it.
+    pub fn of(adapter: &wgpu::Adapter) -> DeviceInfo {
+        info(adapter.get_info(), adapter.features())
+    }
 }
 
 /// What wgpu says of an adapter, in our words.
@@ -59,7 +66,8 @@ pub(super) fn info(given: wgpu::AdapterInfo, features: wgpu::Features) -> Device
         (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrices"),
     ];
     DeviceInfo {
-        name: given.name,
+        // Browsers keep it to themselves.
+        name: if given.name.is_empty() { "the GPU".into() } else { given.name },
         backend,
         kind,
         driver: [given.driver, given.driver_info].join(" ").trim().to_string(),

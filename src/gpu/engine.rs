@@ -8,7 +8,6 @@ use super::{
     compile::{Compiler, texts},
     frame::Frame,
     front::Front,
-    layout,
 };
 use crate::{
     error::Result,
@@ -167,7 +166,7 @@ fn upload(gpu: &Gpu, plan: &Plan, weights: &Weights) -> Result<(wgpu::Buffer, Ve
     let mut size = 0;
     for param in &plan.params {
         offsets.push(size);
-        size += ((param.len * param.dtype.size()) as u64).next_multiple_of(alignment);
+        size += (param.size() as u64).next_multiple_of(alignment);
     }
     if size > gpu.limits.buffer {
         return Err(gpu.failure(format!(
@@ -187,16 +186,7 @@ fn upload(gpu: &Gpu, plan: &Plan, weights: &Weights) -> Result<(wgpu::Buffer, Ve
         let mapped = buffer.get_mapped_range_mut(..);
         let mut mapped = mapped.map_err(|error| gpu.failure(format!("weights: {error}")))?;
         for (param, &offset) in plan.params.iter().zip(&offsets) {
-            let packed = match &param.name {
-                Some(name) => {
-                    let array = weights.get(name)?;
-                    layout::check(name, &array.data, param.dtype)?;
-                    param.packing.pack(&array.shape, &array.data)
-                }
-                None => vec![0.0; param.len],
-            };
-            assert_eq!(packed.len(), param.len, "packing makes what it promised");
-            let bytes = layout::scalars(&packed, param.dtype);
+            let bytes = param.bytes(weights)?;
             let offset = offset as usize;
             mapped.slice(offset..offset + bytes.len()).copy_from_slice(&bytes);
         }

@@ -3,24 +3,9 @@
 use half::f16;
 
 use crate::{
-    error::{Error, Result},
     plan::Place,
     tensor::{DType, Tensor},
 };
-
-/// Refuses a parameter that `dtype` cannot hold.
-///
-/// # Errors
-/// [`Error::Tensor`] naming it.
-pub fn check(name: &str, values: &[f32], dtype: DType) -> Result<()> {
-    match values.iter().find(|value| dtype == DType::F16 && value.abs() > f16::MAX.to_f32()) {
-        Some(value) => Err(Error::Tensor {
-            name: name.into(),
-            reason: format!("{value} is too large for f16; use --dtype f32"),
-        }),
-        None => Ok(()),
-    }
-}
 
 /// The bytes of `values` stored as `dtype`.
 pub fn scalars(values: &[f32], dtype: DType) -> Vec<u8> {

@@ -8,6 +8,7 @@ mod frame;
 mod front;
 mod layout;
 mod limit;
+mod matrices;
 mod profile;
 mod readback;
 mod source;
@@ -17,7 +18,9 @@ mod trace;
 use std::sync::{Arc, Mutex};
 
 pub use adapters::{Found, find};
+pub(crate) use cache::body as cache_body;
 pub use engine::Engine;
+pub(crate) use profile::Clock;
 pub use readback::OutputBuffers;
 pub use source::Source;
 pub use ticket::Ticket;
@@ -36,6 +39,8 @@ pub struct Gpu {
     queue: wgpu::Queue,
     info: DeviceInfo,
     limits: Limits,
+    /// What it was opened from; `None` for a caller's own device.
+    adapter: Option<wgpu::Adapter>,
     fault: Arc<Mutex<Option<String>>>,
     /// Whether faults reach `fault`; else the device's handlers are its owner's.
     kept: bool,
@@ -47,19 +52,28 @@ impl Gpu {
     /// # Errors
     /// [`Error::Device`] when the driver refuses.
     pub async fn open(found: &Found) -> Result<Gpu> {
-        let adapter = &found.adapter;
-        let descriptor = wgpu::DeviceDescriptor {
+        Gpu::request(&found.adapter, found.info.clone(), 0).await
+    }
+
+    /// Opens `adapter`; with cooperative matrices of `matrix` rows and columns, unless that is 0.
+    async fn request(adapter: &wgpu::Adapter, info: DeviceInfo, matrix: usize) -> Result<Gpu> {
+        let mut descriptor = wgpu::DeviceDescriptor {
             label: Some("mobileone"),
             required_features: adapter.features() & optional_features(),
             required_limits: adapter.limits(),
             ..Default::default()
         };
+        if matrix > 0 {
+            matrices::enable(&mut descriptor);
+        }
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|error| Error::Device {
-            wanted: found.info.name.clone(),
+            wanted: info.name.clone(),
             reason: format!("the driver refuses to open it: {error}"),
         })?;
-        let mut gpu = Gpu::new(device, queue, found.info.clone());
+        let mut gpu = Gpu::new(device, queue, info);
+        gpu.limits.matrix = matrix;
+        gpu.adapter = Some(adapter.clone());
         gpu.keep_faults();
         Ok(gpu)
     }
@@ -100,9 +114,10 @@ impl Gpu {
             shared: given.max_compute_workgroup_storage_size as usize,
             storage_buffers: given.max_storage_buffers_per_shader_stage as usize,
             subgroup: subgroup(&device),
+            matrix: 0,
             class: class(&info),
         };
-        Gpu { device, queue, info, limits, fault: Arc::default(), kept: false }
+        Gpu { device, queue, info, limits, adapter: None, fault: Arc::default(), kept: false }
     }
 
     /// The device and its queue.
@@ -157,8 +172,12 @@ impl Gpu {
         done
     }
 
-    /// Runs `make`, and gives its validation or memory error instead of losing it.
+    /// Runs `make`, and gives its validation or memory error instead of losing it. A browser tells it later only,
+    /// and nobody may wait there: it comes as a fault, or to the handlers of a device that is the caller's.
     fn scoped<T>(&self, what: &str, make: impl FnOnce() -> T) -> Result<T> {
+        if cfg!(target_arch = "wasm32") {
+            return Ok(make());
+        }
         let filters =
             [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
         let scopes = filters.map(|filter| self.device.push_error_scope(filter));
@@ -191,10 +210,11 @@ fn macs_per_second(kind: DeviceKind) -> u64 {
     }
 }
 
-/// Lanes of every subgroup, where that is one number.
+/// Lanes of every subgroup, where that is one number; none in browsers, whose WGSL wants a directive that naga refuses.
 fn subgroup(device: &wgpu::Device) -> usize {
     let info = device.adapter_info();
-    match device.features().contains(wgpu::Features::SUBGROUP) {
+    let there = device.features().contains(wgpu::Features::SUBGROUP);
+    match there && info.backend != wgpu::Backend::BrowserWebGpu {
         true if info.subgroup_min_size == info.subgroup_max_size => info.subgroup_max_size as usize,
         _ => 0,
     }

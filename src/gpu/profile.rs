@@ -48,6 +48,24 @@ impl Engine {
         };
         Ok(self.plan.dispatches.iter().zip(least).map(profiled).collect())
     }
+
+    /// The seconds of all dispatches in one pass, by `clock`, for the picture that was submitted last.
+    ///
+    /// # Errors
+    /// [`Error::DeviceFailure`].
+    pub(crate) fn time(&self, clock: &Clock) -> Result<f64> {
+        Ok(clock.time(&self.gpu, 1, |pass, _| self.record(pass, 1))?[0])
+    }
+}
+
+impl Gpu {
+    /// A clock for one pass; `None` where the device has no timestamps.
+    ///
+    /// # Errors
+    /// [`Error::DeviceFailure`].
+    pub(crate) fn clock(&self) -> Result<Option<Clock>> {
+        self.scoped("timestamps", || Clock::new(&self.device, 1))
+    }
 }
 
 /// Two timestamps for each of some passes, and the way back to the host.

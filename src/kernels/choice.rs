@@ -52,6 +52,8 @@ pub enum Choice {
     Shared(usize, usize),
     /// `pointwise_split.wgsl`: pixels a workgroup, and the parts that its inputs are split into.
     Split(usize, usize),
+    /// `pointwise_matrix.wgsl`: rows and columns of a cooperative matrix, and matrices side by side.
+    Matrix(usize, usize),
     /// The depthwise and the pointwise layer by themselves.
     Apart,
     /// `block.wgsl`: pixels and groups of four channels an invocation, and invocations along the channels.
@@ -64,13 +66,14 @@ pub enum Choice {
     Head,
     /// `resize.wgsl` twice, then `normalize.wgsl`.
     Passes,
-    /// `prepare.wgsl`: the same at once, the first pass computed again for each pixel.
+    /// `prepare.wgsl`: the same at once, the first pass computed again for each pixel; where a picture is
+    /// [near the input's size](crate::preprocess::Passes::at_once), else as [`Choice::Passes`].
     Prepare,
 }
 
 use Choice::{
-    Apart, Block, Depthwise, Direct, Fast, Head, Passes, Prepare, Registers, Shared, Split, Stem, Steps,
-    Subgroup,
+    Apart, Block, Depthwise, Direct, Fast, Head, Matrix, Passes, Prepare, Registers, Shared, Split, Stem,
+    Steps, Subgroup,
 };
 
 /// The table: every choice that is tested, and worth a trial where the device allows it.
@@ -116,6 +119,10 @@ pub const CHOICES: &[Choice] = &[
     Split(2, 8),
     Split(8, 8),
     Split(7, 16),
+    Matrix(8, 2),
+    Matrix(8, 4),
+    Matrix(16, 1),
+    Matrix(16, 2),
     Apart,
     Block(2, 1, 8),
     Block(4, 1, 16),
@@ -138,7 +145,7 @@ impl Choice {
         match self {
             Stem(..) => Kind::Stem,
             Depthwise(..) => Kind::Depthwise,
-            Registers(..) | Fast(..) | Subgroup(..) | Shared(..) | Split(..) => Kind::Pointwise,
+            Registers(..) | Fast(..) | Subgroup(..) | Shared(..) | Split(..) | Matrix(..) => Kind::Pointwise,
             Apart | Block(..) | Direct(..) => Kind::Block,
             Steps | Head => Kind::Head,
             Passes | Prepare => Kind::Front,
@@ -151,6 +158,7 @@ impl Choice {
         match self {
             Shared(pixels, groups) => super::pointwise::CHUNK * (8 * pixels + 4 * 8 * groups) * vector,
             Split(pixels, _) => 64 * pixels * 16,
+            Matrix(size, tiles) => super::pointwise::MATRIX_ROWS * size * size * tiles * 4,
             Block(pixels, _, lanes) => 64 / lanes * pixels * vector,
             Head => src.c4() * 16 + 256 * 16,
             _ => 0,
@@ -162,16 +170,21 @@ impl Choice {
         match self {
             Passes | Prepare => 2,
             Stem(..) | Depthwise(..) | Apart | Steps => 4,
-            Registers(..) | Fast(..) | Subgroup(..) | Shared(..) | Split(..) => 4,
+            Registers(..) | Fast(..) | Subgroup(..) | Shared(..) | Split(..) | Matrix(..) => 4,
             Head => 5,
             Block(..) | Direct(..) => 6,
         }
     }
 
-    /// Whether a device of `limits` can run it for a layer that reads `src`, stored as `dtype`.
-    pub fn fits(self, src: Shape, dtype: DType, limits: &Limits) -> bool {
+    /// Whether a device of `limits` can run it for a layer that reads `src` and writes `dst`, stored as `dtype`.
+    pub fn fits(self, src: Shape, dst: Shape, dtype: DType, limits: &Limits) -> bool {
         let lanes = match self {
             Subgroup(_, lanes) => lanes == limits.subgroup,
+            // Whole matrices only, of the pixels too.
+            Matrix(size, _) => {
+                let whole = [src, dst].iter().all(|map| (4 * map.c4()).is_multiple_of(size));
+                size == limits.matrix && dtype == DType::F16 && whole && src.pixels() >= size
+            }
             _ => true,
         };
         lanes && self.memory(src, dtype) <= limits.shared && self.buffers() <= limits.storage_buffers
@@ -193,6 +206,7 @@ impl std::fmt::Display for Choice {
             Subgroup(pixels, lanes) => write!(f, "subgroup {pixels} of {lanes}"),
             Shared(pixels, groups) => write!(f, "shared {pixels}x{groups}"),
             Split(pixels, parts) => write!(f, "split {pixels} by {parts}"),
+            Matrix(size, tiles) => write!(f, "matrix {size} by {tiles}"),
             Apart => write!(f, "apart"),
             Block(pixels, groups, lanes) => write!(f, "block {pixels}x{groups} over {lanes}"),
             Direct(columns, groups) => write!(f, "direct {columns}x{groups}"),

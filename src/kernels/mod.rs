@@ -2,6 +2,13 @@
 //!
 //! Nothing here knows of a GPU library. A shader is plain WGSL, valid as it lies on disk; specialising it
 //! rewrites `const` and `alias` lines at its head, by name, and nothing else.
+//!
+//! ```
+//! use mobileone::{DType, kernels::normalize};
+//!
+//! let text = normalize::kernel(DType::F16).text();
+//! assert!(text.starts_with("enable f16;\n") && text.contains("alias Scalar = f16;"));
+//! ```
 
 use crate::tensor::{DType, Shape};
 
@@ -59,6 +66,7 @@ pub const SHADERS: &[&Shader] = &[
     &linear::SHADER,
     &normalize::SHADER,
     &pointwise::FAST,
+    &pointwise::MATRIX,
     &pointwise::REGISTERS,
     &pointwise::SHARED,
     &pointwise::SPLIT,
@@ -79,6 +87,8 @@ pub enum Literal {
     Bool(bool),
     /// The type behind an alias.
     Scalar(DType),
+    /// That of a cooperative matrix: rows and columns, type, and role (`A`, `B` or `C`).
+    Matrix(usize, DType, char),
 }
 
 impl From<usize> for Literal {
@@ -111,6 +121,7 @@ impl std::fmt::Display for Literal {
             Literal::U32(value) => write!(f, "{value}u"),
             Literal::Bool(value) => write!(f, "{value}"),
             Literal::Scalar(dtype) => write!(f, "{dtype}"),
+            Literal::Matrix(size, dtype, role) => write!(f, "coop_mat{size}x{size}<{dtype}, {role}>"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! 1x1 convolution: a matrix product over pixels.
 
-use super::{Choice, Kernel, Shader, WORKGROUP, shader};
+use super::{Choice, Kernel, Literal, Shader, WORKGROUP, shader};
 use crate::tensor::{DType, Shape};
 
 /// Each invocation by itself, tiles in registers.
@@ -14,6 +14,12 @@ pub const SHARED: Shader = shader!("pointwise_shared");
 /// The inputs split among the rows of a workgroup.
 pub const SPLIT: Shader = shader!("pointwise_split");
 
+/// A subgroup's cooperative matrices.
+pub const MATRIX: Shader = shader!("pointwise_matrix");
+
+/// Rows of matrices that a workgroup of [`MATRIX`] computes.
+pub const MATRIX_ROWS: usize = 4;
+
 /// Groups of channels that [`SHARED`] reads at a time.
 pub const CHUNK: usize = 4;
 
@@ -24,6 +30,9 @@ pub const CHUNK: usize = 4;
 pub fn kernel(src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) -> Kernel {
     assert_eq!(src.pixels(), dst.pixels());
     let (pixels, groups) = (src.pixels(), dst.c4());
+    if let Choice::Matrix(size, tiles) = choice {
+        return matrix(src, dst, relu, (size, tiles), dtype);
+    }
     let mut head = vec![
         ("Scalar", dtype.into()),
         ("PIXELS", pixels.into()),
@@ -55,6 +64,30 @@ pub fn kernel(src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) 
     };
     head.push(("TILE", tile.into()));
     Kernel { shader, head, workgroups }
+}
+
+/// The kernel of matrices of `size` rows and columns, `tiles` of them side by side where there are as many channels.
+fn matrix(src: Shape, dst: Shape, relu: bool, (size, tiles): (usize, usize), dtype: DType) -> Kernel {
+    let (pixels, channels) = (src.pixels(), 4 * dst.c4());
+    let tiles = tiles.min(channels / size);
+    let of = |role| Literal::Matrix(size, dtype, role);
+    // Sums are f32 always.
+    let sum = Literal::Matrix(size, DType::F32, 'C');
+    let head = vec![
+        ("Scalar", dtype.into()),
+        ("Left", of('A')),
+        ("Right", of('B')),
+        ("Sum", sum),
+        ("SIZE", size.into()),
+        ("PIXELS", pixels.into()),
+        ("SRC_C", (4 * src.c4()).into()),
+        ("DST_C", channels.into()),
+        ("TILES", tiles.into()),
+        ("RELU", relu.into()),
+        ("ROWS", MATRIX_ROWS.into()),
+    ];
+    let workgroups = pixels.div_ceil(size * MATRIX_ROWS) * channels.div_ceil(size * tiles);
+    Kernel { shader: &MATRIX, head, workgroups }
 }
 
 /// `[dst_c, src_c]` to `[SRC_C4, 4, DST_C4]` vec4s over the outputs.

@@ -4,6 +4,16 @@
 //! first lemma. Four synsets share their first lemma with another and carry a word more (`crane (bird)`,
 //! `crane (machine)`, `maillot (tights)`, `maillot (tank suit)`), and `Cardigan Welsh corgi` stands for the
 //! dog that WordNet calls `Cardigan`, so that all 1000 names differ whatever their case.
+//!
+//! ```
+//! use mobileone::labels::Labels;
+//!
+//! let own = ["cat", "dog"].map(String::from);
+//! let labels = Labels::choose(None, Some(&own), 2)?;
+//! assert_eq!(labels.name(1), "dog");
+//! assert_eq!(Labels::choose(None, None, 1000)?.name(0), "tench");
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 use std::{
     fs::File,

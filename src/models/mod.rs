@@ -14,6 +14,16 @@ use crate::{
 use mobileone::{Architecture, Variant};
 
 /// A network ready to run: the graph, its parameters, and how to feed and read it.
+///
+/// ```
+/// use mobileone::{Model, sample};
+///
+/// let model = Model::from_bytes(sample::DIGITS)?; // or `Model::load` of a file
+/// assert_eq!(model.graph.classes(), Some(11));
+/// assert_eq!(model.preprocess.size, (80, 80));
+/// println!("{}: {}", model.name, model.preprocess_source);
+/// # Ok::<(), mobileone::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Model {
     /// `MobileOne-S0`, or its widths when it is none of the paper's.

@@ -35,6 +35,9 @@ pub struct Limits {
     pub storage_buffers: usize,
     /// Lanes of every subgroup; 0 where there are none, or where they vary.
     pub subgroup: usize,
+    /// Rows and columns of its cooperative matrices, of products of f16 with sums in f32; 0 unless they were
+    /// [asked for](crate::Device::with_matrices).
+    pub matrix: usize,
     /// Which forms suit it.
     pub class: Class,
 }
@@ -49,6 +52,7 @@ impl Limits {
         shared: 16 << 10,
         storage_buffers: 4,
         subgroup: 0,
+        matrix: 0,
         class: Class::Integrated,
     };
 }

@@ -45,7 +45,7 @@ impl Layer {
 
     /// Whether `choice` computes this layer on a device of `limits`.
     pub fn allows(&self, choice: Choice, limits: &Limits) -> bool {
-        choice.kind() == self.kind && choice.fits(self.src, self.dtype, limits)
+        choice.kind() == self.kind && choice.fits(self.src, self.dst, self.dtype, limits)
     }
 }
 
@@ -59,7 +59,8 @@ impl Tuning {
     pub fn choice(&self, layer: &Layer, limits: &Limits) -> Choice {
         let quick = |choice: &Choice| !matches!(choice, Choice::Fast(_)) || layer.fast;
         let wanted = self.layers.get(&layer.key()).into_iter().chain(&self.choices).copied();
-        let suited = class(layer, limits).into_iter();
+        let matrices = [Choice::Matrix(16, 2), Choice::Matrix(8, 4)];
+        let suited = matrices.into_iter().chain(class(layer, limits));
         let mut choices = wanted.chain(suited).filter(quick);
         choices
             .find(|&choice| layer.allows(choice, limits))
@@ -78,17 +79,18 @@ fn class(layer: &Layer, limits: &Limits) -> Vec<Choice> {
         (Kind::Depthwise, Class::Discrete) => vec![Depthwise(2, 1)],
         (Kind::Depthwise, _) => vec![Depthwise(2, 2)],
         (Kind::Pointwise, Class::Software) => vec![Subgroup(16, 8), Registers(8, 1)],
+        // Few pixels make few tiles: the sums are split to keep all processors busy, in every mode.
+        (Kind::Pointwise, Class::Discrete) if pixels <= 256 => vec![Split(4, 4), Fast(4), Registers(2, 1)],
+        (Kind::Pointwise, Class::Apple) if pixels <= 64 => vec![Split(4, 4), Fast(4), Registers(4, 1)],
         (Kind::Pointwise, _) if layer.fast => vec![Fast(4)],
-        // Few pixels make few tiles: the sums are split to keep all processors busy.
-        (Kind::Pointwise, Class::Discrete) if pixels <= 256 => vec![Split(4, 4), Registers(2, 1)],
         (Kind::Pointwise, Class::Discrete) => vec![Shared(4, 1), Registers(4, 1)],
-        (Kind::Pointwise, Class::Apple) if pixels <= 64 => vec![Split(4, 4), Registers(4, 1)],
         (Kind::Pointwise, Class::Apple) => vec![Registers(4, 2)],
         (Kind::Pointwise, Class::Integrated | Class::Mobile) => vec![Registers(4, 1)],
         (Kind::Block, _) => vec![Apart],
         (Kind::Head, Class::Software) => vec![Steps],
         (Kind::Head, _) => vec![Head, Steps],
-        // A large picture costs too much to be read twice, and its size is known only when it comes.
+        // Where there is arithmetic to spare, two dispatches less gain more than sums that are taken twice cost.
+        (Kind::Front, Class::Discrete) => vec![Prepare],
         (Kind::Front, _) => vec![Passes],
     }
 }

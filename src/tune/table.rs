@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
+use super::Fastest;
 use crate::{
-    files::{try_write, write_whole},
+    files::{sum, try_write, write_whole},
     info::DeviceInfo,
     kernels::{Choice, SHADERS},
     plan::Tuning,
@@ -16,10 +17,15 @@ use crate::{
 pub struct Kept {
     /// The choices that were measured.
     pub tuning: Tuning,
-    /// Whether the last model ran faster in f16, and passed its examination.
-    pub f16: bool,
-    /// Whether the last model ran faster on the CPU executor.
-    pub cpu: bool,
+    /// How whole networks run the fastest, by their [keys](super::network).
+    pub networks: BTreeMap<String, Fastest>,
+}
+
+impl Kept {
+    /// What is known of a network: in f32 on the device, where it was not measured.
+    pub fn fastest(&self, network: &str) -> Fastest {
+        self.networks.get(network).copied().unwrap_or_default()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -28,18 +34,15 @@ struct Table {
     driver: String,
     /// The texts of the shaders, summed up.
     texts: String,
-    f16: bool,
-    cpu: bool,
+    /// Storages and executors by the keys of their networks.
+    networks: BTreeMap<String, Fastest>,
     /// Choices by the keys of their layers.
     layers: BTreeMap<String, String>,
 }
 
-/// FNV-1a over every shader's text: another text, another speed.
+/// Every shader's text, summed up: another text, another speed.
 fn texts() -> String {
-    let bytes = SHADERS.iter().flat_map(|shader| shader.text.bytes());
-    let sum = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    format!("{sum:016x}")
+    format!("{:016x}", sum(SHADERS.iter().flat_map(|shader| shader.text.bytes())))
 }
 
 /// What was measured on the device `info`, from the file at `path`; `None` where there is no file.
@@ -72,10 +75,10 @@ pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Kept>, String> {
         };
     }
     let tuning = Tuning { layers, ..Tuning::default() };
-    Ok(Some(Kept { tuning, f16: table.f16, cpu: table.cpu }))
+    Ok(Some(Kept { tuning, networks: table.networks }))
 }
 
-/// Makes the folder of `path`, and tries whether [`write`] can write there: better known before a measurement.
+/// Makes the folder of `path`, and tries whether [`write()`] can write there: better known before a measurement.
 ///
 /// # Errors
 /// Those of the file system.
@@ -83,15 +86,17 @@ pub fn writable(path: &Path) -> std::io::Result<()> {
     try_write(path)
 }
 
-/// Writes what is known of the device `info` to the file at `path`, with the choices that it held of other layers.
+/// Writes what is known of the device `info` to the file at `path`, with what it held of other layers and networks.
 ///
 /// # Errors
 /// Those of the file system.
 pub fn write(path: &Path, info: &DeviceInfo, kept: &Kept) -> std::io::Result<()> {
-    let mut layers = read(path, info).ok().flatten().unwrap_or_default().tuning.layers;
+    let Kept { tuning, mut networks } = read(path, info).ok().flatten().unwrap_or_default();
+    networks.extend(kept.networks.iter().map(|(key, fastest)| (key.clone(), *fastest)));
+    let mut layers = tuning.layers;
     layers.extend(kept.tuning.layers.iter().map(|(key, choice)| (key.clone(), *choice)));
     let layers = layers.into_iter().map(|(key, choice)| (key, choice.to_string())).collect();
     let (device, driver, texts) = (info.to_string(), info.driver.clone(), texts());
-    let table = Table { device, driver, texts, f16: kept.f16, cpu: kept.cpu, layers };
+    let table = Table { device, driver, texts, networks, layers };
     write_whole(path, &serde_json::to_vec_pretty(&table)?)
 }

@@ -91,6 +91,126 @@ fn modelbench_drops_both_ends() {
     }
 }
 
+/// Apple's protocol loads the model anew for each round: a model that goes away ends it.
+#[test]
+fn modelbench_reads_the_model_again() {
+    let path = folder("bench-reload").join("model.safetensors");
+    std::fs::copy(data(TINY), &path).unwrap();
+    let mut command = super::command();
+    command.args(args(
+        path.to_str().unwrap(),
+        &["--protocol", "modelbench", "--rounds", "4000000", "--inferences", "1"],
+    ));
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::fs::remove_file(&path).unwrap();
+    let begun = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed().as_secs() > 60 {
+            child.kill().unwrap();
+            panic!("it goes on without its model");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains(path.to_str().unwrap()), "{said}");
+}
+
+/// A process for each start; what a device cannot do is left out.
+#[test]
+fn starts_with_empty_and_with_kept_caches() {
+    let tiny = data(TINY);
+    let mut typed = vec!["bench", "--start", "--model", &tiny, "--size", "64x80", "--device", "cpu"];
+    let on_gpu = crate::gpu::device().map(|device| device.info().to_string());
+    let wanted = crate::gpu::wanted();
+    if on_gpu.is_some() {
+        typed.extend(["--device", &wanted]);
+    }
+    let report = json(0, typed.iter().copied().chain(["--json", "--dtype", "f32"]));
+    let rows = report["starts"].as_array().unwrap();
+    assert_eq!(rows.len(), 1 + usize::from(on_gpu.is_some()), "{report}");
+    for row in rows {
+        let ms = |name: &str| row[name].as_f64().unwrap();
+        assert!(0.0 < ms("cold_min_ms") && ms("cold_min_ms") <= ms("cold_ms"), "{row}");
+        assert!(0.0 < ms("warm_min_ms") && ms("warm_min_ms") <= ms("warm_ms"), "{row}");
+        assert_eq!((&row["dtype"], &row["input"]), (&"f32".into(), &serde_json::json!([1, 3, 64, 80])));
+    }
+    let table = run(typed[..8].iter().copied().chain(["--csv"]));
+    assert_eq!((table.code, table.out.lines().count()), (Some(0), 2), "{table:?}");
+    assert!(
+        table.out.starts_with("model,device,dtype,size,starts,cold_ms,cold_min_ms,warm_ms,warm_min_ms\n")
+    );
+    let refused = run(typed[..8].iter().copied().chain(["--dtype", "f16"]));
+    assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{refused:?}");
+    assert!(refused.err.contains("f16 runs on GPUs only"), "{refused:?}");
+}
+
+/// A batch in several submits has its device's time and its floor all the same.
+#[test]
+fn batches_in_chunks_have_the_time_of_the_device() {
+    let tiny = data(TINY);
+    let wanted = crate::gpu::wanted();
+    let Some(device) = crate::gpu::device() else { return };
+    if !device.info().features.contains(&"timestamps") {
+        return eprintln!("SKIPPED: {} has no timestamps", device.info());
+    }
+    let typed = args(&tiny, &["--json", "--batch", "50,150", "--device", &wanted]);
+    let report = json(0, typed);
+    let ms = |at: usize| report["results"][at]["device_ms"].as_f64().unwrap_or_else(|| panic!("{report}"));
+    assert!(
+        ms(1) > 1.2 * ms(0) && ms(0) > 0.0,
+        "three times the pictures take longer: {} and {}",
+        ms(0),
+        ms(1)
+    );
+}
+
+/// What cannot be written is said before anything is measured.
+#[test]
+fn outputs_are_tried_first() {
+    let here = folder("bench-outputs");
+    let (taken, tiny) = (here.join("taken.svg"), data(TINY));
+    std::fs::create_dir(&taken).unwrap();
+    let taken = taken.to_str().unwrap();
+    let nowhere = here.join("no").join("where");
+    let nowhere = nowhere.to_str().unwrap();
+    let rows: [&[&str]; 4] = [
+        &["bench", "--model", &tiny, "--seconds", "600", "--iterations", "4000000", "--plot", taken],
+        &["profile", "--model", &tiny, "--plot", taken],
+        &["fuse", "no model of this name", taken],
+        &["fuse", "no model of this name", nowhere],
+    ];
+    for typed in rows {
+        let begun = std::time::Instant::now();
+        let refused = run(typed);
+        assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{typed:?}: {refused:?}");
+        assert!(
+            refused.err.lines().count() == 1 && refused.err.contains(typed.last().unwrap()),
+            "{refused:?}"
+        );
+        assert!(begun.elapsed().as_secs() < 60, "said before the measurement");
+    }
+}
+
+/// A single model has no accuracy to trade for latency.
+#[test]
+fn accuracy_is_drawn_of_several_models() {
+    let path = folder("bench-accuracy").join("a.svg");
+    let path = path.to_str().unwrap();
+    let short = ["--iterations", "1", "--plot", path];
+    for (models, drawn) in [(&["random:s0"][..], false), (&["random:s0", "random:s1"], true)] {
+        let models = models.iter().flat_map(|model| ["--model", model]);
+        let run = run(["bench"].into_iter().chain(models).chain(short));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let picture = std::fs::read_to_string(path).unwrap();
+        well_formed(&picture);
+        assert_eq!(picture.contains("Accuracy against latency"), drawn);
+    }
+}
+
 #[test]
 fn pictures_are_well_formed() {
     let here = folder("bench");

@@ -42,6 +42,16 @@ fn is_llvmpipe(device: &Value) -> bool {
     device["name"].as_str().unwrap().starts_with("llvmpipe")
 }
 
+/// Whether llvmpipe computes in f16; says loudly when it does not.
+fn has_f16(devices: &[Value]) -> bool {
+    let llvmpipe = devices.iter().find(|device| is_llvmpipe(device)).unwrap();
+    let has = llvmpipe["features"].as_array().unwrap().contains(&"f16".into());
+    if !has {
+        eprintln!("SKIPPED: {llvmpipe} has no f16");
+    }
+    has
+}
+
 #[test]
 fn the_device_that_is_typed_is_taken() {
     let Some(devices) = with_lavapipe() else { return };
@@ -94,9 +104,7 @@ fn the_device_that_is_typed_is_taken() {
 #[test]
 fn f16_names_the_same_class() {
     let Some(devices) = with_lavapipe() else { return };
-    let llvmpipe = devices.iter().find(|device| is_llvmpipe(device)).unwrap();
-    if !llvmpipe["features"].as_array().unwrap().contains(&"f16".into()) {
-        eprintln!("SKIPPED: {llvmpipe} has no f16");
+    if !has_f16(&devices) {
         return;
     }
     let run = |dtype| classify(&["--device", "llvmpipe", "--dtype", dtype], None);
@@ -108,9 +116,7 @@ fn f16_names_the_same_class() {
 /// The file that `tune` writes is read by later runs, and left aside with a line where it is of no use.
 #[test]
 fn what_was_tuned_is_taken() {
-    if with_lavapipe().is_none() {
-        return;
-    }
+    let Some(devices) = with_lavapipe() else { return };
     let cache = super::folder("tune");
     let run = |args: &[&str]| {
         let mut command = command();
@@ -122,7 +128,11 @@ fn what_was_tuned_is_taken() {
     let tuned = run(&[&["tune", "--seconds", "4", "--json"][..], &typed].concat());
     assert_eq!(tuned.code, Some(0), "{tuned:?}");
     let report: Value = serde_json::from_str(&tuned.out).unwrap();
-    assert!(report["before_ms"].as_f64().unwrap() > 0.0 && report["after_ms"].as_f64().unwrap() > 0.0);
+    let above_zero = |value: &Value| value.as_f64().unwrap() > 0.0;
+    for storage in report["storages"].as_array().unwrap() {
+        assert!(above_zero(&storage["before_ms"]) && above_zero(&storage["after_ms"]), "{report}");
+    }
+    assert!(above_zero(&report["f32_ms"]) && above_zero(&report["cpu_ms"]), "{report}");
     let path = std::path::PathBuf::from(report["output"].as_str().unwrap());
     assert_eq!(path.parent(), Some(cache.as_path()));
 
@@ -136,16 +146,51 @@ fn what_was_tuned_is_taken() {
         assert!(begun.elapsed().as_secs() < 60, "said before the measurement");
     }
 
+    // Damaged pipelines are left aside with a line, and written anew.
+    let pipelines = path.with_extension("pipelines");
+    let planned = || run(&["info", &model, "--layers", "--device", "llvmpipe"]);
+    assert_eq!(planned().code, Some(0));
+    match std::fs::read(&pipelines) {
+        Ok(mut bytes) => {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            std::fs::write(&pipelines, bytes).unwrap();
+            let (told, after) = (planned(), planned());
+            let faults = |run: &Run| run.err.lines().filter(|line| line.contains("are damaged")).count();
+            assert_eq!((told.code, faults(&told), faults(&after)), (Some(0), 1, 0), "{told:?}");
+            assert_eq!(told.out, after.out);
+        }
+        Err(error) => eprintln!("SKIPPED: llvmpipe keeps no pipelines here: {error}"),
+    }
+
     // A choice that no class of devices has shows in the plan.
     let mut table: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let layers = |table: &Value| table["layers"].as_object().unwrap().clone();
     assert_eq!(layers(&table).len(), report["kept"].as_array().unwrap().len());
     table["layers"]["stem 224x224x3 112x112x6 f32"] = "strip 1".into();
-    table["f16"] = false.into();
     std::fs::write(&path, table.to_string()).unwrap();
     let plan = || run(&["info", &model, "--layers", "--device", "llvmpipe"]);
     let shown = plan();
     assert!(shown.out.contains("strip 1\n"), "{shown:?}");
+
+    // What `auto` stores in is a matter of the network, and of its size.
+    let network = report["network"].as_str().unwrap();
+    let fastest = table["networks"].as_object().unwrap();
+    assert_eq!(fastest.keys().collect::<Vec<_>>(), [network]);
+    assert_eq!(fastest[network]["cpu"], report["cpu"]);
+    if has_f16(&devices) {
+        table["networks"] = serde_json::json!({ network: { "f16": true, "cpu": false } });
+        std::fs::write(&path, table.to_string()).unwrap();
+        let dtype = |more: &[&str]| {
+            let typed = ["bench", "--model", &model, "--device", "llvmpipe", "--iterations", "1", "--json"];
+            let run = run(&[&typed[..], more].concat());
+            let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{run:?}"));
+            report["results"][0]["dtype"].as_str().unwrap().to_string()
+        };
+        assert_eq!(dtype(&["--size", "64"]), "f16");
+        assert_eq!(dtype(&["--size", "64", "--dtype", "f32"]), "f32", "what is typed comes first");
+        assert_eq!(dtype(&["--size", "96"]), "f32", "another size is another network");
+    }
 
     table["driver"] = "another".into();
     std::fs::write(&path, table.to_string()).unwrap();

@@ -59,6 +59,15 @@ fn each_mistake_has_its_line() {
         ("fuse without a target folder", other(&["fuse", &tiny, no_folder])),
         ("fuse onto itself", other(&["fuse", &tiny, &tiny])),
         ("fuse into a folder", other(&["fuse", &tiny, empty])),
+        ("export for nothing", other(&["export", empty, &tiny])),
+        ("export for what is not", other(&["export", "--target", "glsl", empty, &tiny])),
+        ("export for the CPU", other(&["export", "--target", "wgsl", "--device", "cpu", empty, &tiny])),
+        ("export into a file", other(&["export", "--target", "wgsl", &text, &tiny])),
+        (
+            "export over something",
+            other(&["export", "--target", "wgsl", "--force", here.to_str().unwrap(), &tiny]),
+        ),
+        ("export of giants", other(&["export", "--target", "wgsl", "--batch", "65", empty, &tiny])),
         ("bench of no pictures", other(&["bench", "--model", &tiny, "--batch", "0"])),
         ("bench for no time", other(&["bench", "--model", &tiny, "--seconds", "0"])),
         ("bench in two forms", other(&["bench", "--model", &tiny, "--json", "--csv"])),
@@ -145,4 +154,25 @@ fn a_model_comes_from_the_hub() {
     assert_eq!(refused.code, Some(2));
     let url = "http://127.0.0.1:1/someone/mobileone_tiny/resolve/main/";
     assert!(refused.err.contains(url) && refused.err.contains("give the folder's path"), "{refused:?}");
+}
+
+/// A file that may not grow is as good as a full disk.
+#[test]
+#[cfg(unix)]
+fn an_export_that_stops_leaves_nothing() {
+    let here = folder("export-stops");
+    let mut shell = std::process::Command::new("sh");
+    shell.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 8; exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_mobileone"),
+        "export",
+    ]);
+    shell.args(["--target", "wgsl"]).arg(here.join("out")).arg(data("se.timm.fused.safetensors"));
+    let run = finish(shell);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let line = run.err.lines().last().unwrap();
+    assert!(line.starts_with(&format!("error: {}: File too large", here.join("out").display())), "{run:?}");
+    assert_eq!(std::fs::read_dir(&here).unwrap().count(), 0);
 }

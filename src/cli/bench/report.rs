@@ -127,28 +127,9 @@ impl Report {
         if args.json {
             return out::json(self, true);
         }
+        rows(args, HEAD, self.results.iter().map(cells).collect())?;
         if args.csv {
-            say(&HEAD.map(|(name, _)| name).join(","))?;
-            return self
-                .results
-                .iter()
-                .try_for_each(|row| say(&cells(row).map(|cell| quote(&cell)).join(",")));
-        }
-        let head = HEAD.map(|(_, name)| name.to_string());
-        let rows: Vec<_> = std::iter::once(head).chain(self.results.iter().map(cells)).collect();
-        if args.markdown {
-            for (at, row) in rows.iter().enumerate() {
-                say(&format!(
-                    "| {} |",
-                    row.iter().map(|cell| plain(cell).replace('|', "\\|")).collect::<Vec<_>>().join(" | ")
-                ))?;
-                if at == 0 {
-                    say(&format!("|{}", " --- |".repeat(row.len())))?;
-                }
-            }
-        } else {
-            let rows: Vec<_> = rows.iter().map(|row| row.clone().map(|cell| plain(&cell))).collect();
-            out::table(&rows).iter().try_for_each(|line| say(line))?;
+            return Ok(());
         }
         for Rise { series, worst } in &self.rises {
             say(&format!(
@@ -158,6 +139,35 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// Rows as they are asked for: for people, between commas, or in Markdown. `head` has the names in CSV and for people.
+pub fn rows<const N: usize>(
+    args: &Args,
+    head: [(&str, &str); N],
+    rows: Vec<[String; N]>,
+) -> Result<(), Stop> {
+    if args.csv {
+        say(&head.map(|(name, _)| name).join(","))?;
+        return rows.into_iter().try_for_each(|row| say(&row.map(|cell| quote(&cell)).join(",")));
+    }
+    let head = head.map(|(_, name)| name.to_string());
+    let rows: Vec<_> = std::iter::once(head).chain(rows).map(|row| row.map(|cell| plain(&cell))).collect();
+    if !args.markdown {
+        return out::table(&rows).iter().try_for_each(|line| say(line));
+    }
+    for (at, row) in rows.iter().enumerate() {
+        say(&format!("| {} |", row.clone().map(|cell| cell.replace('|', "\\|")).join(" | ")))?;
+        if at == 0 {
+            say(&format!("|{}", " --- |".repeat(N)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Milliseconds, to the microsecond.
+pub fn ms(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e3
 }
 
 /// The columns: their names in CSV and for people.

@@ -6,7 +6,7 @@ use mobileone::Error;
 use resvg::{tiny_skia, usvg};
 
 use super::{Chart, svg};
-use crate::cli::out::Stop;
+use crate::cli::out::{Stop, check_output};
 
 /// Pixels of a PNG for each unit of the SVG.
 const ZOOM: f32 = 2.0;
@@ -31,12 +31,7 @@ pub fn check(path: &Path) -> Result<(), Stop> {
     if format(path)? == Format::Png && fonts().fontdb.is_empty() {
         return Err(no_fonts(path));
     }
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(Stop::Error(format!("{}: there is no folder {}", path.display(), folder.display())))
-        }
-        _ => Ok(()),
-    }
+    check_output(path)
 }
 
 /// Writes `charts` to `path`, as SVG or PNG after its name.

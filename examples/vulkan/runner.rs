@@ -1,0 +1,172 @@
+//! A plan made real: buffers and pipelines once, then as many runs as are wanted.
+
+use std::{error::Error, fs, path::Path};
+
+use ash::vk::{BufferUsageFlags, DescriptorPool, DescriptorType};
+
+use super::{
+    gpu::{Bound, Buffer, Gpu, Pipeline, Step},
+    picture::Passes,
+    plan::{Kernel, Plan, Vector},
+};
+
+const STORAGE: DescriptorType = DescriptorType::STORAGE_BUFFER;
+const UNIFORM: DescriptorType = DescriptorType::UNIFORM_BUFFER;
+
+/// An exported plan on a Vulkan device.
+pub struct Runner {
+    pub gpu: Gpu,
+    pub plan: Plan,
+    slots: Vec<Buffer>,
+    weights: Buffer,
+    kernels: Vec<Pipeline>,
+    resize: Pipeline,
+    normalize: Pipeline,
+    pool: DescriptorPool,
+    /// A step for each dispatch, of one picture.
+    steps: Vec<Step>,
+}
+
+/// What a run found, picture by picture.
+pub struct Found {
+    pub logits: Vec<Vec<f32>>,
+    /// Classes and their probabilities, best first.
+    pub top: Vec<Vec<(usize, f32)>>,
+}
+
+impl Runner {
+    /// Loads the plan in `folder`.
+    pub fn open(folder: &Path) -> Result<Runner, Box<dyn Error>> {
+        let plan: Plan = serde_json::from_slice(&fs::read(folder.join("plan.json"))?)?;
+        if plan.format != "mobileone-plan" || plan.version != 1 || plan.target != "spirv" {
+            return Err("this runs plans of version 1 for spirv".into());
+        }
+        let gpu = Gpu::open(plan.requires.f16, plan.requires.subgroup)?;
+        let storage = BufferUsageFlags::STORAGE_BUFFER;
+        let slot = |bytes: usize| gpu.buffer(bytes * plan.batch, storage);
+        let slots: Vec<Buffer> =
+            plan.slots.iter().map(|slot_of| slot(slot_of.bytes)).collect::<Result<_, _>>()?;
+        let packed = fs::read(folder.join(&plan.weights.file))?;
+        let weights = gpu.buffer(packed.len(), storage)?;
+        weights.write(&packed);
+
+        let pipeline = |kernel: &Kernel| -> Result<Pipeline, Box<dyn Error>> {
+            let bytes = fs::read(folder.join(&kernel.file))?;
+            let words: Vec<u32> = bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
+            let kind = |access: &str| if access == "uniform" { UNIFORM } else { STORAGE };
+            let bindings: Vec<_> =
+                kernel.bindings.iter().map(|port| (port.binding, kind(&port.access))).collect();
+            gpu.pipeline(&words, &kernel.entry_point, &bindings)
+        };
+        let kernels: Vec<Pipeline> = plan.kernels.iter().map(pipeline).collect::<Result<_, _>>()?;
+        let (resize, normalize) = (pipeline(&plan.preprocess.resize)?, pipeline(&plan.preprocess.normalize)?);
+
+        let pool = gpu.pool(plan.dispatches.len())?;
+        let mut steps = Vec::new();
+        for dispatch in &plan.dispatches {
+            let bound = dispatch.bindings.iter().map(|one| match (one.slot, one.param) {
+                (Some(slot), _) => bind(one.binding, slots[slot], 0, plan.slots[slot].bytes * plan.batch),
+                (_, Some(param)) => {
+                    bind(one.binding, weights, plan.params[param].offset, plan.params[param].bytes)
+                }
+                _ => unreachable!("a binding is of a slot or of a parameter"),
+            });
+            let pipeline = kernels[dispatch.kernel];
+            let set = gpu.bind(pool, pipeline, &bound.collect::<Vec<_>>())?;
+            steps.push(Step { pipeline, set, workgroups: dispatch.workgroups });
+        }
+        Ok(Runner { gpu, plan, slots, weights, kernels, resize, normalize, pool, steps })
+    }
+
+    /// Runs `pictures` normalized pictures, as they lie in the input's slot.
+    pub fn run(&mut self, input: &[u8], pictures: usize) -> Result<Found, Box<dyn Error>> {
+        if pictures > self.plan.batch || input.len() != self.plan.input.bytes * pictures {
+            return Err("so many bytes are no input of this plan".into());
+        }
+        self.slots[self.plan.input.slot].write(input);
+        self.infer(pictures)
+    }
+
+    /// Runs one RGBA picture.
+    pub fn run_picture(&mut self, rgba: &[u8], width: usize, height: usize) -> Result<Found, Box<dyn Error>> {
+        let passes = Passes::new(&self.plan.preprocess, width, height);
+        let (storage, uniform) = (BufferUsageFlags::STORAGE_BUFFER, BufferUsageFlags::UNIFORM_BUFFER);
+        let picture = self.gpu.buffer(rgba.len(), storage)?;
+        picture.write(rgba);
+        let between = self.gpu.buffer(4 * passes.first.pixels(), storage)?;
+        let crop = self.gpu.buffer(4 * passes.second.pixels(), storage)?;
+        let input = self.slots[self.plan.input.slot];
+        let pool = self.gpu.pool(3)?;
+        let [height, width] = self.plan.preprocess.size;
+        let dispatches = [
+            (self.resize, passes.first.0, picture, between, passes.first.pixels()),
+            (self.resize, passes.second.0, between, crop, passes.second.pixels()),
+            (self.normalize, passes.normalize, crop, input, width * height),
+        ];
+        let mut uniforms = Vec::new();
+        let mut steps = Vec::new();
+        for (pipeline, words, src, dst, pixels) in dispatches {
+            let told = self.gpu.buffer(64, uniform)?;
+            told.write(&words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>());
+            uniforms.push(told);
+            let bound = [
+                bind(0, src, 0, src.size()),
+                bind(3, dst, 0, dst.size()),
+                Bound { kind: UNIFORM, ..bind(4, told, 0, 64) },
+            ];
+            let set = self.gpu.bind(pool, pipeline, &bound)?;
+            // 64 invocations a workgroup, and at most 65,535 workgroups in x.
+            let groups = pixels.div_ceil(64) as u32;
+            let rows = groups.div_ceil(65_535);
+            steps.push(Step { pipeline, set, workgroups: [groups.div_ceil(rows), rows, 1] });
+        }
+        let done = self.gpu.run(&steps);
+        [picture, between, crop]
+            .into_iter()
+            .chain(uniforms)
+            .for_each(|buffer| self.gpu.destroy_buffer(buffer));
+        self.gpu.destroy_pool(pool);
+        done?;
+        self.infer(1)
+    }
+
+    /// Runs the plan on what is in the input's slot.
+    fn infer(&mut self, pictures: usize) -> Result<Found, Box<dyn Error>> {
+        self.steps.iter_mut().for_each(|step| step.workgroups[2] = pictures as u32);
+        self.gpu.run(&self.steps)?;
+        let outputs = &self.plan.outputs;
+        let words = |slot: usize, count: usize| -> Vec<u32> {
+            let bytes = self.slots[slot].read(4 * count);
+            bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect()
+        };
+        let vectors = |of: Vector| -> Vec<Vec<f32>> {
+            let words = words(of.slot, of.stride * pictures);
+            let one = |row: &[u32]| row[..of.len].iter().map(|&word| f32::from_bits(word)).collect();
+            words.chunks_exact(of.stride).map(one).collect()
+        };
+        let of = outputs.answer;
+        let mut top = Vec::new();
+        for words in words(of.slot, of.words * pictures).chunks_exact(of.words) {
+            if words[of.broken] != 0 || f32::from_bits(words[of.largest]) == 0.0 {
+                return Err("the device failed: its answer is not finite, or all zeros".into());
+            }
+            let pairs = words[of.top..][..2 * of.top_k].chunks_exact(2);
+            top.push(pairs.map(|pair| (pair[0] as usize, f32::from_bits(pair[1]))).collect());
+        }
+        let logits = outputs.logits.map(vectors).unwrap_or_default();
+        Ok(Found { logits, top })
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.slots.iter().chain([&self.weights]).for_each(|&buffer| self.gpu.destroy_buffer(buffer));
+        let pipelines = self.kernels.iter().chain([&self.resize, &self.normalize]);
+        pipelines.for_each(|&pipeline| self.gpu.destroy_pipeline(pipeline));
+        self.gpu.destroy_pool(self.pool);
+    }
+}
+
+fn bind(binding: u32, buffer: Buffer, offset: usize, bytes: usize) -> Bound {
+    Bound { binding, buffer: buffer.raw, offset, bytes, kind: STORAGE }
+}

@@ -1,0 +1,203 @@
+//! The search: each layer by itself first, then what seems faster on the whole net.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Bench, Tuned, logits};
+use crate::{
+    error::Result,
+    gpu::Engine,
+    kernels::{CHOICES, Choice, Kind},
+    plan::{Layer, Tuning},
+};
+
+/// Runs that time a dispatch.
+const RUNS: usize = 5;
+/// A choice is tried on the whole net where it saves this share of a run, and kept where it saves half of it.
+const GAIN: f64 = 0.01;
+/// The most choices that are tried on the whole net.
+const MOST_TRIALS: usize = 24;
+
+/// The least time of each layer with each choice.
+type Times = BTreeMap<String, (Layer, Vec<(Choice, f64)>)>;
+
+/// Choices to try on the whole net, with the seconds that they save by themselves.
+type Wanted = Vec<(Vec<(String, Choice)>, f64)>;
+
+impl Bench<'_> {
+    /// Times all choices: the n-th of each kind in one plan.
+    pub fn sweep(&self, until: Instant, progress: &mut dyn FnMut(usize, usize)) -> Result<Times> {
+        let limits = self.gpu.limits();
+        let kinds = [Kind::Stem, Kind::Depthwise, Kind::Pointwise, Kind::Block];
+        let fast = self.options.tuning.fast;
+        let of = |kind| {
+            let suits = move |choice: &&Choice| {
+                let runs = match choice {
+                    Choice::Subgroup(_, lanes) => *lanes == limits.subgroup,
+                    Choice::Matrix(size, _) => *size == limits.matrix,
+                    _ => true,
+                };
+                choice.kind() == kind && runs && (fast || !matches!(choice, Choice::Fast(_)))
+            };
+            CHOICES.iter().filter(suits).copied().collect::<Vec<Choice>>()
+        };
+        let table: Vec<Vec<Choice>> = kinds.into_iter().map(of).collect();
+        let rounds = table[..3].iter().map(Vec::len).max().unwrap_or(0);
+        let blocks: Vec<Choice> =
+            table[3].iter().copied().filter(|choice| *choice != Choice::Apart).collect();
+        let all = rounds + blocks.len();
+        let mut times = Times::new();
+        for round in 0..all {
+            progress(round, 2 * all);
+            if Instant::now() >= until {
+                break;
+            }
+            let choices = match round < rounds {
+                true => table[..3].iter().filter_map(|choices| choices.get(round)).copied().collect(),
+                false => vec![blocks[round - rounds]],
+            };
+            let tuning = Tuning { choices, layers: BTreeMap::new(), fast };
+            let engine = self.engine(&tuning)?;
+            self.run(&engine)?; // compiles where the driver does so late
+            let profile = engine.profile(&self.input, RUNS)?;
+            for (dispatch, profiled) in engine.plan().dispatches.iter().zip(profile) {
+                let (Some(layer), Some(choice)) = (dispatch.layer, dispatch.choice) else { continue };
+                let measured = &mut times.entry(layer.key()).or_insert((layer, Vec::new())).1;
+                match measured.iter_mut().find(|(known, _)| *known == choice) {
+                    Some((_, least)) => *least = least.min(profiled.seconds),
+                    None => measured.push((choice, profiled.seconds)),
+                }
+            }
+        }
+        Ok(times)
+    }
+
+    /// Takes the fastest choice of each layer where the whole net is faster with it and still gives `answer`, the
+    /// largest gain first.
+    pub fn keep(
+        &self,
+        first: Arc<Engine>,
+        answer: &[f32],
+        times: Times,
+        until: Instant,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Tuned> {
+        let whole = self.turns([&first, &first], Bench::time)?[0];
+        let mut wanted = gains(&times, &first, whole);
+        wanted.truncate(MOST_TRIALS);
+        // Pool and classifier have no times of their own: only the whole net tells.
+        wanted.extend(head(&first));
+        let mut tuning = self.options.tuning.clone();
+        let mut engine = first.clone();
+        let all = wanted.len();
+        for (at, (keys, _)) in wanted.iter().enumerate() {
+            progress(all + at, 2 * all);
+            if Instant::now() >= until {
+                break;
+            }
+            let mut next = tuning.clone();
+            next.layers.extend(keys.iter().cloned());
+            let candidate = self.engine(&next)?;
+            if !self.agrees(&logits(self.run(&candidate)?.1), answer) {
+                continue;
+            }
+            if gained(self.turns([&engine, &candidate], Bench::time)?) {
+                (tuning, engine) = (next, candidate);
+            }
+        }
+        // Each step was measured by itself: only the first against the last tells what all of them gain.
+        let [before, after] = self.turns([&first, &engine], Bench::time)?;
+        let (mut tuning, after) = match tuning != self.options.tuning && after < before {
+            true => (tuning, after),
+            false => (self.options.tuning.clone(), before),
+        };
+        tuning.layers.extend(self.front(&tuning)?);
+        progress(1, 1);
+        Ok(Tuned { tuning, before, after, tried: all + 1 })
+    }
+
+    /// The other way from a picture's bytes to the input, where whole runs from bytes are faster with it, twice.
+    fn front(&self, tuning: &Tuning) -> Result<Option<(String, Choice)>> {
+        let one = self.engine(tuning)?;
+        let key = one.plan().prepared.key();
+        let choice = if one.plan().front == Choice::Passes { Choice::Prepare } else { Choice::Passes };
+        let mut next = tuning.clone();
+        next.layers.insert(key.clone(), choice);
+        let pair = [&one, &self.engine(&next)?];
+        let faster = self.prepares(pair)?
+            && gained(self.turns(pair, Bench::run_pixels)?)
+            && gained(self.turns(pair, Bench::run_pixels)?);
+        Ok(faster.then_some((key, choice)))
+    }
+}
+
+/// Whether the second of two times is less than the first by more than noise.
+fn gained([old, new]: [Duration; 2]) -> bool {
+    new.as_secs_f64() < old.as_secs_f64() * (1.0 - GAIN / 2.0)
+}
+
+/// The fastest choice of each layer, where it is another than `engine`'s and saves enough of a run of `whole`.
+fn gains(times: &Times, engine: &Engine, whole: Duration) -> Wanted {
+    let count = |key: &str| {
+        let same = |layer: &Layer| layer.key() == key;
+        engine
+            .plan()
+            .dispatches
+            .iter()
+            .filter_map(|one| one.layer.as_ref())
+            .filter(|layer| same(layer))
+            .count()
+    };
+    let best = |measured: &[(Choice, f64)]| measured.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+    let of = |key: &str, choice| {
+        let measured = &times.get(key)?.1;
+        measured.iter().find(|(known, _)| *known == choice).map(|(_, seconds)| *seconds)
+    };
+    let mut wanted = Wanted::new();
+    for (key, (layer, measured)) in times {
+        let Some((choice, seconds)) = best(measured) else { continue };
+        if layer.kind == Kind::Block {
+            // A block at once against its two layers, each at its best.
+            let depthwise = times.values().find(|(other, _)| {
+                other.kind == Kind::Depthwise
+                    && other.src == layer.src
+                    && other.dst.pixels() == layer.dst.pixels()
+            });
+            let Some((other, apart)) = depthwise else { continue };
+            let pointwise = Layer { kind: Kind::Pointwise, src: other.dst, ..*layer }.key();
+            let (Some((_, a)), Some((_, b))) =
+                (best(apart), times.get(&pointwise).and_then(|(_, measured)| best(measured)))
+            else {
+                continue;
+            };
+            let saved = (a + b - seconds) * count(&pointwise) as f64;
+            wanted.push((vec![(key.clone(), choice)], saved));
+        } else {
+            let layers =
+                engine.plan().dispatches.iter().filter(|one| one.layer.is_some_and(|one| one.key() == *key));
+            let Some(current) = layers.filter_map(|one| one.choice).next() else { continue };
+            let Some(now) = of(key, current) else { continue };
+            if choice != current {
+                wanted.push((vec![(key.clone(), choice)], (now - seconds) * count(key) as f64));
+            }
+        }
+    }
+    wanted.retain(|(_, saved)| *saved > GAIN * whole.as_secs_f64());
+    wanted.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    wanted
+}
+
+/// The other way to compute pool and classifier.
+fn head(engine: &Engine) -> Wanted {
+    let plan = engine.plan();
+    let mut layers = plan.dispatches.iter().filter_map(|one| one.layer.as_ref());
+    let (Some(logits), Some(last)) = (plan.logits, layers.rfind(|layer| layer.kind != Kind::Head)) else {
+        return Wanted::new();
+    };
+    let layer = Layer { kind: Kind::Head, src: last.dst, dst: plan.place(logits).shape, ..*last };
+    let joined = plan.dispatches.iter().any(|one| one.choice == Some(Choice::Head));
+    vec![(vec![(layer.key(), if joined { Choice::Steps } else { Choice::Head })], 0.0)]
+}
