@@ -7,7 +7,7 @@
 //! - each specialised kernel once, in the language of a [`Target`], named as
 //!   `07-pointwise-14x14-256-256.wgsl`.
 //!
-//! The repository's `examples/vulkan.rs` runs such a folder on Vulkan and knows nothing else of this library.
+//! The repository's `examples/vulkan` runs such a folder on Vulkan and knows nothing else of this library.
 //!
 //! ```
 //! use mobileone::{Model, Options, export::{Target, export}, models::mobileone::{VARIANTS, synthetic}, plan::Limits};
@@ -58,7 +58,7 @@
 //! the input's slot. Each pixel written is one invocation; workgroups of 64 may be folded into x and y. The picture
 //! is bound at 0, what is written at 3, the uniform at 4. Their uniforms are
 //! [`Pass`](crate::preprocess::Pass) twice and [`Normalize`](crate::preprocess::Normalize), whose fields and offsets stand
-//! in `plan.json` too. `examples/vulkan.rs` fills them for a whole, upright picture:
+//! in `plan.json` too. `examples/vulkan/picture.rs` fills them for a whole, upright picture:
 //!
 //! - of the resized picture's `resized` pixels along an axis, the crop shows those from `start` on, and `width` or
 //!   `height` of them; tap `t` of line `l` is pixel `origin + t * step_along + l * step_across` of the source, which
@@ -140,9 +140,10 @@ impl Target {
     }
 
     /// What a plan may rely on, of what a device has: only Vulkan promises the size of a subgroup, and only its
-    /// shaders can say that they want one. How long a submit may take is the engine's own affair.
+    /// shaders can say that they want one. Cooperative matrices are experimental everywhere. How long a submit may take
+    /// is the engine's own affair.
     fn limits(self, limits: Limits) -> Limits {
-        let limits = Limits { macs_per_second: 1 << 50, ..limits };
+        let limits = Limits { matrix: 0, macs_per_second: 1 << 50, ..limits };
         match self {
             Target::Spirv => limits,
             Target::Wgsl | Target::Msl | Target::Hlsl => Limits { subgroup: 0, ..limits },

@@ -7,12 +7,13 @@
 //! - A [`plan::Plan`] is what a GPU will do: dispatches of specialised shaders over a few buffers, as plain data.
 //! - A [`Session`] runs a model on a [`Device`], the same way whatever the device: [`Session::run`] waits,
 //!   [`Session::submit`] gives a [`Ticket`].
+//! - `export` (a feature) writes a plan, its weights and its shaders as files, for an engine without wgpu.
 //!
 //! # Invariants
 //! - wgpu is named under [`gpu`] only, and in the doors of [`Device`], [`Session`] and [`Input`] that take a caller's
 //!   own device, encoder, texture or buffer.
-//! - Files are opened in [`checkpoint`], [`labels`], `hub` and `picture` only, and by the command; in `tune` and
-//!   for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core
+//! - Files are opened in [`checkpoint`], [`labels`], `hub` and `picture` only, and by the command; in `tune`,
+//!   `export` and for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core
 //!   and which of them are ours to use.
 //! - Below [`models`] nothing says MobileOne.
 //! - [`mod@reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.

@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// them or none.
 pub fn write(folder: &Path, files: &[(String, Vec<u8>)], force: bool) -> Result<()> {
     let io = |source| Error::Io { path: folder.into(), source };
+    if folder.as_os_str().is_empty() {
+        return Err(Error::Option("name the folder to export to".into()));
+    }
     // A link stays a link, to a folder that is replaced.
     let place = match folder.canonicalize() {
         Ok(place) => place,
