@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use mobileone::{Array, checkpoint::read_tensor};
-use safetensors::{Dtype, serialize, tensor::TensorView};
+use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::{data, folder, json, run};
 

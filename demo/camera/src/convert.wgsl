@@ -1,0 +1,52 @@
+// dst[y, x] = the RGB of pixel (x, y) of `raw`, whatever its layout; BT.601 of limited range where it is YUV.
+// One invocation computes one pixel. Whole numbers throughout, so that the host's twin agrees byte for byte.
+
+struct Shape {
+    width: u32,
+    height: u32,
+    format: u32, // the place of the layout in the host's table
+}
+
+@group(0) @binding(0) var<storage, read> raw: array<u32>; // bytes, four to a word
+@group(0) @binding(1) var dst: texture_storage_2d<rgba8unorm, write>; // [height, width]
+@group(0) @binding(2) var<uniform> shape: Shape;
+
+fn byte(at: u32) -> i32 {
+    return i32((raw[at / 4u] >> (8u * (at % 4u))) & 255u);
+}
+
+fn rgb(y: i32, u: i32, v: i32) -> vec3<i32> {
+    let c = 298 * (y - 16) + 128;
+    let d = u - 128;
+    let e = v - 128;
+    return vec3<i32>(c + 409 * e, c - 100 * d - 208 * e, c + 516 * d) >> vec3<u32>(8u);
+}
+
+@compute @workgroup_size(8, 8)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if id.x >= shape.width || id.y >= shape.height {
+        return;
+    }
+    let at = id.y * shape.width + id.x;
+    let plane = shape.width * shape.height;
+    let half = (shape.width + 1u) / 2u;
+    let quarter = (id.y / 2u) * half + id.x / 2u;
+    var pixel: vec3<i32>;
+    switch shape.format {
+        case 0u: { pixel = vec3<i32>(byte(4u * at), byte(4u * at + 1u), byte(4u * at + 2u)); }
+        case 1u: { pixel = vec3<i32>(byte(3u * at), byte(3u * at + 1u), byte(3u * at + 2u)); }
+        case 2u: { pixel = vec3<i32>(byte(3u * at + 2u), byte(3u * at + 1u), byte(3u * at)); }
+        case 3u: { pixel = vec3<i32>(byte(at)); }
+        case 4u: {
+            let pair = 4u * (id.y * half + id.x / 2u);
+            pixel = rgb(byte(pair + 2u * (id.x % 2u)), byte(pair + 1u), byte(pair + 3u));
+        }
+        case 5u: { pixel = rgb(byte(at), byte(plane + 2u * quarter), byte(plane + 2u * quarter + 1u)); }
+        default: {
+            let u = plane + quarter;
+            pixel = rgb(byte(at), byte(u), byte(u + half * ((shape.height + 1u) / 2u)));
+        }
+    }
+    let clamped = clamp(pixel, vec3<i32>(0), vec3<i32>(255));
+    textureStore(dst, id.xy, vec4<f32>(vec3<f32>(clamped) / 255.0, 1.0));
+}

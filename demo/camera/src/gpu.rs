@@ -1,0 +1,168 @@
+//! The one device that draws the window and runs the network.
+
+use mobileone::{DeviceInfo, DeviceKind};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// An opened device. Its faults are kept, where wgpu would end the program.
+pub struct Gpu {
+    /// The adapter it was opened from.
+    pub adapter: wgpu::Adapter,
+    /// The device.
+    pub device: wgpu::Device,
+    /// Its queue.
+    pub queue: wgpu::Queue,
+    /// What it is.
+    pub info: DeviceInfo,
+    fault: Arc<Mutex<Option<String>>>,
+    lost: Arc<AtomicBool>,
+}
+
+/// The instance that windows and devices come from. GL is looked at where no other backend has an adapter.
+pub fn instance(display: Option<winit::event_loop::OwnedDisplayHandle>) -> wgpu::Instance {
+    let mut descriptor = match display {
+        Some(display) => wgpu::InstanceDescriptor::new_with_display_handle(Box::new(display)),
+        None => wgpu::InstanceDescriptor::new_without_display_handle(),
+    };
+    descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
+    wgpu::Instance::new(descriptor)
+}
+
+/// The adapters that can compute, and draw on `surface` if there is one.
+pub fn adapters(
+    instance: &wgpu::Instance,
+    surface: Option<&wgpu::Surface>,
+) -> Vec<(DeviceInfo, wgpu::Adapter)> {
+    let able = |adapter: &wgpu::Adapter| {
+        let computes =
+            adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
+        computes && surface.is_none_or(|surface| adapter.is_surface_supported(surface))
+    };
+    let find = |backends| {
+        let found = pollster::block_on(instance.enumerate_adapters(backends));
+        found.into_iter().filter(able).map(|adapter| (info(&adapter), adapter)).collect::<Vec<_>>()
+    };
+    match find(wgpu::Backends::METAL | wgpu::Backends::VULKAN | wgpu::Backends::DX12) {
+        none if none.is_empty() => find(wgpu::Backends::GL),
+        found => found,
+    }
+}
+
+impl Gpu {
+    /// Opens what `wanted` describes; `cpu`, and whatever cannot be had, opens the best there is, for the window
+    /// has to be drawn somewhere. `wake` is called when the device is lost.
+    ///
+    /// # Errors
+    /// A line when there is no device at all.
+    pub fn open(
+        instance: &wgpu::Instance,
+        surface: Option<&wgpu::Surface>,
+        wanted: &str,
+        wake: Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Gpu, String> {
+        let found = adapters(instance, surface);
+        let infos: Vec<DeviceInfo> = found.iter().map(|(info, _)| info.clone()).collect();
+        let mut order = DeviceInfo::choose(wanted, &infos);
+        order.extend(["gpu", "software"].iter().flat_map(|wanted| DeviceInfo::choose(wanted, &infos)));
+        order.extend(0..infos.len());
+        let mut refused =
+            String::from("no graphics driver here can draw and compute (on Debian: mesa-vulkan-drivers)");
+        for at in order {
+            match open(&found[at].1) {
+                Ok((device, queue)) => {
+                    let (adapter, info) = (found[at].1.clone(), infos[at].clone());
+                    let gpu =
+                        Gpu { adapter, device, queue, info, fault: Arc::default(), lost: Arc::default() };
+                    gpu.keep_faults(wake);
+                    return Ok(gpu);
+                }
+                Err(error) => refused = format!("{}: {error}", infos[at]),
+            }
+        }
+        Err(refused)
+    }
+
+    fn keep_faults(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        let fault = self.fault.clone();
+        self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            fault.lock().expect("no panic while a fault is kept").get_or_insert(error.to_string());
+        }));
+        let (fault, lost) = (self.fault.clone(), self.lost.clone());
+        self.device.set_device_lost_callback(move |_, message| {
+            fault.lock().expect("no panic while a fault is kept").get_or_insert(message);
+            lost.store(true, Ordering::Release);
+            wake();
+        });
+    }
+
+    /// Whether it has to be opened anew.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// The same after a failure, of which the word of a loss may come a moment later.
+    pub fn turns_out_lost(&self) -> bool {
+        (0..500).any(|_| {
+            self.device.poll(wgpu::PollType::Poll).ok();
+            self.is_lost() || {
+                std::thread::sleep(Duration::from_millis(2));
+                false
+            }
+        })
+    }
+
+    /// What wgpu said outside any call since this was last asked.
+    pub fn take_fault(&self) -> Option<String> {
+        self.fault.lock().expect("no panic while a fault is kept").take()
+    }
+
+    /// Whether it is emulated on the processor.
+    pub fn is_software(&self) -> bool {
+        self.info.kind == DeviceKind::Software
+    }
+}
+
+fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), wgpu::RequestDeviceError> {
+    pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+        label: Some("camera"),
+        required_features: adapter.features() & mobileone::Device::optional_features(),
+        required_limits: adapter.limits(),
+        ..Default::default()
+    }))
+}
+
+/// What wgpu says of an adapter, in the library's words.
+fn info(adapter: &wgpu::Adapter) -> DeviceInfo {
+    let given = adapter.get_info();
+    let name = given.name.to_lowercase();
+    let software = ["llvmpipe", "softpipe", "swiftshader", "basic render driver"];
+    DeviceInfo {
+        kind: match given.device_type {
+            _ if software.iter().any(|known| name.contains(known)) => DeviceKind::Software,
+            wgpu::DeviceType::Cpu => DeviceKind::Software,
+            wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
+            wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
+            wgpu::DeviceType::VirtualGpu => DeviceKind::Virtual,
+            wgpu::DeviceType::Other => DeviceKind::Other,
+        },
+        backend: match given.backend {
+            wgpu::Backend::Metal => "metal",
+            wgpu::Backend::Vulkan => "vulkan",
+            wgpu::Backend::Dx12 => "dx12",
+            wgpu::Backend::Gl => "gl",
+            _ => "other",
+        },
+        name: given.name,
+        driver: [given.driver, given.driver_info].join(" ").trim().to_string(),
+        features: if adapter.features().contains(wgpu::Features::SHADER_F16) {
+            vec!["f16"]
+        } else {
+            Vec::new()
+        },
+    }
+}

@@ -1,0 +1,296 @@
+//! The same path without a window: frames become labels, and are drawn to a texture.
+
+use crate::{
+    args::Args,
+    engine::Shown,
+    figures::{self, Summary},
+    gpu::{self, Gpu},
+    live::Live,
+    paint::{Drawing, FORMAT, Offscreen, Painter},
+    record,
+    source::Source,
+    theme,
+    view::{Scene, View},
+};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc::channel,
+    },
+    time::{Duration, Instant},
+};
+
+/// How long a run waits for its next label.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Changes in a soaked run, and the fewest labels between two of them.
+const SOAK_CHANGES: u64 = 50;
+const SOAK_PAUSE: u64 = 10;
+/// Sizes that a soaked run resizes to.
+const SOAK_SIZES: [[u32; 2]; 5] = [[640, 400], [1, 1], [1100, 700], [333, 777], [900, 300]];
+
+/// A texture in the window's place.
+struct Screen {
+    context: egui::Context,
+    painter: Painter,
+    target: Arc<Offscreen>,
+    busy: Arc<AtomicBool>,
+}
+
+impl Screen {
+    fn new(gpu: &Gpu, size: [u32; 2]) -> Screen {
+        let context = egui::Context::default();
+        theme::apply(&context);
+        let (painter, target) = (Painter::new(gpu, FORMAT), Arc::new(Offscreen::new(gpu, size, FORMAT)));
+        Screen { context, painter, target, busy: Arc::default() }
+    }
+
+    /// Draws a frame with its labels.
+    fn draw(&mut self, live: &Live, view: &mut View, shown: &Shown, time: f64, read: bool) {
+        let [width, height] = self.target.size;
+        let input = egui::RawInput {
+            screen_rect: Some(egui::Rect::from_min_size(
+                egui::Pos2::ZERO,
+                egui::vec2(width as f32, height as f32),
+            )),
+            time: Some(time),
+            ..Default::default()
+        };
+        let texture = self.painter.plate(&live.gpu, &shown.plate);
+        let figures = live.figures(Clone::clone);
+        let scene = Scene {
+            shown: Some((texture, shown)),
+            figures: &figures,
+            settings: &live.settings,
+            running: live.running.as_ref(),
+            progress: live.progress.as_ref(),
+            lines: &live.lines,
+            adapters: &live.adapters,
+            cameras: &[],
+            frozen: false,
+        };
+        let output = self.context.run_ui(input, |ui| drop(view.show(ui, &scene)));
+        self.painter.textures(&live.gpu, output.textures_delta);
+        let scale = output.pixels_per_point;
+        let drawing = Drawing { triangles: self.context.tessellate(output.shapes, scale), scale };
+        let target = self.target.clone();
+        self.painter.draw(&live.gpu, &target.view, target.size, &drawing, |encoder| {
+            if read {
+                target.record(encoder);
+            }
+        });
+        self.busy.store(true, Ordering::Release);
+        let busy = self.busy.clone();
+        live.gpu.queue.on_submitted_work_done(move || busy.store(false, Ordering::Release));
+    }
+}
+
+/// What a run leaves behind.
+#[derive(Default)]
+pub struct Tally {
+    drawn: u64,
+    drawn_disorder: u64,
+    draw: Vec<f32>,
+    recovered: u64,
+    warm: Option<u64>,
+}
+
+/// Runs until so many frames are labelled, and prints the figures.
+///
+/// # Errors
+/// A line when there is no device, no model, or no label for a minute.
+pub fn run(args: &Args) -> Result<(), String> {
+    let frames = args.frames.ok_or("--headless runs for a number of --frames")?;
+    if let Some(folder) = &args.record {
+        std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    let bell = Arc::new((Mutex::new(false), Condvar::new()));
+    let wake = {
+        let bell = bell.clone();
+        move || {
+            *bell.0.lock().expect("no panic while the bell rings") = true;
+            bell.1.notify_one();
+        }
+    };
+    let mut live = Live::start(gpu::instance(None), None, args.settings()?, Arc::new(wake))?;
+    let mut view = View::new(args.mirror);
+    let mut screen = Screen::new(&live.gpu, [args.size.0, args.size.1]);
+    let mut soak = args.soak.then(|| Soak::new(args, frames)).transpose()?;
+    let (begun, mut tally, mut last, mut told) =
+        (Instant::now(), Tally::default(), (None, Instant::now()), None);
+    loop {
+        let rung = bell.0.lock().expect("no panic while the bell rings");
+        let waited = bell.1.wait_timeout_while(rung, Duration::from_millis(20), |rung| !*rung);
+        *waited.expect("no panic while the bell rings").0 = false;
+        live.tick();
+        for (came, line) in &live.lines {
+            if told.is_none_or(|told| *came > told) {
+                eprintln!("{line}");
+                told = Some(*came);
+            }
+        }
+        if live.gpu.is_lost() {
+            live.recover(None)?;
+            screen = Screen::new(&live.gpu, screen.target.size);
+            tally.recovered += 1;
+        }
+        if live.running.is_none() && live.progress.is_none() {
+            return Err("nothing runs: see the lines above".into());
+        }
+        let labelled = live.figures(|figures| figures.labelled);
+        if let Some(soak) = &mut soak {
+            soak.step(labelled, &mut live, &mut screen);
+        }
+        if args.lose_every.is_some_and(|every| labelled / every > tally.recovered) {
+            live.gpu.device.destroy();
+        }
+        // What is loaded first and kept is there by now.
+        if labelled >= frames / 4 && tally.warm.is_none() {
+            tally.warm = figures::memory();
+        }
+        let shown =
+            live.shown().filter(|shown| shown.answer.is_some() && last.0.is_none_or(|last| shown.id != last));
+        if let Some(shown) = shown {
+            let free = args.record.is_some() || !screen.busy.load(Ordering::Acquire);
+            tally.drawn_disorder += u64::from(last.0.is_some_and(|last| shown.id < last));
+            last = (Some(shown.id), Instant::now());
+            if !args.no_draw && free {
+                let before = Instant::now();
+                screen.draw(&live, &mut view, &shown, begun.elapsed().as_secs_f64(), args.record.is_some());
+                tally.draw.push(before.elapsed().as_secs_f32());
+                if let Some(folder) = &args.record {
+                    save(&live, &screen, folder.join(format!("{:06}.png", tally.drawn)))?;
+                }
+                tally.drawn += 1;
+            }
+        }
+        if last.1.elapsed() > PATIENCE {
+            return Err(format!("no label within {} s", PATIENCE.as_secs()));
+        }
+        if labelled >= frames {
+            break;
+        }
+    }
+    report(args, &live, tally);
+    Ok(())
+}
+
+/// Waits for what was drawn, and writes it.
+fn save(live: &Live, screen: &Screen, path: PathBuf) -> Result<(), String> {
+    let (sender, receiver) = channel();
+    screen.target.read(move |size, rgba| drop(sender.send((size, rgba))));
+    let begun = Instant::now();
+    loop {
+        live.gpu.device.poll(wgpu::PollType::Poll).ok();
+        match receiver.recv_timeout(Duration::from_millis(1)) {
+            Ok((size, rgba)) => return record::write(&path, size, &rgba),
+            Err(_) if begun.elapsed() < PATIENCE && !live.gpu.is_lost() => {}
+            Err(_) => return Ok(()), // lost with its device
+        }
+    }
+}
+
+/// A long run in which everything changes all the time.
+struct Soak {
+    file: PathBuf,
+    done: u64,
+    pause: u64,
+    /// Whether the device changes too.
+    devices: bool,
+}
+
+impl Soak {
+    fn new(args: &Args, frames: u64) -> Result<Soak, String> {
+        // The built-in model as a file: another model to switch to, without a network.
+        let file = std::env::temp_dir().join(format!("camera-soak-{}.safetensors", std::process::id()));
+        std::fs::write(&file, mobileone::sample::DIGITS)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+        let (pause, devices) = ((frames / SOAK_CHANGES).max(SOAK_PAUSE), args.device == "auto");
+        Ok(Soak { file, done: 0, pause, devices })
+    }
+
+    fn step(&mut self, labelled: u64, live: &mut Live, screen: &mut Screen) {
+        if labelled / self.pause <= self.done || live.progress.is_some() {
+            return;
+        }
+        self.done = labelled / self.pause;
+        match self.done % 5 {
+            0 => live.set_model(self.file.to_string_lossy().into_owned()),
+            1 => live.set_model("digits".into()),
+            2 if self.devices => {
+                let cpu = live.settings.device == "cpu";
+                live.set_device(if cpu { live.gpu.info.name.clone() } else { "cpu".into() });
+            }
+            2 => live.set_half(false),
+            3 => {
+                let size = SOAK_SIZES[(self.done / 5 % SOAK_SIZES.len() as u64) as usize];
+                screen.target = Arc::new(Offscreen::new(&live.gpu, size, FORMAT));
+            }
+            _ => live.set_source(Source::Synthetic),
+        }
+    }
+}
+
+impl Drop for Soak {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.file).ok();
+    }
+}
+
+/// Prints the figures of a run.
+pub fn report(args: &Args, live: &Live, mut tally: Tally) {
+    let figures = live.figures(Clone::clone);
+    let Summary { rate, latency, latency_99, engine, host } = figures.summary(Duration::MAX);
+    let (captured, replaced) = live.counts();
+    let (memory, warm) = (figures::memory(), tally.warm);
+    tally.draw.sort_by(f32::total_cmp);
+    let draw = tally.draw.get(tally.draw.len() / 2).copied().unwrap_or(0.0);
+    let accuracy = (figures.judged > 0).then(|| figures.right as f64 / figures.judged as f64);
+    let (model, device, half) = live.running.clone().unwrap_or_else(|| ("".into(), "".into(), false));
+    let ms = |seconds: f32| (f64::from(seconds) * 1e5).round() / 100.0;
+    let mb = |bytes: u64| (bytes as f64 / 1e5).round() / 10.0;
+    let growth = memory.zip(warm).map(|(end, warm)| mb(end) - mb(warm));
+    if args.json {
+        let json = serde_json::json!({
+            "model": &*model,
+            "device": &*device,
+            "dtype": if half { "f16" } else { "f32" },
+            "draws_on": live.gpu.info.to_string(),
+            "source": live.settings.source.name(),
+            "frames": figures.labelled,
+            "fps": (f64::from(rate) * 10.0).round() / 10.0,
+            "latency_ms": { "median": ms(latency), "p99": ms(latency_99) },
+            "engine_ms": ms(engine),
+            "host_ms": ms(host),
+            "draw_host_ms": ms(draw),
+            "memory_mb": memory.map(mb),
+            "memory_growth_mb": growth.map(|growth| (growth * 10.0).round() / 10.0),
+            "accuracy": accuracy,
+            "judged": figures.judged,
+            "between": figures.between,
+            "captured": captured,
+            "replaced": replaced,
+            "dropped": figures.dropped,
+            "drawn": tally.drawn,
+            "out_of_order": figures.disorder + tally.drawn_disorder,
+            "recovered": tally.recovered,
+        });
+        println!("{json:#}");
+        return;
+    }
+    println!("{} frames of {} by {model} on {device}", figures.labelled, live.settings.source.name());
+    println!("{rate:.1} frames/s, latency {:.1} ms (p99 {:.1})", 1e3 * latency, 1e3 * latency_99);
+    println!(
+        "engine {:.1} ms, host {:.2} ms, drawing {:.2} ms of the host",
+        1e3 * engine,
+        1e3 * host,
+        1e3 * draw
+    );
+    if let Some(memory) = memory {
+        println!("{:.0} MB", mb(memory));
+    }
+    if let Some(accuracy) = accuracy {
+        println!("{:.1} % of {} labels right", 100.0 * accuracy, figures.judged);
+    }
+}

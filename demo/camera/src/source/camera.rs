@@ -1,0 +1,369 @@
+//! Cameras: those of this machine through nokhwa, and one that plays a test's script.
+//!
+//! A camera that is not there, or is pulled out, is looked for every second while the synthetic scene plays.
+
+use super::{Stage, synthetic_until};
+use crate::frame::{Format, Frame};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// Which camera, and what is asked of it; 0 leaves the choice to the camera.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// Its number on this machine.
+    pub index: u32,
+    /// Columns and rows.
+    pub size: (u32, u32),
+    /// Frames per second.
+    pub rate: u32,
+}
+
+/// One thing that a scripted camera does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cue {
+    /// Sends so many frames of a size and layout.
+    Frames(usize, (usize, usize), Kind),
+    /// Is pulled out, and found again at so many looks later.
+    Unplug(usize),
+}
+
+/// How a camera sends its frames.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// As pixels.
+    Raw(Format),
+    /// As JPEGs.
+    Mjpeg,
+    /// As JPEGs that are none.
+    Garbage,
+    /// As pixels, of which some are missing.
+    Short,
+}
+
+impl Cue {
+    /// Reads `unplug:2`, or `yuyv:30:640x480`.
+    ///
+    /// # Errors
+    /// A line when it is neither.
+    pub fn parse(text: &str) -> Result<Cue, String> {
+        let wrong = || format!("{text}: a cue is unplug:2 or yuyv:30:640x480");
+        let mut parts = text.split(':');
+        let (Some(kind), Some(count)) = (parts.next(), parts.next().and_then(|count| count.parse().ok()))
+        else {
+            return Err(wrong());
+        };
+        let kind = match kind {
+            "unplug" => return Ok(Cue::Unplug(count)),
+            "mjpeg" => Kind::Mjpeg,
+            "garbage" => Kind::Garbage,
+            "short" => Kind::Short,
+            "rgba" => Kind::Raw(Format::Rgba),
+            "rgb" => Kind::Raw(Format::Rgb),
+            "bgr" => Kind::Raw(Format::Bgr),
+            "gray" => Kind::Raw(Format::Gray),
+            "yuyv" => Kind::Raw(Format::Yuyv),
+            "nv12" => Kind::Raw(Format::Nv12),
+            "i420" => Kind::Raw(Format::I420),
+            _ => return Err(wrong()),
+        };
+        let size = parts.next().and_then(|size| size.split_once('x')).ok_or_else(wrong)?;
+        let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side)).ok_or_else(wrong);
+        Ok(Cue::Frames(count, (side(size.0)?, side(size.1)?), kind))
+    }
+}
+
+/// What came from a camera.
+pub struct Sent {
+    size: (usize, usize),
+    /// `None` for a JPEG.
+    format: Option<Format>,
+}
+
+/// A camera, whoever drives it.
+pub enum Camera {
+    /// One of this machine, while it is open.
+    #[cfg(feature = "camera")]
+    Native(Wanted, Option<Box<nokhwa::Camera>>),
+    /// None: the program was built without.
+    None,
+    /// A test's.
+    Script(Script),
+}
+
+/// A camera that does as it is told.
+#[derive(Default)]
+pub struct Script {
+    cues: VecDeque<Cue>,
+    /// Frames sent of the first cue.
+    sent: usize,
+    /// Looks until it is found.
+    missing: usize,
+}
+
+/// A camera of this machine.
+pub fn native(wanted: &Wanted) -> Camera {
+    #[cfg(feature = "camera")]
+    return Camera::Native(*wanted, None);
+    #[cfg(not(feature = "camera"))]
+    {
+        let _ = wanted;
+        Camera::None
+    }
+}
+
+/// A camera that does as it is told.
+pub fn script(cues: &[Cue]) -> Camera {
+    Camera::Script(Script { cues: cues.to_vec().into(), ..Script::default() })
+}
+
+/// Numbers and names of this machine's cameras.
+pub fn list() -> Vec<(u32, String)> {
+    #[cfg(feature = "camera")]
+    {
+        let found = nokhwa::query(nokhwa::utils::ApiBackend::Auto).unwrap_or_default();
+        let known =
+            |info: nokhwa::utils::CameraInfo| Some((info.index().as_index().ok()?, info.human_name()));
+        let mut cameras: Vec<_> = found.into_iter().filter_map(known).collect();
+        cameras.sort();
+        cameras
+    }
+    #[cfg(not(feature = "camera"))]
+    Vec::new()
+}
+
+impl Camera {
+    /// Opens it, and says what it is.
+    fn open(&mut self) -> Result<String, String> {
+        match self {
+            #[cfg(feature = "camera")]
+            Camera::Native(wanted, opened) => {
+                let (camera, name) = open(wanted)?;
+                *opened = Some(Box::new(camera));
+                Ok(name)
+            }
+            Camera::None => Err("this program was built without cameras (feature camera)".into()),
+            Camera::Script(script) if script.cues.is_empty() => Err("the script is over".into()),
+            Camera::Script(script) if script.missing > 0 => {
+                script.missing -= 1;
+                Err("the scripted camera is unplugged".into())
+            }
+            Camera::Script(_) => Ok("The scripted camera".into()),
+        }
+    }
+
+    /// Waits for a frame and writes it to `bytes`.
+    fn frame(&mut self, bytes: &mut Vec<u8>) -> Result<Sent, String> {
+        bytes.clear();
+        match self {
+            #[cfg(feature = "camera")]
+            Camera::Native(_, opened) => {
+                let camera = opened.as_mut().ok_or("the camera is closed")?;
+                let buffer = camera.frame().map_err(|error| error.to_string())?;
+                bytes.extend_from_slice(buffer.buffer());
+                let resolution = buffer.resolution();
+                let size = (resolution.width() as usize, resolution.height() as usize);
+                Ok(Sent { size, format: layout(buffer.source_frame_format()) })
+            }
+            Camera::None => Err("no camera".into()),
+            Camera::Script(Script { cues, sent, missing }) => loop {
+                match cues.front() {
+                    None => return Err("the script is over".into()),
+                    Some(Cue::Unplug(looks)) => {
+                        *missing = *looks;
+                        cues.pop_front();
+                        return Err("unplugged".into());
+                    }
+                    Some(Cue::Frames(count, ..)) if sent == count => {
+                        *sent = 0;
+                        cues.pop_front();
+                    }
+                    Some(Cue::Frames(_, size, kind)) => {
+                        *sent += 1;
+                        std::thread::sleep(Duration::from_millis(15));
+                        return Ok(act(*size, *kind, bytes));
+                    }
+                }
+            },
+        }
+    }
+
+    /// Lets go of it.
+    fn close(&mut self) {
+        match self {
+            #[cfg(feature = "camera")]
+            Camera::Native(_, opened) => *opened = None,
+            Camera::None | Camera::Script(_) => {}
+        }
+    }
+}
+
+/// Plays a camera until it is stopped.
+pub fn play(camera: &mut Camera, stage: &Stage) {
+    let mut told = String::new();
+    let tell = |told: &mut String, line: String| {
+        // A camera that stays away is told of once.
+        if *told != line {
+            (stage.tell)(line.clone());
+            *told = line;
+        }
+    };
+    while !stage.stopped() {
+        match camera.open() {
+            Ok(name) => tell(&mut told, format!("{name} is open.")),
+            Err(reason) => {
+                tell(
+                    &mut told,
+                    format!("No camera: {reason}. Playing the synthetic scene, and looking for it."),
+                );
+                let mut found = false;
+                synthetic_until(stage, || {
+                    found = camera.open().is_ok();
+                    found
+                });
+                if !found {
+                    break;
+                }
+                tell(&mut told, "The camera is back.".into());
+            }
+        }
+        let mut came = false;
+        while !stage.stopped() {
+            let mut bytes = stage.slot.buffer();
+            let sent = match camera.frame(&mut bytes) {
+                Ok(sent) => sent,
+                Err(reason) => {
+                    tell(&mut told, format!("The camera is gone: {reason}."));
+                    break;
+                }
+            };
+            let captured = Instant::now();
+            came = true;
+            match unpack(&sent, bytes, stage) {
+                Ok((bytes, format, size)) => {
+                    stage.put(Frame { id: 0, captured, size, format, bytes, truth: None });
+                }
+                Err(reason) => tell(&mut told, format!("A frame was dropped: {reason}.")),
+            }
+        }
+        camera.close();
+        if !came {
+            // It opens and sends nothing: not to be asked again at once.
+            synthetic_until(stage, || true);
+        }
+    }
+}
+
+/// The pixels of what came, or why there are none.
+fn unpack(sent: &Sent, bytes: Vec<u8>, stage: &Stage) -> Result<(Vec<u8>, Format, (usize, usize)), String> {
+    let Some(format) = sent.format else {
+        // Decoded on this thread, which waits for the next frame anyway.
+        let mut reader =
+            image::ImageReader::with_format(std::io::Cursor::new(&bytes), image::ImageFormat::Jpeg);
+        let mut limits = image::Limits::default();
+        (limits.max_image_width, limits.max_image_height) = (Some(8192), Some(8192));
+        reader.limits(limits);
+        let decoded = reader.decode().map_err(|error| format!("not a sound JPEG ({error})"));
+        stage.slot.give_back(bytes);
+        let decoded = decoded?.into_rgb8();
+        let size = (decoded.width() as usize, decoded.height() as usize);
+        return Ok((decoded.into_raw(), Format::Rgb, size));
+    };
+    let needed = format.bytes(sent.size);
+    let mut bytes = bytes;
+    if bytes.len() < needed {
+        let reason = format!("{} bytes of {needed}", bytes.len());
+        stage.slot.give_back(bytes);
+        return Err(reason);
+    }
+    bytes.truncate(needed);
+    Ok((bytes, format, sent.size))
+}
+
+/// A frame of a scripted camera: a bright disc on grey.
+fn act(size: (usize, usize), kind: Kind, bytes: &mut Vec<u8>) -> Sent {
+    let rgba = |x: usize, y: usize| {
+        let (dx, dy) = (x as f32 / size.0 as f32 - 0.5, y as f32 / size.1 as f32 - 0.5);
+        if dx.hypot(dy) < 0.25 { [230u8, 200, 120] } else { [90, 100, 110] }
+    };
+    let pixels = (0..size.0 * size.1).map(|at| rgba(at % size.0, at / size.0));
+    let format = match kind {
+        Kind::Raw(format) => Some(format),
+        Kind::Short => Some(Format::Nv12),
+        Kind::Mjpeg | Kind::Garbage => None,
+    };
+    match kind {
+        Kind::Mjpeg => {
+            let rgb: Vec<u8> = pixels.flatten().collect();
+            let color = image::ExtendedColorType::Rgb8;
+            image::codecs::jpeg::JpegEncoder::new(bytes)
+                .encode(&rgb, size.0 as u32, size.1 as u32, color)
+                .expect("memory holds a small picture");
+        }
+        Kind::Garbage => bytes.extend((0..1000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)),
+        Kind::Short => {
+            bytes.extend(std::iter::repeat_n(128, format.map_or(0, |format| format.bytes(size) / 2)))
+        }
+        Kind::Raw(Format::Rgba) => pixels.for_each(|[r, g, b]| bytes.extend([r, g, b, 255])),
+        Kind::Raw(Format::Rgb) => pixels.for_each(|pixel| bytes.extend(pixel)),
+        Kind::Raw(Format::Bgr) => pixels.for_each(|[r, g, b]| bytes.extend([b, g, r])),
+        // Colours of these do not matter here.
+        Kind::Raw(format) => {
+            bytes.extend(pixels.map(|pixel| pixel[1]));
+            bytes.resize(format.bytes(size), 128);
+        }
+    }
+    Sent { size, format }
+}
+
+#[cfg(feature = "camera")]
+fn layout(format: nokhwa::utils::FrameFormat) -> Option<Format> {
+    use nokhwa::utils::FrameFormat;
+    match format {
+        FrameFormat::MJPEG => None,
+        FrameFormat::YUYV => Some(Format::Yuyv),
+        FrameFormat::NV12 => Some(Format::Nv12),
+        FrameFormat::GRAY => Some(Format::Gray),
+        FrameFormat::RAWRGB => Some(Format::Rgb),
+        FrameFormat::RAWBGR => Some(Format::Bgr),
+    }
+}
+
+#[cfg(feature = "camera")]
+fn open(wanted: &Wanted) -> Result<(nokhwa::Camera, String), String> {
+    use nokhwa::utils::{
+        CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType, Resolution,
+    };
+    // In the order of preference: what a shader reads goes before what the host has to decode.
+    let formats = [
+        FrameFormat::NV12,
+        FrameFormat::YUYV,
+        FrameFormat::MJPEG,
+        FrameFormat::RAWRGB,
+        FrameFormat::RAWBGR,
+        FrameFormat::GRAY,
+    ];
+    let index = CameraIndex::Index(wanted.index);
+    let any = RequestedFormat::with_formats(RequestedFormatType::None, &formats);
+    let mut camera = nokhwa::Camera::new(index, any).map_err(|error| error.to_string())?;
+    let offered = camera.compatible_camera_formats().unwrap_or_default();
+    let apart = |a: u32, b: u32| u64::from(a.abs_diff(b));
+    let (width, height) = if wanted.size.0 > 0 { wanted.size } else { (640, 480) };
+    let rate = if wanted.rate > 0 { wanted.rate } else { 30 };
+    let cost = |format: &CameraFormat| {
+        let size = apart(format.width(), width) + apart(format.height(), height);
+        let kind = formats.iter().position(|known| *known == format.format()).unwrap_or(formats.len());
+        (size, apart(format.frame_rate().min(rate), rate), apart(format.frame_rate(), rate), kind)
+    };
+    if let Some(best) = offered.iter().min_by_key(|format| cost(format)) {
+        // A camera that refuses what it offers is used as it is.
+        let exact = RequestedFormat::with_formats(RequestedFormatType::Exact(*best), &formats);
+        camera.set_camera_requset(exact).ok();
+    } else if wanted.size.0 > 0 {
+        camera.set_resolution(Resolution::new(width, height)).ok();
+    }
+    camera.open_stream().map_err(|error| error.to_string())?;
+    let name = format!("{} ({})", camera.info().human_name(), camera.camera_format());
+    Ok((camera, name))
+}

@@ -1,0 +1,229 @@
+//! Where frames come from. A source runs on a thread of its own and puts its newest frame into the slot.
+
+pub mod camera;
+mod picture;
+mod strokes;
+pub mod synthetic;
+mod video;
+
+use crate::{
+    convert,
+    frame::{Format, Frame, Slot},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// The scene that the program draws.
+    Synthetic,
+    /// A camera of this machine.
+    Camera(camera::Wanted),
+    /// A camera that plays what a test tells it.
+    Script(Vec<camera::Cue>),
+    /// A picture file.
+    Picture(PathBuf),
+    /// The pictures of a folder, one after the other.
+    Folder(PathBuf),
+    /// A video file, or the address of a stream, through ffmpeg.
+    Video(String),
+}
+
+impl Source {
+    /// What `text` means: `synthetic`, `camera`, `camera:1`, or a path or address.
+    ///
+    /// # Errors
+    /// A line when it is nothing of the kind.
+    pub fn parse(text: &str) -> Result<Source, String> {
+        let path = Path::new(text);
+        match text {
+            "synthetic" => return Ok(Source::Synthetic),
+            "camera" => return Ok(Source::Camera(camera::Wanted::default())),
+            _ => {}
+        }
+        if let Some(index) = text.strip_prefix("camera:") {
+            let index = index.parse().map_err(|_| format!("{text}: cameras have numbers, as in camera:0"))?;
+            return Ok(Source::Camera(camera::Wanted { index, ..camera::Wanted::default() }));
+        }
+        if let Some(cues) = text.strip_prefix("script:") {
+            return cues.split(',').map(camera::Cue::parse).collect::<Result<_, _>>().map(Source::Script);
+        }
+        Ok(match () {
+            () if text.contains("://") => Source::Video(text.into()),
+            () if path.is_dir() => Source::Folder(path.into()),
+            () if !path.exists() => {
+                return Err(format!(
+                    "{text}: no such file; a source is synthetic, camera, camera:1, a picture, a folder, a video or an address"
+                ));
+            }
+            () if mobileone::picture::is_picture_name(path) => Source::Picture(path.into()),
+            () => Source::Video(text.into()),
+        })
+    }
+
+    /// A name for people.
+    pub fn name(&self) -> String {
+        let file = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        match self {
+            Source::Synthetic => "synthetic scene".into(),
+            Source::Camera(wanted) => format!("camera {}", wanted.index),
+            Source::Script(_) => "script".into(),
+            Source::Picture(path) | Source::Folder(path) => file(path),
+            Source::Video(place) if place.contains("://") => place.clone(),
+            Source::Video(place) => file(Path::new(place)),
+        }
+    }
+}
+
+/// What a source works with.
+#[derive(Clone)]
+pub struct Stage {
+    /// Where frames go.
+    pub slot: Arc<Slot>,
+    /// Lines for people.
+    pub tell: Arc<dyn Fn(String) + Send + Sync>,
+    /// Whether frames have to be RGBA already, as the CPU executor takes them.
+    pub rgba: Arc<AtomicBool>,
+    /// Frames per second of what has no pace of its own; 0 for as many as are taken.
+    pub rate: f64,
+    stop: Arc<AtomicBool>,
+}
+
+impl Stage {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Puts a frame into the slot, as RGBA where that is asked for.
+    fn put(&self, mut frame: Frame) {
+        if frame.format != Format::Rgba && self.rgba.load(Ordering::Acquire) {
+            let mut rgba = self.slot.buffer();
+            convert::to_rgba(&frame.bytes, frame.size, frame.format, &mut rgba);
+            self.slot.give_back(std::mem::replace(&mut frame.bytes, rgba));
+            frame.format = Format::Rgba;
+        }
+        self.slot.put(frame);
+    }
+
+    /// Waits for the moment of the frame after `before`, or until the last one was taken where there is no rate.
+    fn pace(&self, before: &mut Instant) {
+        if self.rate <= 0.0 {
+            while !self.stopped() && !self.slot.wait_taken(Duration::from_millis(50)) {}
+            return;
+        }
+        *before = (*before + Duration::from_secs_f64(1.0 / self.rate))
+            .max(Instant::now() - Duration::from_millis(200));
+        self.sleep(before.saturating_duration_since(Instant::now()));
+    }
+
+    /// Sleeps, but not past the end of the capture.
+    fn sleep(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.stopped() {
+            match end.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => break,
+                left => thread::sleep(left.min(Duration::from_millis(50))),
+            }
+        }
+    }
+}
+
+/// A source at work. Dropped, it stops, but is not waited for: a camera may hang.
+pub struct Capture {
+    stop: Arc<AtomicBool>,
+    slot: Arc<Slot>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Capture {
+    /// Starts a source, once the one `before` it has let go of its camera.
+    pub fn start(source: Source, mut stage: Stage, before: Option<Capture>) -> Capture {
+        let stop = Arc::new(AtomicBool::new(false));
+        stage.stop = stop.clone();
+        let slot = stage.slot.clone();
+        let before = before.and_then(|mut before| {
+            before.stop();
+            before.thread.take()
+        });
+        let run = move || {
+            let begun = Instant::now();
+            while before.as_ref().is_some_and(|thread| !thread.is_finished()) {
+                if begun.elapsed() > Duration::from_secs(3) || stage.stopped() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            stage.slot.clear();
+            play(&source, &stage);
+        };
+        let thread = thread::Builder::new().name("capture".into()).spawn(run).ok();
+        Capture { stop, slot, thread }
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.slot.wake();
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Stage {
+    /// A stage before its source starts.
+    pub fn new(
+        slot: Arc<Slot>,
+        rgba: Arc<AtomicBool>,
+        rate: f64,
+        tell: Arc<dyn Fn(String) + Send + Sync>,
+    ) -> Stage {
+        Stage { slot, tell, rgba, rate, stop: Arc::default() }
+    }
+}
+
+/// Plays a source until it is stopped. One that cannot be had, or ends, gives way to the synthetic scene.
+fn play(source: &Source, stage: &Stage) {
+    let ended = match source {
+        Source::Synthetic => Ok(()),
+        Source::Camera(wanted) => return camera::play(&mut camera::native(wanted), stage),
+        Source::Script(cues) => return camera::play(&mut camera::script(cues), stage),
+        Source::Picture(path) => picture::play(std::slice::from_ref(path), stage),
+        Source::Folder(path) => picture::play_folder(path, stage),
+        Source::Video(place) => video::play(place, stage),
+    };
+    if let Err(reason) = ended {
+        (stage.tell)(format!("{reason}. Playing the synthetic scene."));
+    }
+    synthetic_until(stage, || false);
+}
+
+/// Plays the synthetic scene until it is stopped or `enough` says so, which is asked about every second.
+fn synthetic_until(stage: &Stage, mut enough: impl FnMut() -> bool) {
+    let mut scene = synthetic::Scene::default();
+    let step = 1.0 / if stage.rate > 0.0 { stage.rate } else { 30.0 };
+    let (mut before, mut asked) = (Instant::now(), Instant::now());
+    for count in 0u64.. {
+        if stage.stopped() {
+            break;
+        }
+        if asked.elapsed() >= Duration::from_secs(1) {
+            if enough() {
+                break;
+            }
+            asked = Instant::now();
+        }
+        stage.put(scene.frame(count as f64 * step, stage.slot.buffer()));
+        stage.pace(&mut before);
+    }
+}

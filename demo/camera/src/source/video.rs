@@ -1,0 +1,126 @@
+//! Videos and streams through an ffmpeg process, which sends planes of Y, U and V with a line before each frame.
+
+use super::Stage;
+use crate::frame::{Format, Frame};
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Sides of a frame that are believed.
+const MOST: usize = 8192;
+
+/// Plays a video, over and over where it is a file, until it is stopped.
+pub fn play(place: &str, stage: &Stage) -> Result<(), String> {
+    let file = !place.contains("://");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error"]);
+    if file {
+        command.args(["-stream_loop", "-1", "-re"]);
+    }
+    // `file:` keeps ffmpeg from taking a name with a colon or a dash for something else.
+    let input = if file { format!("file:{place}") } else { place.to_string() };
+    command.args(["-i", &input, "-an", "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "-"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "videos need ffmpeg, which is not installed".to_string(),
+        _ => format!("ffmpeg: {error}"),
+    })?;
+    let mut child = child;
+    let (Some(pipe), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err("ffmpeg has no output".into());
+    };
+    let process = Process(Arc::new(Mutex::new(child)));
+    // Read as it comes, so that ffmpeg never waits for us to listen; the last line tells why it ended.
+    let errors = thread::spawn(move || BufReader::new(errors).lines().map_while(Result::ok).last());
+    // A stream that stalls is not waited for once it is not wanted any more.
+    let (watched, own) = (Arc::downgrade(&process.0), stage.clone());
+    thread::spawn(move || {
+        while let Some(child) = watched.upgrade() {
+            if own.stopped() {
+                kill(&child);
+            }
+            drop(child);
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let ended = read(&mut BufReader::with_capacity(1 << 20, pipe), stage);
+    if stage.stopped() {
+        return Ok(());
+    }
+    kill(&process.0);
+    let said = errors.join().ok().flatten();
+    Err(format!("{place}: {}", said.or(ended.err()).unwrap_or_else(|| "the video is over".into())))
+}
+
+/// Ended and waited for when it is dropped.
+struct Process(Arc<Mutex<Child>>);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        kill(&self.0);
+        if let Ok(mut child) = self.0.lock() {
+            child.wait().ok();
+        }
+    }
+}
+
+fn kill(child: &Mutex<Child>) {
+    if let Ok(mut child) = child.lock() {
+        child.kill().ok();
+    }
+}
+
+fn read(pipe: &mut impl BufRead, stage: &Stage) -> Result<(), String> {
+    let head = line(pipe)?;
+    let size = size_of(&head)?;
+    while !stage.stopped() {
+        if !line(pipe)?.starts_with("FRAME") {
+            return Err("ffmpeg sent no frame".into());
+        }
+        let mut bytes = stage.slot.buffer();
+        bytes.resize(Format::I420.bytes(size), 0);
+        pipe.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+        stage.put(Frame { id: 0, captured: Instant::now(), size, format: Format::I420, bytes, truth: None });
+    }
+    Ok(())
+}
+
+/// Columns and rows, from the first line of the stream.
+fn size_of(head: &str) -> Result<(usize, usize), String> {
+    let side = |letter| {
+        let side: usize = head.split(' ').skip(1).find_map(|word| word.strip_prefix(letter))?.parse().ok()?;
+        (1..=MOST).contains(&side).then_some(side)
+    };
+    match (head.starts_with("YUV4MPEG2 "), side('W'), side('H')) {
+        (true, Some(width), Some(height)) => Ok((width, height)),
+        _ => Err("ffmpeg found no video in it".into()),
+    }
+}
+
+/// A line of at most 1024 bytes.
+fn line(pipe: &mut impl BufRead) -> Result<String, String> {
+    let mut line = Vec::new();
+    pipe.take(1024).read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
+    match line.pop() {
+        Some(b'\n') => Ok(String::from_utf8_lossy(&line).into_owned()),
+        Some(_) => Err("ffmpeg sent something else than frames".into()),
+        None => Err("the video is over".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_a_stream_says_its_size() {
+        assert_eq!(size_of("YUV4MPEG2 W320 H241 F25:1 Ip A1:1 C420jpeg"), Ok((320, 241)));
+        for wrong in ["", "YUV4MPEG2 W320", "YUV4MPEG2 W0 H1", "YUV4MPEG2 W99999 H1", "RIFF W1 H1"] {
+            assert!(size_of(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The demo's tests: conversions against their twin, the program without a window, and the window itself.
+
+mod convert;
+mod run;
+mod window;
+
+use std::process::{Command, Output};
+
+/// The program, with arguments.
+fn camera(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_camera"));
+    command.args(args).env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    command
+}
+
+/// What it says when it succeeds.
+fn says(args: &[&str]) -> (String, String) {
+    let Output { status, stdout, stderr } = camera(args).output().expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    assert!(status.success(), "{args:?}: {status}\n{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+/// A folder of a test's own, empty.
+fn folder(name: &str) -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("camera-test-{}-{name}", std::process::id()));
+    std::fs::remove_dir_all(&folder).ok();
+    std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
+    folder
+}
+
+/// Whether `program` can be started; where it cannot, a test that needs it says so and stops, or fails where
+/// everything has to be there (`REQUIRE_ALL=1`).
+fn has(program: &str, package: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
+    if !found {
+        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{program} is missing: install {package}");
+        eprintln!("SKIPPED: {program} is missing; install {package}");
+    }
+    found
+}

@@ -1,0 +1,174 @@
+//! The program without a window.
+
+use crate::{camera, folder, has, says};
+use serde_json::Value;
+
+fn figures(args: &[&str]) -> (Value, String) {
+    let mut all = vec!["--headless", "--json"];
+    all.extend(args);
+    let (json, said) = says(&all);
+    (serde_json::from_str(&json).expect("it prints JSON"), said)
+}
+
+fn number(figures: &Value, name: &str) -> f64 {
+    figures[name].as_f64().unwrap_or_else(|| panic!("{name} in {figures}"))
+}
+
+/// The raw top-1 on the synthetic scene, every digit of it, is right in 95 % of the frames, on both ways.
+#[test]
+fn labels_are_right() {
+    for (device, dtype) in [("cpu", "f32"), ("software", "f32"), ("software", "f16")] {
+        // Ten digits of 2.4 s at 10 frames a second, as fast as they are taken: every digit is judged.
+        let mut args = vec!["--frames", "260", "--rate", "10", "--no-draw", "--device", device];
+        if dtype == "f16" {
+            args.push("--half");
+        }
+        let (figures, _) = figures(&args);
+        let accuracy = number(&figures, "accuracy");
+        assert!(accuracy >= 0.95, "{device} {dtype}: {accuracy} of {figures}");
+        assert!(number(&figures, "judged") >= 260.0 && number(&figures, "between") <= 30.0, "{figures}");
+        assert_eq!(
+            (number(&figures, "out_of_order"), &figures["dtype"]),
+            (0.0, &Value::from(dtype)),
+            "{figures}"
+        );
+        for name in ["fps", "engine_ms", "host_ms", "memory_mb"] {
+            assert!(number(&figures, name) > 0.0, "{name} in {figures}");
+        }
+        let latency = &figures["latency_ms"];
+        assert!(number(latency, "median") <= number(latency, "p99"), "{figures}");
+    }
+}
+
+/// Sizes and models change all the while: memory stays flat, and no label is older than the one before. Where
+/// devices change too, memory is not judged: Mesa's software driver keeps what it compiled, about 0.4 MB for each
+/// pipeline, after the pipeline is gone.
+#[test]
+fn soak() {
+    let frames = std::env::var("SOAK_FRAMES").unwrap_or("500".into());
+    for device in ["cpu", "auto"] {
+        let frames = if device == "cpu" { &frames } else { "250" };
+        let (figures, said) = figures(&["--frames", frames, "--rate", "0", "--soak", "--device", device]);
+        assert_eq!(number(&figures, "out_of_order"), 0.0, "{figures}");
+        assert!(number(&figures, "drawn") > number(&figures, "frames") / 20.0, "{figures}");
+        assert!(number(&figures, "accuracy") >= 0.95, "{figures}");
+        assert!(device == "auto" || number(&figures, "memory_growth_mb") < 24.0, "{figures}\n{said}");
+    }
+}
+
+#[test]
+fn a_lost_device_is_opened_anew() {
+    for device in ["cpu", "software"] {
+        let (figures, said) = figures(&["--frames", "60", "--lose-every", "20", "--device", device]);
+        assert!(number(&figures, "recovered") >= 2.0, "{figures}\n{said}");
+        assert_eq!(number(&figures, "out_of_order"), 0.0, "{figures}");
+        assert_eq!(said.matches("lost").count(), said.lines().count(), "{said}");
+    }
+}
+
+/// A camera that is pulled out, sends garbage, and changes its size and layout with every few frames.
+#[test]
+fn a_camera_may_do_anything() {
+    let script = "script:yuyv:5:320x241,unplug:1,nv12:5:641x480,garbage:3:320x240,mjpeg:5:100x50,short:3:64x64,\
+                  i420:5:33x17,gray:3:1x1,rgb:5:1500x3,bgr:3:7x900,rgba:3:65x65";
+    for device in ["cpu", "software"] {
+        let (figures, said) = figures(&["--frames", "60", "--device", device, "--source", script]);
+        assert_eq!((number(&figures, "out_of_order"), number(&figures, "dropped")), (0.0, 0.0), "{figures}");
+        for line in [
+            "The scripted camera is open.",
+            "The camera is gone: unplugged.",
+            "Playing the synthetic scene, and looking for it.",
+            "The camera is back.",
+            "A frame was dropped: not a sound JPEG",
+            "A frame was dropped: 3072 bytes of 6144.",
+            "the script is over",
+        ] {
+            assert!(said.contains(line), "{line} in:\n{said}");
+        }
+    }
+}
+
+#[test]
+fn pictures_folders_and_videos_are_played() {
+    let pictures = concat!(env!("CARGO_MANIFEST_DIR"), "/../images");
+    let one = format!("{pictures}/two-on-phone.jpg");
+    let folder = folder("sources");
+    let quick = ["--frames", "4", "--device", "cpu", "--rate", "0"];
+    let play = |source: &str| figures(&[&quick[..], &["--source", source]].concat());
+    assert_eq!(play(&one).0["source"], "two-on-phone.jpg");
+    assert_eq!(play(pictures).0["frames"].as_u64().map(|frames| frames >= 4), Some(true));
+    // A folder without pictures, and one whose only picture is broken: the scene is played instead.
+    let (figures, said) = play(folder.to_str().expect("a plain path"));
+    assert!(figures["accuracy"].is_number() && said.contains("Playing the synthetic scene"), "{said}");
+    let broken = folder.join("broken.png");
+    std::fs::write(&broken, b"\x89PNG\r\n\x1a\nno more").expect("the folder can be written");
+    assert!(play(broken.to_str().expect("a plain path")).1.contains("not a sound PNG"));
+    let text = folder.join("text.mp4");
+    std::fs::write(&text, "no video").expect("the folder can be written");
+    if has("ffmpeg", "ffmpeg") {
+        assert!(play(text.to_str().expect("a plain path")).1.contains("Playing the synthetic scene"));
+        let video = folder.join("a video: 1.mkv");
+        let made = std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", "testsrc=size=98x55:rate=25:duration=1", "-y"])
+            .arg(&video)
+            .status();
+        assert!(made.expect("ffmpeg starts").success());
+        let (figures, said) = play(video.to_str().expect("a plain path"));
+        assert_eq!((said.as_str(), figures["accuracy"].is_null()), ("", true), "{figures}");
+    }
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// Drawn frames are written, and become an animation that a decoder reads whole.
+#[test]
+fn a_recording_becomes_an_animation() {
+    let (folder, file) =
+        (folder("record"), std::env::temp_dir().join(format!("camera-{}.png", std::process::id())));
+    let path = folder.to_str().expect("a plain path");
+    let (figures, _) = figures(&[
+        "--frames", "12", "--device", "cpu", "--rate", "10", "--size", "900x560", "--record", path,
+    ]);
+    let drawn = std::fs::read_dir(&folder).expect("it is there").count();
+    assert_eq!(number(&figures, "drawn"), drawn as f64, "{figures}");
+    let frame = image::open(folder.join("000003.png")).expect("a PNG").into_rgb8();
+    assert_eq!(frame.dimensions(), (900, 560));
+    says(&["--animate", path, file.to_str().expect("a plain path"), "--width", "300", "--rate", "10"]);
+    let open = std::io::BufReader::new(std::fs::File::open(&file).expect("it was written"));
+    let mut reader = png::Decoder::new(open).read_info().expect("a PNG");
+    let control = *reader.info().animation_control().expect("an animated one");
+    assert_eq!((control.num_frames as usize, reader.info().width), (drawn, 300));
+    let mut buffer = vec![0; reader.output_buffer_size().expect("a small one")];
+    for at in 0..drawn {
+        reader.next_frame(&mut buffer).unwrap_or_else(|error| panic!("frame {at}: {error}"));
+    }
+    std::fs::remove_dir_all(folder).ok();
+    std::fs::remove_file(file).ok();
+}
+
+/// What cannot be had ends with a line that says so, and no panic.
+#[test]
+fn what_cannot_be_had_is_said() {
+    let rows: [(&[&str], &str); 7] = [
+        (&["--headless"], "--frames"),
+        (&["--headless", "--frames", "3", "--source", "/no/such"], "/no/such: no such file"),
+        (&["--headless", "--frames", "3", "--source", "camera:x"], "cameras have numbers"),
+        (&["--headless", "--frames", "3", "--model", "/no/such.safetensors"], "no such file"),
+        (&["--headless", "--frames", "0"], "0"),
+        (&["--headless", "--frames", "3", "--size", "0x4"], "a size is two numbers"),
+        (&["--animate", "/no/such", "/tmp/never.png"], "/no/such"),
+    ];
+    for (args, line) in rows {
+        let output = camera(args).output().expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(line) && !said.contains("panicked"), "{args:?}: {said}");
+    }
+    // Without a display there is no window, and it says what to do.
+    let mut blind = camera(&["--source", "synthetic"]);
+    blind.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").env_remove("WAYLAND_SOCKET");
+    let output = blind.output().expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    if cfg!(target_os = "linux") {
+        assert!(output.status.code() == Some(2) && said.contains("--headless"), "{said}");
+    }
+}

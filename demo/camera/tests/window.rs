@@ -1,0 +1,291 @@
+//! The window itself, on a display of the tests' own, driven by keys and clicks; its pictures are compared.
+
+use crate::{camera, folder, has};
+use image::RgbImage;
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// How long a change may take to be seen, on a machine that draws in software and has other things to do.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Columns and rows of the window.
+const SIZE: (u32, u32) = (1100, 700);
+
+/// A display, ended with the test.
+struct Display(Child, String);
+
+impl Display {
+    fn open() -> Option<Display> {
+        let all = [("Xvfb", "xvfb"), ("xdotool", "xdotool"), ("import", "imagemagick")];
+        if !all.into_iter().all(|(program, package)| has(program, package)) {
+            return None;
+        }
+        let args = ["-displayfd", "1", "-screen", "0", "1400x900x24", "-nolisten", "tcp"];
+        let server = Command::new("Xvfb").args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut server = server.expect("Xvfb starts");
+        let mut number = String::new();
+        let pipe = server.stdout.take().expect("it was asked for");
+        BufReader::new(pipe).read_line(&mut number).expect("Xvfb says its display");
+        Some(Display(server, format!(":{}", number.trim())))
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// The program in its window.
+struct Window<'a> {
+    display: &'a Display,
+    process: Child,
+    id: String,
+    shots: PathBuf,
+}
+
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+impl<'a> Window<'a> {
+    fn open(display: &'a Display, shots: &Path, args: &[&str], scale: &str) -> Window<'a> {
+        let mut command = camera(args);
+        command.env("WINIT_X11_SCALE_FACTOR", scale);
+        command.env("DISPLAY", &display.1).env_remove("WAYLAND_DISPLAY").current_dir(shots);
+        let process = command.spawn().expect("the program starts");
+        let mut window = Window { display, process, id: String::new(), shots: shots.into() };
+        let begun = Instant::now();
+        while window.id.is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "no window");
+            window.is_alive();
+            let found = window.xdotool(&["search", "--onlyvisible", "--name", "MobileOne"]);
+            window.id = found.lines().next().unwrap_or_default().into();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        window.xdotool(&["windowfocus", &window.id.clone()]);
+        window
+    }
+
+    fn is_alive(&mut self) {
+        let ended = self.process.try_wait().expect("the program can be asked");
+        assert_eq!(ended, None, "the program ended");
+    }
+
+    fn xdotool(&self, args: &[&str]) -> String {
+        let output = Command::new("xdotool").args(args).env("DISPLAY", &self.display.1).output();
+        String::from_utf8_lossy(&output.expect("xdotool starts").stdout).into_owned()
+    }
+
+    fn key(&self, key: &str) {
+        self.xdotool(&["key", "--window", &self.id, key]);
+    }
+
+    fn click(&self, x: u32, y: u32) {
+        let (x, y) = (x.to_string(), y.to_string());
+        self.xdotool(&["mousemove", "--window", &self.id, &x, &y]);
+        std::thread::sleep(Duration::from_millis(150));
+        self.xdotool(&["click", "1"]);
+    }
+
+    fn shot(&self) -> RgbImage {
+        let path = self.shots.join("shot.png");
+        let mut command = Command::new("import");
+        command.args(["-window", &self.id]).arg(&path).env("DISPLAY", &self.display.1);
+        assert!(command.status().expect("import starts").success(), "no screenshot");
+        image::open(path).expect("a PNG").into_rgb8()
+    }
+
+    /// Waits until what is seen is right, and gives it; the last picture is kept where it never is.
+    fn until(&mut self, what: &str, right: impl Fn(&RgbImage) -> bool) -> RgbImage {
+        let begun = Instant::now();
+        loop {
+            self.is_alive();
+            let shot = self.shot();
+            if right(&shot) {
+                return shot;
+            }
+            if begun.elapsed() > PATIENCE {
+                let kept = std::env::temp_dir().join("camera-failed.png");
+                shot.save(&kept).ok();
+                panic!("{what} was not seen: {}", kept.display());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// Whether the pixels about a point are of a colour, within a tolerance.
+fn is(shot: &RgbImage, (x, y): (f32, f32), colour: [u8; 3]) -> bool {
+    (-2i32..=2).all(|d| {
+        let (x, y) = ((x as i32 + d).max(0) as u32, (y as i32 + d).max(0) as u32);
+        let found = shot.get_pixel_checked(x, y).map(|pixel| pixel.0);
+        found.is_some_and(|found| (0..3).all(|c| found[c].abs_diff(colour[c]) <= 6))
+    })
+}
+
+const COLOURS: [[u8; 3]; 4] = [[200, 40, 40], [40, 180, 60], [50, 70, 210], [220, 200, 60]];
+
+/// A picture of 480x480 in four colours, all of which the network sees.
+fn quarters(path: &Path, order: [usize; 4]) {
+    let colour = |x: u32, y: u32| image::Rgb(COLOURS[order[(x / 240 + 2 * (y / 240)) as usize]]);
+    RgbImage::from_fn(480, 480, colour).save(path).expect("the folder can be written");
+}
+
+/// Whether the picture stands where it has to in a window of which `panel` points are the panel's.
+fn shows(shot: &RgbImage, panel: f32, order: [usize; 4]) -> bool {
+    let (width, height) = (shot.width() as f32 - panel, shot.height() as f32);
+    let margin = if width > 500.0 { 28.0 } else { 0.0 };
+    let side = (width - margin).min(height - margin);
+    let at = |x: f32, y: f32| (width / 2.0 + x * side, height / 2.0 + y * side);
+    let places = [(-0.3, -0.2), (0.3, -0.2), (-0.3, 0.25), (0.3, 0.25)];
+    places.into_iter().zip(order).all(|((x, y), colour)| is(shot, at(x, y), COLOURS[colour]))
+}
+
+/// The centres of the switches in the panel of a window of [`SIZE`].
+const MIRROR: (u32, u32) = (950, 540);
+const FREEZE: (u32, u32) = (1040, 540);
+const OPEN: (u32, u32) = (978, 505);
+/// What lies behind a switch that is on.
+const ON: [u8; 3] = [38, 96, 92];
+
+#[test]
+fn keys_clicks_and_sizes() {
+    let Some(display) = Display::open() else { return };
+    let folder = folder("window");
+    let (first, second) = (folder.join("first.png"), folder.join("second.png"));
+    quarters(&first, [0, 1, 2, 3]);
+    quarters(&second, [3, 2, 1, 0]);
+    let source = first.to_str().expect("a plain path");
+    let mut window = Window::open(&display, &folder, &["--source", source, "--device", "cpu"], "1");
+    // The crop is the whole square: its corners are marked once labels come.
+    let marked = |shot: &RgbImage| {
+        let mark = shot.get_pixel(400 - 336 + 1, 350 - 336 + 12).0;
+        (0..3).all(|c| mark[c].abs_diff([84, 224, 196][c]) <= 30)
+    };
+    let plain =
+        window.until("the picture and its crop", |shot| shows(shot, 300.0, [0, 1, 2, 3]) && marked(shot));
+    assert_eq!(plain.dimensions(), SIZE);
+    golden(&plain, &mut window);
+
+    window.key("m");
+    window.until("the mirrored picture", |shot| shows(shot, 300.0, [1, 0, 3, 2]));
+    window.click(MIRROR.0, MIRROR.1);
+    window.until("the picture again", |shot| shows(shot, 300.0, [0, 1, 2, 3]));
+
+    window.key("question");
+    let card = (400.0 - 165.0, 350.0);
+    window.until("the keys", |shot| is(shot, card, [17, 20, 27]));
+    window.key("Escape");
+    window.until("the picture without the keys", |shot| shows(shot, 300.0, [0, 1, 2, 3]));
+
+    window.click(FREEZE.0, FREEZE.1);
+    let behind = (FREEZE.0 as f32 - 32.0, FREEZE.1 as f32 + 8.0);
+    window.until("a switch that is on", |shot| is(shot, behind, ON));
+    window.key("space");
+    window.until("a switch that is off", |shot| {
+        is(shot, behind, [26, 31, 41]) || is(shot, behind, [36, 43, 56])
+    });
+
+    // Typed where things are opened: another picture, and then a model that is none, which changes nothing.
+    for typed in [second.to_str().expect("a plain path"), "/no/such.safetensors"] {
+        window.click(OPEN.0, OPEN.1);
+        window.xdotool(&["type", "--window", &window.id, typed]);
+        window.key("Return");
+        window.until("the second picture", |shot| shows(shot, 300.0, [3, 2, 1, 0]));
+    }
+    let line = (40.0, 700.0 - 14.0 - 5.0);
+    window.until("a line that says so", |shot| is(shot, line, [12, 15, 20]) || is(shot, line, [12, 14, 19]));
+
+    window.key("h");
+    window.until("the picture without the panel", |shot| shows(shot, 0.0, [3, 2, 1, 0]));
+    window.xdotool(&["windowsize", &window.id, "420", "640"]);
+    let small = window.until("the picture in a small window", |shot| shows(shot, 0.0, [3, 2, 1, 0]));
+    assert_eq!(small.dimensions(), (420, 640));
+    window.key("h");
+    window.xdotool(&["windowsize", &window.id, "240", "180"]);
+    window
+        .until("the picture in a tiny window", |shot| shot.width() == 240 && shows(shot, 0.0, [3, 2, 1, 0]));
+    window.xdotool(&["windowunmap", &window.id]);
+    std::thread::sleep(Duration::from_millis(500));
+    window.xdotool(&["windowmap", &window.id]);
+    window.xdotool(&["windowsize", &window.id, "1100", "700"]);
+    window.xdotool(&["windowfocus", &window.id]);
+    window.until("the picture after the window was away", |shot| shows(shot, 300.0, [3, 2, 1, 0]));
+    window.key("F11");
+    window.key("F11");
+
+    window.key("s");
+    let (saved, begun) = (folder.join("camera-001.png"), Instant::now());
+    while !saved.exists() {
+        assert!(begun.elapsed() < PATIENCE, "no snapshot");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let saved = image::open(saved).expect("a PNG").into_rgb8();
+    assert!(saved.dimensions() == SIZE && shows(&saved, 300.0, [3, 2, 1, 0]), "the snapshot");
+
+    window.key("q");
+    let ended = window.process.wait().expect("the program can be waited for");
+    assert!(ended.success(), "{ended}");
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// The panel's switches, which no figure changes, look as they did; `UPDATE_GOLDEN=1` writes them anew.
+fn golden(shot: &RgbImage, window: &mut Window) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/switches.png");
+    let cut = |shot: &RgbImage| image::imageops::crop_imm(shot, 810, 392, 280, 164).to_image();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        cut(shot).save(&path).expect("the golden can be written");
+    }
+    let golden = image::open(&path).expect("tests/data/switches.png").into_rgb8();
+    window.until("the switches of tests/data/switches.png", |shot| {
+        let found = cut(shot);
+        let apart =
+            found.as_raw().iter().zip(golden.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+        found.dimensions() == golden.dimensions() && apart <= golden.as_raw().len() as u64
+    });
+}
+
+/// Twice the pixels for everything: half of this window is the panel's.
+#[test]
+fn fine_pixels() {
+    let Some(display) = Display::open() else { return };
+    let folder = folder("fine");
+    let picture = folder.join("picture.png");
+    quarters(&picture, [0, 1, 2, 3]);
+    let source = picture.to_str().expect("a plain path");
+    let args = ["--source", source, "--device", "cpu", "--size", "600x400"];
+    let mut window = Window::open(&display, &folder, &args, "2");
+    let shot = window.until("the picture", |shot| {
+        let at = [(150.0, 300.0), (450.0, 300.0), (150.0, 550.0), (450.0, 550.0)];
+        at.into_iter().zip(COLOURS).all(|(at, colour)| is(shot, at, colour))
+    });
+    assert!(shot.dimensions() == (1200, 800) && is(&shot, (620.0, 780.0), [17, 20, 27]), "the panel");
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// In the window too, a lost device is opened anew, and labels go on; its figures come when it ends.
+#[test]
+fn a_lost_device() {
+    let Some(display) = Display::open() else { return };
+    let folder = folder("lost");
+    for device in ["cpu", "software"] {
+        let args =
+            ["--source", "synthetic", "--device", device, "--frames", "40", "--lose-every", "15", "--json"];
+        let mut command = camera(&args);
+        command.env("DISPLAY", &display.1).env_remove("WAYLAND_DISPLAY").current_dir(&folder);
+        let output = command.output().expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !said.contains("panicked"), "{device}: {said}");
+        let figures: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(figures["frames"].as_u64() >= Some(40) && figures["out_of_order"] == 0, "{figures}");
+    }
+    std::fs::remove_dir_all(folder).ok();
+}
