@@ -6,6 +6,8 @@ from typing import Any, Optional, Protocol, Union, final, overload
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["Device", "Error", "Model", "Top", "__version__", "devices"]
+
 __version__: str
 
 class _Image(Protocol):
