@@ -228,8 +228,7 @@ impl Engine {
     }
 
     /// Writes what is staged, and records upload, passes and read-back; submits them where no encoder of the
-    /// caller's takes them. `begin` records the copies from the
-    /// upload buffer and opens the pass.
+    /// caller's takes them. `begin` records the copies from the upload buffer and opens the pass.
     fn send(
         self: &Arc<Engine>,
         frame: Frame,
