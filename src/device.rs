@@ -162,7 +162,9 @@ impl Device {
         }
     }
 
-    /// The device and its queue, for textures and buffers to be given to a session; `None` for the CPU.
+    /// The device and its queue, for textures and buffers to be given to a session; `None` for the CPU. On a device
+    /// that [`Device::open`] opened, an error of wgpu's outside an error scope counts as the device's failure, whoever
+    /// made it.
     #[cfg(feature = "gpu")]
     pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
         match &self.executor {
