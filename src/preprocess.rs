@@ -26,12 +26,14 @@
 mod passes;
 mod pixels;
 mod resample;
+mod yuv;
 
 pub use passes::{Normalize, Pass, Passes};
 pub use pixels::{PixelFormat, Pixels, Rotation, View};
 #[cfg(feature = "gpu")]
 pub(crate) use pixels::{Raster, cropped};
 pub use resample::Scratch;
+pub use yuv::{Yuv, YuvMatrix, YuvPlanes, YuvRange};
 
 use crate::{
     error::{Error, Result},

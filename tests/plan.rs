@@ -172,6 +172,8 @@ fn forms_are_for_devices_that_run_them() {
             for (at, most) in [20, 20, 20, 20, 40].into_iter().enumerate() {
                 let plan = tuned(&variant(at), (224, 224), limits, &Tuning::default()).unwrap();
                 assert!(pipelines(&plan) <= most, "S{at} {class:?}: {} pipelines", pipelines(&plan));
+                let front = if class == Class::Discrete { Choice::Prepare } else { Choice::Passes };
+                assert_eq!((plan.front, plan.prepared.kind), (front, Kind::Front), "{class:?}");
             }
         }
     }

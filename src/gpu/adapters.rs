@@ -66,7 +66,8 @@ pub(super) fn info(given: wgpu::AdapterInfo, features: wgpu::Features) -> Device
         (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrices"),
     ];
     DeviceInfo {
-        name: given.name,
+        // Browsers keep it to themselves.
+        name: if given.name.is_empty() { "the GPU".into() } else { given.name },
         backend,
         kind,
         driver: [given.driver, given.driver_info].join(" ").trim().to_string(),

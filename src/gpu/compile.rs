@@ -1,12 +1,6 @@
 //! Pipelines: one per text, made together.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::collections::BTreeMap;
 
 use super::{Gpu, cache::Cache};
 use crate::{
@@ -57,6 +51,25 @@ impl Compiler<'_> {
     /// # Errors
     /// [`Error::DeviceFailure`](crate::Error::DeviceFailure) naming the first that the device refuses.
     pub fn all(&self, wanted: &[Wanted]) -> Result<Vec<wgpu::ComputePipeline>> {
+        let made = self.each(wanted);
+        if let Some(cache) = &self.cache {
+            cache.save();
+        }
+        made.into_iter().collect()
+    }
+
+    /// A browser makes them beside the page, which has no threads.
+    #[cfg(target_arch = "wasm32")]
+    fn each(&self, wanted: &[Wanted]) -> Vec<Result<wgpu::ComputePipeline>> {
+        wanted.iter().map(|one| self.gpu.scoped(&one.label, || self.one(one))).collect()
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn each(&self, wanted: &[Wanted]) -> Vec<Result<wgpu::ComputePipeline>> {
+        use std::sync::{
+            Mutex,
+            atomic::{AtomicUsize, Ordering},
+        };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len());
         let next = AtomicUsize::new(0);
         let made: Mutex<BTreeMap<usize, Result<wgpu::ComputePipeline>>> = Mutex::default();
@@ -73,11 +86,7 @@ impl Compiler<'_> {
                 });
             }
         });
-        let made = made.into_inner().expect("no panic while pipelines are kept");
-        if let Some(cache) = &self.cache {
-            cache.save();
-        }
-        made.into_values().collect()
+        made.into_inner().expect("no panic while pipelines are kept").into_values().collect()
     }
 
     fn one(&self, wanted: &Wanted) -> wgpu::ComputePipeline {

@@ -56,8 +56,12 @@ impl Ticket {
     /// Waits for the answer.
     ///
     /// # Errors
-    /// As [`Ticket::try_take`]; [`Error::Input`] too when the encoder has not been submitted.
+    /// As [`Ticket::try_take`]; [`Error::Input`] too when the encoder has not been submitted, and in a browser, where
+    /// nobody may wait.
     pub fn wait(mut self) -> Result<Answer> {
+        if cfg!(target_arch = "wasm32") {
+            return Err(Error::Input("a page cannot wait: await the ticket, or use run_async".into()));
+        }
         let submission_index = self.submission.clone();
         let poll = wgpu::PollType::Wait { submission_index, timeout: Some(PATIENCE) };
         if let Err(error) = self.gpu().device.poll(poll) {

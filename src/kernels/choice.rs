@@ -66,7 +66,8 @@ pub enum Choice {
     Head,
     /// `resize.wgsl` twice, then `normalize.wgsl`.
     Passes,
-    /// `prepare.wgsl`: the same at once, the first pass computed again for each pixel.
+    /// `prepare.wgsl`: the same at once, the first pass computed again for each pixel; where a picture is
+    /// [near the input's size](crate::preprocess::Passes::at_once), else as [`Choice::Passes`].
     Prepare,
 }
 

@@ -21,7 +21,7 @@ const PEAK_WORKGROUPS: usize = 8192;
 /// Scalars that a dispatch of [`peak`] writes.
 pub const PEAK_WRITTEN: usize = PEAK_WORKGROUPS * 64 * 4;
 /// Multiply-adds of a dispatch of [`peak`], whatever its chains.
-pub const PEAK_MACS: u64 = (PEAK_WRITTEN * PEAK_STEPS) as u64;
+pub const PEAK_MACS: u64 = PEAK_WRITTEN as u64 * PEAK_STEPS as u64;
 
 /// `chains` independent series in each invocation, by `fma` or by a product and a sum.
 pub fn peak(dtype: DType, chains: usize, fused: bool) -> Kernel {

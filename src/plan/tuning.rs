@@ -89,7 +89,8 @@ fn class(layer: &Layer, limits: &Limits) -> Vec<Choice> {
         (Kind::Block, _) => vec![Apart],
         (Kind::Head, Class::Software) => vec![Steps],
         (Kind::Head, _) => vec![Head, Steps],
-        // A large picture costs too much to be read twice, and its size is known only when it comes.
+        // Where there is arithmetic to spare, two dispatches less gain more than sums that are taken twice cost.
+        (Kind::Front, Class::Discrete) => vec![Prepare],
         (Kind::Front, _) => vec![Passes],
     }
 }

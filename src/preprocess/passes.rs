@@ -188,10 +188,11 @@ impl Passes {
         self.second.pixels()
     }
 
-    /// Whether both passes may be one dispatch, in which an invocation reads all the taps behind its pixel: no
-    /// more than 4096, for software devices end a loop at 65,536.
+    /// Whether both passes may be one dispatch, in which an invocation reads all the taps behind its pixel: for a
+    /// picture up to about three times the input's height and width, or one and a half times where the filter is
+    /// cubic. The taps grow with the product of both ways, and those of two passes with the sum.
     pub fn at_once(&self) -> bool {
-        self.first.most_taps() * self.second.most_taps() <= 4096
+        self.first.most_taps() * self.second.most_taps() <= 64
     }
 
     /// Invocations of the three dispatches: one per pixel that is written.

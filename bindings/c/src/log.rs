@@ -1,0 +1,110 @@
+//! What the library and wgpu have to say, to a function of the caller's.
+
+use std::{
+    cell::Cell,
+    ffi::{c_char, c_void},
+    sync::{PoisonError, RwLock},
+};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::error::{Failure, MOBILEONE_BUSY, MobileoneStatus, guard};
+
+/// Nothing.
+pub const MOBILEONE_LOG_OFF: u32 = 0;
+/// What failed.
+pub const MOBILEONE_LOG_ERROR: u32 = 1;
+/// What may be wrong.
+pub const MOBILEONE_LOG_WARN: u32 = 2;
+/// What was opened, and why.
+pub const MOBILEONE_LOG_INFO: u32 = 3;
+/// What the GPU library does.
+pub const MOBILEONE_LOG_DEBUG: u32 = 4;
+/// All of it.
+pub const MOBILEONE_LOG_TRACE: u32 = 5;
+
+/// Is told a line of UTF-8 at a level, which is gone when it returns. Any thread may call it, several at once. It must
+/// not throw; what this library says while it runs on the same thread is dropped.
+pub type MobileoneLog = Option<unsafe extern "C" fn(level: u32, line: *const c_char, user: *mut c_void)>;
+
+struct Callback {
+    call: unsafe extern "C" fn(u32, *const c_char, *mut c_void),
+    user: *mut c_void,
+}
+
+// SAFETY: the caller promises that any thread may call it, with the pointer that goes with it.
+unsafe impl Send for Callback {}
+// SAFETY: as above, several at once.
+unsafe impl Sync for Callback {}
+
+static CALLBACK: RwLock<Option<Callback>> = RwLock::new(None);
+
+thread_local! {
+    /// Whether this thread is inside the callback.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+struct Logger;
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record) {
+        // A thread that is ending says nothing more.
+        if !self.enabled(record.metadata()) || INSIDE.try_with(|inside| inside.replace(true)).unwrap_or(true)
+        {
+            return;
+        }
+        if let Some(Callback { call, user }) = &*CALLBACK.read().unwrap_or_else(PoisonError::into_inner) {
+            let level = match record.level() {
+                Level::Error => MOBILEONE_LOG_ERROR,
+                Level::Warn => MOBILEONE_LOG_WARN,
+                Level::Info => MOBILEONE_LOG_INFO,
+                Level::Debug => MOBILEONE_LOG_DEBUG,
+                Level::Trace => MOBILEONE_LOG_TRACE,
+            };
+            let line = format!("{}: {}\0", record.target(), record.args());
+            // SAFETY: the caller's function, with the caller's pointer; the line ends with a 0.
+            unsafe { call(level, line.as_ptr().cast(), *user) };
+        }
+        INSIDE.set(false);
+    }
+
+    fn flush(&self) {}
+}
+
+static LOGGER: Logger = Logger;
+
+/// Has `call` be told what is said at `level` and the levels below it, with `user` beside it; null or
+/// `MOBILEONE_LOG_OFF` ends it. When this returns, no thread is inside an earlier one any more. From inside the
+/// callback it gives `MOBILEONE_BUSY`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mobileone_set_log(
+    call: MobileoneLog,
+    user: *mut c_void,
+    level: u32,
+) -> MobileoneStatus {
+    guard(|| {
+        let filter = match (level, call) {
+            (MOBILEONE_LOG_OFF, _) | (..=MOBILEONE_LOG_TRACE, None) => LevelFilter::Off,
+            (MOBILEONE_LOG_ERROR, _) => LevelFilter::Error,
+            (MOBILEONE_LOG_WARN, _) => LevelFilter::Warn,
+            (MOBILEONE_LOG_INFO, _) => LevelFilter::Info,
+            (MOBILEONE_LOG_DEBUG, _) => LevelFilter::Debug,
+            (MOBILEONE_LOG_TRACE, _) => LevelFilter::Trace,
+            _ => return Err(Failure::argument(format!("level {level}: use a MOBILEONE_LOG_ number"))),
+        };
+        if INSIDE.get() {
+            return Err(Failure::new(MOBILEONE_BUSY, "the log cannot be set from inside its callback"));
+        }
+        // An error: it is set already.
+        let _ = log::set_logger(&LOGGER);
+        let wanted = filter != LevelFilter::Off;
+        let callback = call.filter(|_| wanted).map(|call| Callback { call, user });
+        *CALLBACK.write().unwrap_or_else(PoisonError::into_inner) = callback;
+        log::set_max_level(filter);
+        Ok(())
+    })
+}

@@ -1,0 +1,421 @@
+//! Sessions: a model on a device, and the runs that wait.
+
+use std::{
+    ffi::c_char,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use engine::{DType, Device, Input, Options, Outputs, Shape, Tensor, wgpu};
+
+use crate::{
+    answer::{MobileoneAnswer, MobileoneFloats, MobileoneTop, MobileoneTops, Out},
+    device::{DEVICES, MobileoneDevice},
+    error::{
+        Failure, MOBILEONE_DEVICE_FAILURE, MOBILEONE_INVALID_HANDLE, MOBILEONE_OPTION, MOBILEONE_PAUSED,
+        MobileoneStatus, Result, guard,
+    },
+    handles::{Kind, Table},
+    input::{MobileonePicture, shape},
+    model::{MODELS, MobileoneModel},
+    structs::{self, Struct, place, slice, text},
+    ticket,
+};
+
+/// A session, until `mobileone_session_close`. 0 is none.
+pub type MobileoneSession = u64;
+
+/// Weights and activations in 32 bits.
+pub const MOBILEONE_DTYPE_F32: u32 = 0;
+/// In 16 bits, with sums in 32; on GPUs only.
+pub const MOBILEONE_DTYPE_F16: u32 = 1;
+/// In 16 bits, with sums of at most 32 products in 16; on GPUs only.
+pub const MOBILEONE_DTYPE_F16_FAST: u32 = 2;
+
+/// The logits come back.
+pub const MOBILEONE_OUTPUT_LOGITS: u32 = 1;
+/// The softmax of the logits comes back.
+pub const MOBILEONE_OUTPUT_PROBABILITIES: u32 = 2;
+/// The features come back.
+pub const MOBILEONE_OUTPUT_FEATURES: u32 = 4;
+
+/// The most of each that a session is made with: memory is taken for all of them.
+const MOST_FRAMES: u32 = 64;
+const MOST_PICTURES: u32 = 4096;
+const MOST_THREADS: u32 = 1024;
+
+/// What a session is made for. All 0 but for the `size` is one picture at a time in f32, and its five best classes.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct MobileoneOptions {
+    /// `sizeof(MobileoneOptions)`, set by the caller.
+    pub size: u32,
+    /// A `MOBILEONE_DTYPE_` number.
+    pub dtype: u32,
+    /// The CPU's threads, for this session alone, at most 1024; 0 for those of the device.
+    pub threads: u32,
+    /// Pictures that one submit takes at most, 4096 or less; 0 for 1. Fewer where the device holds fewer, which
+    /// `mobileone_session_batch` says.
+    pub batch: u32,
+    /// Submits that may be in flight at once, at most 64; 0 for 2.
+    pub frames: u32,
+    /// The best classes that come back; 0 for 5.
+    pub top_k: u32,
+    /// What comes back beside them: `MOBILEONE_OUTPUT_` numbers, or-ed.
+    pub outputs: u32,
+    /// 0.
+    pub reserved: u32,
+    /// A file for compiled shaders (UTF-8), where the backend can keep them: read, and written when there are new
+    /// ones. Null for none.
+    pub cache: *const c_char,
+}
+
+// SAFETY: repr(C), begins with its size, and numbers and pointers only.
+unsafe impl Struct for MobileoneOptions {
+    const NAME: &str = "MobileoneOptions";
+    const FIRST: usize = size_of::<Self>();
+}
+
+impl MobileoneOptions {
+    /// The library's options for `model`.
+    ///
+    /// # Safety
+    /// `cache` is null or leads to a text that ends with a 0.
+    unsafe fn of(&self, model: &engine::Model) -> Result<Options> {
+        let known = MOBILEONE_OUTPUT_LOGITS | MOBILEONE_OUTPUT_PROBABILITIES | MOBILEONE_OUTPUT_FEATURES;
+        if self.outputs & !known != 0 || self.reserved != 0 {
+            return Err(Failure::argument(format!(
+                "outputs {:#x}, reserved {}: use MOBILEONE_OUTPUT_ numbers, and 0",
+                self.outputs, self.reserved
+            )));
+        }
+        if self.frames > MOST_FRAMES || self.batch > MOST_PICTURES || self.threads > MOST_THREADS {
+            let reason = format!(
+                "{} frames, a batch of {}, {} threads: at most {MOST_FRAMES}, {MOST_PICTURES} and {MOST_THREADS}",
+                self.frames, self.batch, self.threads
+            );
+            return Err(Failure::new(MOBILEONE_OPTION, reason));
+        }
+        let mut options = Options::of(model);
+        let or = |number: u32, default: usize| if number == 0 { default } else { number as usize };
+        options.batch = or(self.batch, options.batch);
+        options.frames = or(self.frames, options.frames);
+        let classifies = model.graph.logits.is_some();
+        let wanted = |bit: u32| self.outputs & bit != 0;
+        options.outputs = Outputs {
+            logits: classifies && wanted(MOBILEONE_OUTPUT_LOGITS),
+            probabilities: classifies && wanted(MOBILEONE_OUTPUT_PROBABILITIES),
+            top_k: if classifies { or(self.top_k, options.outputs.top_k) } else { 0 },
+            features: options.outputs.features || wanted(MOBILEONE_OUTPUT_FEATURES),
+        };
+        (options.dtype, options.tuning.fast) = match self.dtype {
+            MOBILEONE_DTYPE_F32 => (DType::F32, false),
+            MOBILEONE_DTYPE_F16 => (DType::F16, false),
+            MOBILEONE_DTYPE_F16_FAST => (DType::F16, true),
+            other => return Err(Failure::argument(format!("dtype {other}: use a MOBILEONE_DTYPE_ number"))),
+        };
+        if !self.cache.is_null() {
+            // SAFETY: not null, and as the caller promises.
+            options.cache = Some(PathBuf::from(unsafe { text(self.cache, "cache") }?));
+        }
+        Ok(options)
+    }
+}
+
+/// How long a device may take to become idle.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Values that come back for one picture.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) top: usize,
+    pub(crate) logits: usize,
+    pub(crate) probabilities: usize,
+    pub(crate) features: usize,
+}
+
+/// A session, and what its calls share.
+pub(crate) struct Open {
+    pub(crate) engine: engine::Session,
+    /// One picture of the input.
+    pub(crate) input: Shape,
+    pub(crate) counts: Counts,
+    pub(crate) device: Device,
+    paused: AtomicBool,
+    closed: AtomicBool,
+    /// Held by every call that gives the device work or takes an answer, and alone by whoever pauses.
+    gate: RwLock<()>,
+    /// Memory of calls that are over, for the next ones.
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+/// What a call needs to bring its input into the library's shape.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    rgba: Vec<u8>,
+    values: Vec<f32>,
+}
+
+pub(crate) static SESSIONS: Table<Arc<Open>> = Table::new(Kind::Session);
+
+pub(crate) fn closed() -> Failure {
+    Failure::new(MOBILEONE_INVALID_HANDLE, "the session of this ticket was closed")
+}
+
+impl Open {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// The right to give the device work, until it is dropped.
+    pub(crate) fn enter(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        match self.paused.load(Ordering::SeqCst) {
+            true => Err(Failure::new(MOBILEONE_PAUSED, "the session is paused: resume it first")),
+            false => Ok(gate),
+        }
+    }
+
+    /// The right to take an answer; `None` while somebody pauses, where it is not waited for.
+    pub(crate) fn take_turn(&self, wait: bool) -> Option<RwLockReadGuard<'_, ()>> {
+        match wait {
+            true => Some(self.gate.read().unwrap_or_else(PoisonError::into_inner)),
+            false => self.gate.try_read().ok(),
+        }
+    }
+
+    /// Waits for what a GPU still does of what was cancelled, which has no ticket any more.
+    fn settle(&self) -> Result<()> {
+        let Some((device, _)) = self.device.wgpu() else { return Ok(()) };
+        let everything = wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) };
+        match device.poll(everything) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let reason = format!("the device is not done within {} s: {error}", PATIENCE.as_secs());
+                Err(Failure::new(MOBILEONE_DEVICE_FAILURE, reason))
+            }
+        }
+    }
+
+    /// Does `work` with memory of an earlier call.
+    fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> Result<T>) -> Result<T> {
+        let free =
+            || -> MutexGuard<Vec<Scratch>> { self.scratch.lock().unwrap_or_else(PoisonError::into_inner) };
+        let mut scratch = free().pop().unwrap_or_default();
+        let done = work(&mut scratch);
+        free().push(scratch);
+        done
+    }
+
+    /// Does `work` with the pixels of `picture`.
+    ///
+    /// # Safety
+    /// As [`structs::read`], and for the bytes that the picture leads to.
+    pub(crate) unsafe fn with_picture<T>(
+        &self,
+        picture: *const MobileonePicture,
+        work: impl FnOnce(Input) -> Result<T>,
+    ) -> Result<T> {
+        // SAFETY: as the caller promises.
+        let picture = unsafe { structs::read(picture) }?;
+        self.with_scratch(|scratch| {
+            // SAFETY: as the caller promises; the pixels live no longer than this call.
+            work(Input::Pixels(unsafe { picture.pixels(&mut scratch.rgba) }?))
+        })
+    }
+
+    /// Does `work` with the tensor of `values`, and says how many pictures it holds.
+    pub(crate) fn with_tensor<T>(
+        &self,
+        values: &[f32],
+        work: impl FnOnce(Input, usize) -> Result<T>,
+    ) -> Result<T> {
+        let shape = shape(self.input, values.len())?;
+        self.with_scratch(|scratch| {
+            let mut own = std::mem::take(&mut scratch.values);
+            own.clear();
+            own.extend_from_slice(values);
+            let tensor = Tensor::new(shape, own)?;
+            let done = work(Input::Tensor(&tensor), shape.n);
+            scratch.values = tensor.into_data();
+            done
+        })
+    }
+}
+
+/// Makes a session: plans, compiles and loads `model` for `device`, which may take seconds. `options` may be null.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mobileone_session_open(
+    model: MobileoneModel,
+    device: MobileoneDevice,
+    options: *const MobileoneOptions,
+    session: *mut MobileoneSession,
+) -> MobileoneStatus {
+    guard(|| {
+        // SAFETY: the header's promise of pointers.
+        let session = unsafe { place(session, "session") }?;
+        let (opened, mut device) = (MODELS.get(model)?, DEVICES.get(device)?);
+        let model = &opened.model;
+        let mut threads = 0;
+        let options = match options.is_null() {
+            true => Options::of(model),
+            // SAFETY: not null, and as above.
+            false => unsafe {
+                let given = structs::read(options)?;
+                threads = given.threads as usize;
+                given.of(model)?
+            },
+        };
+        if let Some(threads) = std::num::NonZero::new(threads) {
+            device = device.with_threads(threads)?;
+        }
+        let begun = Instant::now();
+        let engine = engine::Session::new(&device, model, &options)?;
+        log::info!("{} on {}: ready in {:?}", model.name, device.info(), begun.elapsed());
+        let (height, width) = options.preprocess.size;
+        let input = Shape::new(1, height, width, model.graph.input_channels());
+        let classes = model.graph.classes().unwrap_or(0);
+        let features = model.graph.shapes(input)[model.graph.features].c;
+        let Outputs { logits, probabilities, top_k, features: wanted } = options.outputs;
+        let counts = Counts {
+            top: top_k.min(classes),
+            logits: if logits { classes } else { 0 },
+            probabilities: if probabilities { classes } else { 0 },
+            features: if wanted { features } else { 0 },
+        };
+        *session = SESSIONS.insert(Arc::new(Open {
+            engine,
+            input,
+            counts,
+            device,
+            paused: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            gate: RwLock::new(()),
+            scratch: Mutex::default(),
+        }))?;
+        Ok(())
+    })
+}
+
+/// Pictures that one submit takes: the batch that was asked for, or fewer where the device holds no more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mobileone_session_batch(
+    session: MobileoneSession,
+    batch: *mut u32,
+) -> MobileoneStatus {
+    guard(|| {
+        // SAFETY: the header's promise of pointers.
+        let batch = unsafe { place(batch, "batch") }?;
+        *batch = SESSIONS.get(session)?.engine.batch() as u32;
+        Ok(())
+    })
+}
+
+/// Closes a session and its tickets. Calls that other threads are in end as they would have; the device's memory is
+/// freed after the last of them.
+#[unsafe(no_mangle)]
+pub extern "C" fn mobileone_session_close(session: MobileoneSession) -> MobileoneStatus {
+    guard(|| {
+        if let Some(open) = SESSIONS.remove(session)? {
+            open.closed.store(true, Ordering::SeqCst);
+            ticket::close_all(&open);
+        }
+        Ok(())
+    })
+}
+
+/// Takes no more work, and returns when the GPU has none of this session any more; what was in flight has its answers,
+/// which can still be taken. For a phone, whose system ends programs that give the GPU work in the background.
+#[unsafe(no_mangle)]
+pub extern "C" fn mobileone_session_pause(session: MobileoneSession) -> MobileoneStatus {
+    guard(|| {
+        let open = SESSIONS.get(session)?;
+        open.paused.store(true, Ordering::SeqCst);
+        let _alone = open.gate.write().unwrap_or_else(PoisonError::into_inner);
+        ticket::settle_all(&open);
+        open.settle()
+    })
+}
+
+/// Takes work again.
+#[unsafe(no_mangle)]
+pub extern "C" fn mobileone_session_resume(session: MobileoneSession) -> MobileoneStatus {
+    guard(|| {
+        SESSIONS.get(session)?.paused.store(false, Ordering::SeqCst);
+        Ok(())
+    })
+}
+
+/// Runs one picture and waits for its answer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mobileone_run(
+    session: MobileoneSession,
+    picture: *const MobileonePicture,
+    answer: *mut MobileoneAnswer,
+) -> MobileoneStatus {
+    guard(|| {
+        let open = SESSIONS.get(session)?;
+        // SAFETY: the header's promise of pointers.
+        let mut out = unsafe { Out::new(answer) }?;
+        out.check(1, open.counts)?;
+        let _turn = open.enter()?;
+        // SAFETY: as above.
+        let found = unsafe { open.with_picture(picture, |input| Ok(open.engine.run(input)?)) }?;
+        out.fill(&found);
+        Ok(())
+    })
+}
+
+/// Runs the tensor of `count` values `[n][height][width][channels]`, normalized as the model wants it, and waits for its
+/// answer. More pictures than the session's batch run one batch after the other.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mobileone_run_tensor(
+    session: MobileoneSession,
+    values: *const f32,
+    count: usize,
+    answer: *mut MobileoneAnswer,
+) -> MobileoneStatus {
+    guard(|| {
+        let open = SESSIONS.get(session)?;
+        // SAFETY: the header's promise of pointers.
+        let (mut out, values) = unsafe { (Out::new(answer)?, slice(values, count, "values")?) };
+        out.check(shape(open.input, count)?.n, open.counts)?;
+        let _turn = open.enter()?;
+        let found = open.with_tensor(values, |input, _| Ok(open.engine.run(input)?))?;
+        out.fill(&found);
+        Ok(())
+    })
+}
+
+/// Runs one picture and writes its best classes, best first, to `top`, which has place for `capacity`; `count` becomes
+/// how many there are.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mobileone_classify(
+    session: MobileoneSession,
+    picture: *const MobileonePicture,
+    top: *mut MobileoneTop,
+    capacity: usize,
+    count: *mut usize,
+) -> MobileoneStatus {
+    if top.is_null() || count.is_null() {
+        return guard(|| Err(Failure::argument("top or count is null")));
+    }
+    let none = MobileoneFloats { values: std::ptr::null_mut(), capacity: 0, count: 0 };
+    let mut answer = MobileoneAnswer {
+        size: size_of::<MobileoneAnswer>() as u32,
+        batch: 0,
+        top: MobileoneTops { values: top, capacity, count: 0 },
+        logits: none,
+        probabilities: none,
+        features: none,
+    };
+    // SAFETY: the answer is ours and says what there is.
+    let status = unsafe { mobileone_run(session, picture, &mut answer) };
+    // SAFETY: not null, and the header's promise of pointers.
+    unsafe { count.write_unaligned(answer.top.count) };
+    status
+}

@@ -1,0 +1,241 @@
+//! C and C++ programs against the static library: the same bits as the Rust library, no misuse that is not refused, and
+//! nothing leaked, by Memcheck on the CPU and by LeakSanitizer on Vulkan.
+#![cfg(target_os = "linux")]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+use engine::{
+    Answer, Device, Form, Input, Model, Options, Outputs, Pixels, Session, Shape, Tensor,
+    preprocess::{PixelFormat, Rotation, Yuv, YuvMatrix, YuvPlanes, YuvRange},
+};
+
+const WARNINGS: [&str; 6] = ["-g", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic"];
+/// What Rust's standard library is linked with here.
+const SYSTEM: [&str; 4] = ["-lgcc_s", "-lpthread", "-lm", "-ldl"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where programs are built.
+fn out() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+fn run(command: &mut Command) -> Output {
+    let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; is it installed?"));
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{command:?}: {}\n{said}", done.status);
+    done
+}
+
+/// The static library, as it is now: Cargo builds it for no test.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let profile = env::current_exe().expect("a test has a path");
+        let profile = profile.parent().and_then(Path::parent).expect("tests lie in deps of their profile");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--locked", "--manifest-path"]).arg(root().join("Cargo.toml"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        run(&mut build);
+        profile.join("libmobileone.a")
+    })
+}
+
+/// Compiles the sources at these paths to a program `name`.
+fn compile(name: &str, sources: &[&str], more: &[&str]) -> PathBuf {
+    let (compiler, standard) = match sources[0].ends_with(".cpp") {
+        true => ("g++", "-std=c++17"),
+        false => ("gcc", "-std=c11"),
+    };
+    let program = out().join(name);
+    let mut command = Command::new(compiler);
+    command.arg(standard).args(WARNINGS).args(more).arg("-I").arg(root().join("include"));
+    command.args(sources.iter().map(|source| root().join(source)));
+    run(command.arg(library()).args(SYSTEM).arg("-o").arg(&program));
+    program
+}
+
+/// Compiled for the sanitizers, with whose runtime a driver stays loaded to be named.
+fn sanitized(name: &str, source: &str) -> PathBuf {
+    let sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"];
+    match source.ends_with(".cpp") {
+        true => compile(name, &[source], &sanitize),
+        false => compile(name, &[source, "tests/programs/keep_loaded.c"], &sanitize),
+    }
+}
+
+/// A program whose drivers say nothing of their own: their validation has leaks, and is the library's own tests' matter.
+fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    command.env("WGPU_DEBUG", "0").env("WGPU_VALIDATION", "0").env_remove("VK_INSTANCE_LAYERS");
+    command.env("XDG_RUNTIME_DIR", env::var_os("XDG_RUNTIME_DIR").unwrap_or_else(|| out().into()));
+    command
+}
+
+/// The same under Memcheck, which ends with 99 where it finds anything. What it calls possibly lost is reached by tagged
+/// or inner pointers, or belongs to threads of a closed device's pool that are about to end: LeakSanitizer judges those.
+fn memcheck(path: &Path) -> Command {
+    let mut command = program(Path::new("valgrind"));
+    command.args(["-q", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite"]);
+    command.arg("--errors-for-leak-kinds=definite").arg(path);
+    command
+}
+
+/// Whether there is a Vulkan device to try; with `REQUIRE_GPU=1` there must be.
+fn vulkan() -> bool {
+    match Device::open("vulkan") {
+        Ok(_) => true,
+        Err(error) if env::var_os("REQUIRE_GPU").is_some() => panic!("{error}"),
+        Err(error) => {
+            eprintln!("SKIPPED on Vulkan: {error}; install mesa-vulkan-drivers");
+            false
+        }
+    }
+}
+
+#[test]
+fn misuse_is_refused_and_memcheck_finds_nothing() {
+    let misuse = compile("misuse", &["tests/programs/misuse.c"], &[]);
+    run(program(&misuse).arg("cpu"));
+    run(memcheck(&misuse).arg("cpu"));
+}
+
+#[test]
+fn misuse_is_refused_and_nothing_leaks() {
+    let misuse = sanitized("misuse-sanitized", "tests/programs/misuse.c");
+    run(program(&misuse).arg("cpu"));
+    if vulkan() {
+        run(program(&misuse).arg("vulkan"));
+    }
+}
+
+#[test]
+fn the_examples_run() {
+    let classify = compile("classify", &["examples/classify.c"], &[]);
+    let stream = compile("stream", &["examples/stream.cpp"], &[]);
+    let sanitized = sanitized("stream-sanitized", "examples/stream.cpp");
+    // A dark bar on paper.
+    let bar = |at: usize| match (at % 240, at / 240) {
+        (90..114, 30..210) => 20u8,
+        _ => 230,
+    };
+    let mut ppm = b"P6\n240 240\n255\n".to_vec();
+    ppm.extend((0..240 * 240).flat_map(|at| [bar(at); 3]));
+    let picture = out().join("one.ppm");
+    fs::write(&picture, ppm).expect("a picture can be written");
+    for command in [
+        program(&classify).args([&*picture, "digits".as_ref(), "cpu".as_ref()]),
+        memcheck(&classify).arg(&picture).args(["digits", "cpu"]),
+    ] {
+        let said = String::from_utf8(run(command).stdout).expect("UTF-8");
+        let (best, label) = said.lines().next().and_then(|line| line.split_once("%  ")).expect("a line");
+        assert!(label == "1" && best.trim().parse::<f32>().is_ok_and(|best| best > 50.0), "{said}");
+        assert_eq!(said.lines().count(), 5, "{said}");
+    }
+    let missing = program(&classify).arg("/nowhere.ppm").output().expect("it runs");
+    assert_eq!(missing.status.code(), Some(2));
+    run(memcheck(&stream).args(["cpu", "5"]));
+    run(program(&sanitized).args(["cpu", "50"]));
+    if vulkan() {
+        run(program(&stream).args(["vulkan", "20"]));
+    }
+    let unknown = program(&stream).arg("nosuch").output().expect("it runs");
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).starts_with("stream: device \"nosuch\""));
+}
+
+/// All numbers that came back, as `logits.c` prints them.
+fn line(name: &str, answer: &Answer) -> String {
+    let mut line = format!("{name} {}", answer.batch);
+    for top in answer.top.iter().flatten() {
+        line += &format!(" {:08x} {:08x}", top.index, top.probability.to_bits());
+    }
+    for value in answer.logits.iter().chain(&answer.probabilities).chain(&answer.features) {
+        line += &format!(" {:08x}", value.to_bits());
+    }
+    line
+}
+
+/// The lines of `logits.c`, by the Rust library.
+fn lines(device: &str, bytes: &[u8], values: &[f32]) -> Vec<String> {
+    let model = Model::new(engine::sample::digits().unwrap(), Form::Fused).unwrap();
+    let outputs = Outputs { logits: true, probabilities: true, features: true, top_k: 3 };
+    let options = Options { batch: 2, outputs, ..Options::of(&model) };
+    let session = Session::new(&Device::open(device).unwrap(), &model, &options).unwrap();
+    let size = (61, 47);
+    let rgba =
+        Pixels { bytes, size, stride: 256, format: PixelFormat::Rgba8, crop: None, rotation: Rotation::None };
+    let bgra = Pixels {
+        format: PixelFormat::Bgra8,
+        crop: Some([3, 5, 50, 40]),
+        rotation: Rotation::Quarter,
+        ..rgba
+    };
+    let converted = |planes, crop, matrix, range, rotation| {
+        let mut rgba = Vec::new();
+        let size = Yuv { planes, size, crop, matrix, range }.to_rgba(&mut rgba).unwrap();
+        let pixels = Pixels {
+            bytes: &rgba,
+            size,
+            stride: 4 * size.0,
+            format: PixelFormat::Rgba8,
+            crop: None,
+            rotation,
+        };
+        session.run(Input::Pixels(pixels)).unwrap()
+    };
+    let (luma, chroma) = bytes.split_at(64 * 47);
+    let nv12 = YuvPlanes::Nv12 { luma, luma_stride: 64, chroma, chroma_stride: 64 };
+    let nv12 = converted(nv12, None, YuvMatrix::Bt709, YuvRange::Limited, Rotation::Half);
+    let yuyv = YuvPlanes::Yuyv { bytes, stride: 124 };
+    let crop = Some([1, 2, 58, 44]);
+    let yuyv = converted(yuyv, crop, YuvMatrix::Bt601, YuvRange::Full, Rotation::ThreeQuarters);
+    let tensor =
+        |n: usize| Tensor::new(Shape::new(n, 80, 80, 3), values[..n * 80 * 80 * 3].to_vec()).unwrap();
+    let run = |input| session.run(input).unwrap();
+    vec![
+        line("rgba", &run(Input::Pixels(rgba))),
+        line("bgra", &run(Input::Pixels(bgra))),
+        line("nv12", &nv12),
+        line("yuyv", &yuyv),
+        line("tensor", &run(Input::Tensor(&tensor(3)))),
+        line("paused", &run(Input::Tensor(&tensor(2)))),
+    ]
+}
+
+#[test]
+fn the_same_bits_as_the_rust_library() {
+    let program_path = compile("logits", &["tests/programs/logits.c"], &[]);
+    let noise = |at: usize| {
+        ((at as f64 * 0.618_033_988_749_895).fract() * 0.5 + (at as f64 / 900.0).sin() * 0.25 + 0.25) as f32
+    };
+    let bytes: Vec<u8> = (0..256 * 47).map(|at| (noise(at) * 255.0) as u8).collect();
+    let values: Vec<f32> = (0..3 * 80 * 80 * 3).map(|at| noise(at) * 4.0 - 2.0).collect();
+    let (bytes_at, values_at) = (out().join("bytes"), out().join("values"));
+    fs::write(&bytes_at, &bytes).unwrap();
+    fs::write(&values_at, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    let mut devices = vec!["cpu"];
+    devices.extend(vulkan().then_some("vulkan"));
+    for device in devices {
+        let said = run(program(&program_path).arg(device).args([&bytes_at, &values_at])).stdout;
+        let said = String::from_utf8(said).expect("UTF-8");
+        let expected = lines(device, &bytes, &values);
+        assert_eq!(said.lines().count(), expected.len());
+        for (found, expected) in said.lines().zip(&expected) {
+            assert_eq!(found, expected, "{device}");
+        }
+        // Another input, another answer: the lines are not of one constant.
+        let distinct: std::collections::BTreeSet<&str> =
+            said.lines().filter_map(|line| line.split_once(' ')).map(|(_, numbers)| numbers).collect();
+        assert_eq!(distinct.len(), expected.len(), "{device}");
+    }
+}

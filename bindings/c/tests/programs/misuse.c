@@ -1,0 +1,436 @@
+/* What a caller can do wrong gives an error, never a crash: misuse DEVICE */
+#include <mobileone.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void expect_at(int line, const char *call, MobileoneStatus found, MobileoneStatus wanted) {
+    if (found != wanted) {
+        fprintf(stderr, "line %d: %s gives %d, not %d: %s\n", line, call, (int)found, (int)wanted,
+                mobileone_last_error());
+        exit(1);
+    }
+    if (found > MOBILEONE_NOT_READY && mobileone_last_error()[0] == 0) {
+        fprintf(stderr, "line %d: %s says nothing\n", line, call);
+        exit(1);
+    }
+}
+
+#define EXPECT(wanted, call) expect_at(__LINE__, #call, call, wanted)
+#define OK(call) EXPECT(MOBILEONE_OK, call)
+#define BAD_HANDLE(call) EXPECT(MOBILEONE_INVALID_HANDLE, call)
+#define BAD_ARGUMENT(call) EXPECT(MOBILEONE_INVALID_ARGUMENT, call)
+#define CHECK(truth)                                                                                                   \
+    do {                                                                                                               \
+        if (!(truth)) {                                                                                                \
+            fprintf(stderr, "line %d: not %s\n", __LINE__, #truth);                                                    \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+enum { SIDE = 96 };
+
+static unsigned char pixels[4 * SIDE * SIDE];
+static MobileoneModel model;
+static MobileoneDevice device;
+
+static MobileonePicture picture(void) {
+    MobileonePicture picture = {.size = sizeof picture,
+                                .format = MOBILEONE_FORMAT_RGBA8,
+                                .width = SIDE,
+                                .height = SIDE,
+                                .bytes = pixels,
+                                .length = sizeof pixels};
+    return picture;
+}
+
+static MobileoneAnswer answer(void) {
+    MobileoneAnswer answer = {.size = sizeof answer};
+    return answer;
+}
+
+static MobileoneSession open_session(unsigned frames) {
+    MobileoneOptions options = {.size = sizeof options, .frames = frames, .outputs = MOBILEONE_OUTPUT_LOGITS};
+    MobileoneSession session;
+    OK(mobileone_session_open(model, device, &options, &session));
+    return session;
+}
+
+static void nulls(MobileoneSession session) {
+    MobileoneModel other;
+    MobileonePicture good = picture();
+    MobileoneAnswer place = answer();
+    MobileoneTicket ticket = 7;
+    MobileoneTop top[5];
+    size_t count;
+    BAD_ARGUMENT(mobileone_model_builtin(NULL));
+    BAD_ARGUMENT(mobileone_model_load(NULL, &other));
+    BAD_ARGUMENT(mobileone_model_load("x", NULL));
+    BAD_ARGUMENT(mobileone_model_load("\xff\xfe", &other));
+    BAD_ARGUMENT(mobileone_model_from_bytes(NULL, 5, NULL, &other));
+    BAD_ARGUMENT(mobileone_model_from_bytes(pixels, (size_t)-1, NULL, &other));
+    BAD_ARGUMENT(mobileone_model_info(model, NULL));
+    BAD_ARGUMENT(mobileone_model_label(model, 0, NULL, 100, NULL));
+    BAD_ARGUMENT(mobileone_device_open(NULL, &other));
+    BAD_ARGUMENT(mobileone_device_open("cpu", NULL));
+    BAD_ARGUMENT(mobileone_device_info(device, NULL));
+    BAD_ARGUMENT(mobileone_session_open(model, device, NULL, NULL));
+    BAD_ARGUMENT(mobileone_run(session, NULL, &place));
+    BAD_ARGUMENT(mobileone_run(session, &good, NULL));
+    BAD_ARGUMENT(mobileone_run_tensor(session, NULL, 3, &place));
+    BAD_ARGUMENT(mobileone_classify(session, &good, NULL, 5, &count));
+    BAD_ARGUMENT(mobileone_classify(session, &good, top, 5, NULL));
+    BAD_ARGUMENT(mobileone_classify(session, NULL, top, 5, &count));
+    BAD_ARGUMENT(mobileone_submit(session, &good, NULL));
+    BAD_ARGUMENT(mobileone_submit(session, NULL, &ticket));
+    CHECK(ticket == 0);
+    BAD_ARGUMENT(mobileone_submit_tensor(session, NULL, 1, &ticket));
+    BAD_ARGUMENT(mobileone_set_log(NULL, NULL, 99));
+    good.bytes = NULL;
+    BAD_ARGUMENT(mobileone_run(session, &good, &place));
+    OK(mobileone_submit(session, (good = picture(), &good), &ticket));
+    BAD_ARGUMENT(mobileone_wait(ticket, NULL));
+    OK(mobileone_wait(ticket, &place));
+}
+
+/* Every function with a handle that is none. */
+static void refused(uint64_t handle) {
+    MobileonePicture good = picture();
+    MobileoneAnswer place = answer();
+    MobileoneModelInfo model_info = {.size = sizeof model_info};
+    MobileoneDeviceInfo device_info = {.size = sizeof device_info};
+    MobileoneSession session = 7;
+    MobileoneTicket ticket;
+    MobileoneTop top;
+    size_t count;
+    char label[4];
+    float value = 0;
+    BAD_HANDLE(mobileone_model_info(handle, &model_info));
+    BAD_HANDLE(mobileone_model_label(handle, 0, label, sizeof label, NULL));
+    BAD_HANDLE(mobileone_model_close(handle));
+    BAD_HANDLE(mobileone_device_info(handle, &device_info));
+    BAD_HANDLE(mobileone_device_close(handle));
+    BAD_HANDLE(mobileone_session_open(handle, device, NULL, &session));
+    BAD_HANDLE(mobileone_session_open(model, handle, NULL, &session));
+    CHECK(session == 0);
+    uint32_t batch;
+    BAD_HANDLE(mobileone_session_batch(handle, &batch));
+    BAD_HANDLE(mobileone_session_pause(handle));
+    BAD_HANDLE(mobileone_session_resume(handle));
+    BAD_HANDLE(mobileone_session_close(handle));
+    BAD_HANDLE(mobileone_run(handle, &good, &place));
+    BAD_HANDLE(mobileone_run_tensor(handle, &value, 1, &place));
+    BAD_HANDLE(mobileone_classify(handle, &good, &top, 1, &count));
+    BAD_HANDLE(mobileone_submit(handle, &good, &ticket));
+    BAD_HANDLE(mobileone_submit_tensor(handle, &value, 1, &ticket));
+    BAD_HANDLE(mobileone_poll(handle, &place));
+    BAD_HANDLE(mobileone_wait(handle, &place));
+    BAD_HANDLE(mobileone_cancel(handle));
+}
+
+static void handles(MobileoneSession session) {
+    MobileoneModel closed;
+    OK(mobileone_model_builtin(&closed));
+    OK(mobileone_model_close(closed));
+    refused(0);
+    refused(1);
+    refused(UINT64_MAX);
+    refused(closed);
+    uint64_t random = 88172645463325252u;
+    for (int round = 0; round < 50; round++) {
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+        /* Of each kind and of none, at a place that is there, of a generation that is not; and plain noise. */
+        refused(random);
+        refused((random & 0x07ffffffff000000u) | 0x0000800000000000u);
+    }
+    /* Right handles in wrong places. */
+    MobileoneAnswer place = answer();
+    BAD_HANDLE(mobileone_session_close(model));
+    BAD_HANDLE(mobileone_device_close(model));
+    BAD_HANDLE(mobileone_model_close(session));
+    BAD_HANDLE(mobileone_wait(session, &place));
+    BAD_HANDLE(mobileone_session_open(device, model, NULL, &closed));
+}
+
+static void sizes(MobileoneSession session) {
+    MobileonePicture good = picture();
+    MobileoneAnswer place = answer();
+    MobileoneModelInfo info = {.size = sizeof info - 8};
+    MobileoneOptions options = {.size = 4};
+    MobileoneSession other;
+    BAD_ARGUMENT(mobileone_model_info(model, &info));
+    BAD_ARGUMENT(mobileone_session_open(model, device, &options, &other));
+    place.size = 0;
+    BAD_ARGUMENT(mobileone_run(session, &good, &place));
+    place = answer();
+    good.size = 0xdeadbeef;
+    BAD_ARGUMENT(mobileone_run(session, &good, &place));
+
+    /* A caller of a newer header: what is unknown may be 0, and nothing else. */
+    struct {
+        MobileonePicture known;
+        uint64_t unknown;
+    } newer = {picture(), 0};
+    newer.known.size = sizeof newer;
+    OK(mobileone_run(session, &newer.known, &place));
+    newer.unknown = 1;
+    BAD_ARGUMENT(mobileone_run(session, &newer.known, &place));
+
+    /* Numbers without a meaning. */
+    const uint32_t bad = 77;
+    good = picture(), good.format = bad;
+    BAD_ARGUMENT(mobileone_run(session, &good, &place));
+    good = picture(), good.rotation = bad;
+    BAD_ARGUMENT(mobileone_run(session, &good, &place));
+    good = picture(), good.format = MOBILEONE_FORMAT_YUYV, good.matrix = bad;
+    BAD_ARGUMENT(mobileone_run(session, &good, &place));
+    good = picture(), good.format = MOBILEONE_FORMAT_YUYV, good.range = bad;
+    BAD_ARGUMENT(mobileone_run(session, &good, &place));
+    good = picture(), good.reserved = bad;
+    BAD_ARGUMENT(mobileone_run(session, &good, &place));
+    options = (MobileoneOptions){.size = sizeof options, .dtype = bad};
+    BAD_ARGUMENT(mobileone_session_open(model, device, &options, &other));
+    options = (MobileoneOptions){.size = sizeof options, .outputs = 1u << 20};
+    BAD_ARGUMENT(mobileone_session_open(model, device, &options, &other));
+
+    /* Options that no memory holds, or that the CPU cannot do. */
+    options = (MobileoneOptions){.size = sizeof options, .frames = UINT32_MAX};
+    EXPECT(MOBILEONE_OPTION, mobileone_session_open(model, device, &options, &other));
+    options = (MobileoneOptions){.size = sizeof options, .batch = UINT32_MAX};
+    EXPECT(MOBILEONE_OPTION, mobileone_session_open(model, device, &options, &other));
+    options = (MobileoneOptions){.size = sizeof options, .threads = UINT32_MAX};
+    EXPECT(MOBILEONE_OPTION, mobileone_session_open(model, device, &options, &other));
+    options = (MobileoneOptions){.size = sizeof options, .top_k = UINT32_MAX, .threads = 1};
+    OK(mobileone_session_open(model, device, &options, &other));
+    OK(mobileone_run(other, (good = picture(), &good), &place));
+    CHECK(place.top.count == 11);
+    OK(mobileone_session_close(other));
+    MobileoneDeviceInfo device_info = {.size = sizeof device_info};
+    OK(mobileone_device_info(device, &device_info));
+    options = (MobileoneOptions){.size = sizeof options, .dtype = MOBILEONE_DTYPE_F16};
+    if (device_info.kind == MOBILEONE_DEVICE_CPU)
+        EXPECT(MOBILEONE_OPTION, mobileone_session_open(model, device, &options, &other));
+    uint32_t batch;
+    OK(mobileone_session_batch(session, &batch));
+    CHECK(batch == 1);
+    BAD_ARGUMENT(mobileone_session_batch(session, NULL));
+
+    /* Pictures that contradict themselves. */
+    good = picture(), good.length--;
+    EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
+    good = picture(), good.stride = 4 * SIDE - 4;
+    EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
+    good = picture(), good.stride = (size_t)-4;
+    EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
+    good = picture(), good.width = 0;
+    EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
+    good = picture(), good.height = UINT32_MAX;
+    EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
+    good = picture(), good.crop[2] = SIDE + 1, good.crop[3] = 1;
+    EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
+    good = picture(), good.format = MOBILEONE_FORMAT_NV12, good.length = SIDE * SIDE;
+    EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
+    good = picture(), good.format = MOBILEONE_FORMAT_NV12, good.height = UINT32_MAX, good.stride = (size_t)-1;
+    EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
+
+    /* Tensors of another size, and of values that are none. */
+    static float tensor[80 * 80 * 3];
+    EXPECT(MOBILEONE_INPUT, mobileone_run_tensor(session, tensor, 80 * 80 * 3 - 1, &place));
+    EXPECT(MOBILEONE_INPUT, mobileone_run_tensor(session, tensor, 0, &place));
+    OK(mobileone_run_tensor(session, tensor, 80 * 80 * 3, &place));
+    memset(tensor, 0xff, sizeof tensor);
+    EXPECT(MOBILEONE_INPUT, mobileone_run_tensor(session, tensor, 80 * 80 * 3, &place));
+
+    /* Places that are too small: the counts say what is needed, and a ticket stays. */
+    float logits[11] = {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9};
+    MobileoneTicket ticket;
+    good = picture(), place = answer();
+    OK(mobileone_submit(session, &good, &ticket));
+    place.logits.values = logits, place.logits.capacity = 10;
+    EXPECT(MOBILEONE_BUFFER_TOO_SMALL, mobileone_wait(ticket, &place));
+    CHECK(place.logits.count == 11 && place.top.count == 5 && place.batch == 1 && place.features.count == 0);
+    CHECK(logits[0] == 9);
+    place.logits.capacity = 11;
+    OK(mobileone_wait(ticket, &place));
+    CHECK(logits[0] != 9);
+    BAD_HANDLE(mobileone_wait(ticket, &place));
+    MobileoneTop top;
+    size_t count;
+    EXPECT(MOBILEONE_BUFFER_TOO_SMALL, mobileone_classify(session, &good, &top, 1, &count));
+    CHECK(count == 5);
+    char label[3];
+    EXPECT(MOBILEONE_BUFFER_TOO_SMALL, mobileone_model_label(model, 10, label, sizeof label, &count));
+    CHECK(count == strlen("nothing"));
+    BAD_ARGUMENT(mobileone_model_label(model, 11, label, sizeof label, NULL));
+}
+
+static void files(const char *name) {
+    MobileoneModel other = 7;
+    EXPECT(MOBILEONE_FILE, mobileone_model_load("/nowhere/at all", &other));
+    CHECK(other == 0 && strstr(mobileone_last_error(), "/nowhere/at all") != NULL);
+    EXPECT(MOBILEONE_FILE, mobileone_model_load("/", &other));
+    EXPECT(MOBILEONE_FILE, mobileone_model_from_bytes(pixels, sizeof pixels, NULL, &other));
+    EXPECT(MOBILEONE_FILE, mobileone_model_from_bytes(NULL, 0, NULL, &other));
+    /* To look for it loads every driver, which is not what Memcheck is to judge. */
+    if (strcmp(name, "cpu") != 0) EXPECT(MOBILEONE_NO_DEVICE, mobileone_device_open("no such device", &other));
+    EXPECT(MOBILEONE_NO_DEVICE, mobileone_device_open("", &other));
+}
+
+static void in_flight(void) {
+    MobileonePicture good = picture();
+    MobileoneAnswer place = answer();
+    MobileoneTicket a, b, c;
+    /* Busy, cancelled, and busy no more. */
+    MobileoneSession session = open_session(2);
+    OK(mobileone_submit(session, &good, &a));
+    OK(mobileone_submit(session, &good, &b));
+    MobileoneStatus status = mobileone_submit(session, &good, &c);
+    CHECK(status == MOBILEONE_BUSY && c == 0);
+    OK(mobileone_cancel(a));
+    BAD_HANDLE(mobileone_cancel(a));
+    BAD_HANDLE(mobileone_poll(a, &place));
+    OK(mobileone_wait(b, &place));
+    /* Paused: nothing goes in, what was in comes out, also after a cancel. */
+    OK(mobileone_submit(session, &good, &a));
+    OK(mobileone_submit(session, &good, &b));
+    OK(mobileone_cancel(b));
+    OK(mobileone_session_pause(session));
+    OK(mobileone_session_pause(session));
+    EXPECT(MOBILEONE_PAUSED, mobileone_submit(session, &good, &b));
+    EXPECT(MOBILEONE_PAUSED, mobileone_run(session, &good, &place));
+    OK(mobileone_poll(a, &place));
+    OK(mobileone_session_resume(session));
+    OK(mobileone_run(session, &good, &place));
+    /* Closed in flight. */
+    OK(mobileone_submit(session, &good, &a));
+    OK(mobileone_session_close(session));
+    BAD_HANDLE(mobileone_wait(a, &place));
+    BAD_HANDLE(mobileone_poll(a, &place));
+    BAD_HANDLE(mobileone_cancel(a));
+    BAD_HANDLE(mobileone_submit(session, &good, &a));
+    BAD_HANDLE(mobileone_session_close(session));
+}
+
+static int said;
+
+static void listen(uint32_t level, const char *line, void *user) {
+    CHECK(level >= MOBILEONE_LOG_ERROR && level <= MOBILEONE_LOG_INFO && line[0] != 0 && user == &said);
+    CHECK(mobileone_set_log(NULL, NULL, MOBILEONE_LOG_OFF) == MOBILEONE_BUSY);
+    /* What this says is dropped. */
+    MobileoneModel other;
+    OK(mobileone_model_builtin(&other));
+    OK(mobileone_model_close(other));
+    said++;
+}
+
+static void logs(void) {
+    MobileoneModel other;
+    OK(mobileone_set_log(listen, &said, MOBILEONE_LOG_INFO));
+    OK(mobileone_model_builtin(&other));
+    OK(mobileone_model_close(other));
+    CHECK(said == 1);
+    OK(mobileone_set_log(NULL, NULL, MOBILEONE_LOG_INFO));
+    OK(mobileone_model_builtin(&other));
+    OK(mobileone_model_close(other));
+    CHECK(said == 1);
+}
+
+/* One session used by many threads, whose last errors are their own. */
+static float expected[11];
+
+static void *use(void *argument) {
+    MobileoneSession session = *(MobileoneSession *)argument;
+    MobileonePicture good = picture();
+    CHECK(mobileone_last_error()[0] == 0);
+    for (int round = 0; round < 3; round++) {
+        float logits[11];
+        MobileoneAnswer place = answer();
+        place.logits.values = logits, place.logits.capacity = 11;
+        OK(mobileone_run(session, &good, &place));
+        CHECK(memcmp(logits, expected, sizeof logits) == 0);
+        refused(0);
+    }
+    return NULL;
+}
+
+/* One ticket wanted by two threads. */
+static MobileoneTicket contested;
+
+static void *take(void *argument) {
+    MobileoneAnswer place = answer();
+    MobileoneStatus status;
+    do {
+        status = mobileone_wait(contested, &place);
+        CHECK(status == MOBILEONE_OK || status == MOBILEONE_BUSY || status == MOBILEONE_INVALID_HANDLE);
+    } while (status == MOBILEONE_BUSY);
+    *(MobileoneStatus *)argument = status;
+    return NULL;
+}
+
+/* A session that is closed, paused and resumed while others use it. */
+static void *use_until_closed(void *argument) {
+    MobileoneSession session = *(MobileoneSession *)argument;
+    MobileonePicture good = picture();
+    for (;;) {
+        MobileoneAnswer place = answer();
+        MobileoneTicket ticket;
+        MobileoneStatus status = mobileone_submit(session, &good, &ticket);
+        if (status == MOBILEONE_OK) status = mobileone_wait(ticket, &place);
+        if (status == MOBILEONE_INVALID_HANDLE) return NULL;
+        CHECK(status == MOBILEONE_OK || status == MOBILEONE_BUSY || status == MOBILEONE_PAUSED);
+    }
+}
+
+static void threads(void) {
+    pthread_t all[4];
+    MobileoneSession session = open_session(2);
+    MobileonePicture good = picture();
+    MobileoneAnswer place = answer();
+    place.logits.values = expected, place.logits.capacity = 11;
+    OK(mobileone_run(session, &good, &place));
+    for (int at = 0; at < 4; at++) CHECK(pthread_create(&all[at], NULL, use, &session) == 0);
+    for (int at = 0; at < 4; at++) CHECK(pthread_join(all[at], NULL) == 0);
+    for (int round = 0; round < 5; round++) {
+        MobileoneStatus found[2];
+        OK(mobileone_submit(session, &good, &contested));
+        for (int at = 0; at < 2; at++) CHECK(pthread_create(&all[at], NULL, take, &found[at]) == 0);
+        for (int at = 0; at < 2; at++) CHECK(pthread_join(all[at], NULL) == 0);
+        CHECK((found[0] == MOBILEONE_OK) != (found[1] == MOBILEONE_OK));
+    }
+    for (int at = 0; at < 4; at++) CHECK(pthread_create(&all[at], NULL, use_until_closed, &session) == 0);
+    for (int round = 0; round < 5; round++) {
+        OK(mobileone_session_pause(session));
+        OK(mobileone_session_resume(session));
+    }
+    OK(mobileone_session_close(session));
+    for (int at = 0; at < 4; at++) CHECK(pthread_join(all[at], NULL) == 0);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    CHECK(mobileone_abi_version() == MOBILEONE_ABI_VERSION);
+    CHECK(mobileone_version()[0] != 0 && mobileone_last_error()[0] == 0);
+    for (size_t at = 0; at < sizeof pixels; at++) pixels[at] = (unsigned char)(at * at / 3 + at * 7);
+    OK(mobileone_model_builtin(&model));
+    OK(mobileone_device_open(argv[1], &device));
+    MobileoneSession session = open_session(2);
+    nulls(session);
+    handles(session);
+    sizes(session);
+    files(argv[1]);
+    in_flight();
+    logs();
+    threads();
+    /* What a session was made of may be closed before it. */
+    OK(mobileone_model_close(model));
+    OK(mobileone_device_close(device));
+    BAD_HANDLE(mobileone_model_close(model));
+    BAD_HANDLE(mobileone_device_close(device));
+    MobileonePicture good = picture();
+    MobileoneAnswer place = answer();
+    OK(mobileone_run(session, &good, &place));
+    OK(mobileone_session_close(session));
+    puts("every misuse was refused");
+    return 0;
+}

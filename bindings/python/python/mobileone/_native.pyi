@@ -1,0 +1,115 @@
+"""The compiled half of the package `mobileone`."""
+
+from os import PathLike
+from typing import Any, Optional, Protocol, Union, final, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Device", "Error", "Model", "Top", "__version__", "devices"]
+
+__version__: str
+
+class _Image(Protocol):
+    """An image of PIL."""
+
+    @property
+    def mode(self) -> str: ...
+    def convert(self, mode: Any = ...) -> Any: ...
+
+# A picture by itself: a path, an image of PIL, or [height, width, 3 or 4] of uint8.
+_Picture = Union[str, PathLike[str], _Image]
+_Pictures = Union[list[Any], tuple[Any, ...]]
+_Values = NDArray[np.float32]
+
+class Error(Exception):
+    """What went wrong, in one line that names the thing and what to do about it."""
+
+@final
+class Top:
+    """One of the best classes of a picture."""
+
+    @property
+    def label(self) -> str:
+        """The class's name."""
+    @property
+    def index(self) -> int:
+        """The class."""
+    @property
+    def probability(self) -> float:
+        """Its softmax."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+@final
+class Device:
+    """A device of this machine."""
+
+    @property
+    def name(self) -> str:
+        """The adapter's name."""
+    @property
+    def backend(self) -> str:
+        """vulkan, metal, dx12, gl or cpu."""
+    @property
+    def kind(self) -> str:
+        """What it is: discrete GPU, integrated GPU, virtual GPU, GPU, software GPU, or CPU."""
+    @property
+    def driver(self) -> str:
+        """Driver and version, as the driver says them."""
+    @property
+    def features(self) -> list[str]:
+        """Features that matter here, such as f16, subgroups, timestamps."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+@final
+class Model:
+    """A network on a device. Threads may share it: calls run without the GIL."""
+
+    def __new__(
+        cls,
+        model: Union[str, PathLike[str]],
+        *,
+        device: str = "auto",
+        dtype: str = "f32",
+        threads: Optional[int] = None,
+        batch: int = 1,
+        top_k: int = 5,
+        size: Optional[tuple[int, int]] = None,
+        labels: Optional[Union[str, PathLike[str]]] = None,
+    ) -> Model: ...
+    @overload
+    def __call__(self, pictures: _Picture) -> list[Top]: ...
+    @overload
+    def __call__(self, pictures: _Pictures) -> list[list[Top]]: ...
+    @overload
+    def __call__(self, pictures: NDArray[np.uint8]) -> Any:
+        """A list of one picture, [height, width, 3 or 4]; a list of lists of [n, height, width, 3 or 4]."""
+    def logits(self, x: Union[_Picture, _Pictures, NDArray[np.uint8], _Values]) -> _Values:
+        """The scores before the softmax, [n, classes], or [classes] of one picture."""
+    def features(self, x: Union[_Picture, _Pictures, NDArray[np.uint8], _Values]) -> _Values:
+        """The pooled features before the classifier, [n, channels], or [channels] of one picture."""
+    def preprocess(self, pictures: Union[_Picture, _Pictures, NDArray[np.uint8]]) -> _Values:
+        """What the network reads of pictures: [n, height, width, 3], or [height, width, 3] of one."""
+    @property
+    def name(self) -> str:
+        """The name of the architecture, such as MobileOne-S0."""
+    @property
+    def device(self) -> Device:
+        """The device that it runs on."""
+    @property
+    def dtype(self) -> str:
+        """How weights and maps are stored: f32, f16 or f16-fast."""
+    @property
+    def labels(self) -> list[str]:
+        """The names of the classes, in order; none where there is no classifier."""
+    @property
+    def batch(self) -> int:
+        """Pictures that run at once: those asked for, or fewer where the device holds no more."""
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
+
+def devices() -> list[Device]:
+    """Every device of this machine, best first; software GPUs and then the CPU come last."""

@@ -1,0 +1,167 @@
+"""What a model answers, in every form that it is asked."""
+
+import numpy as np
+import PIL.Image
+import pytest
+from conftest import IMAGES, PICTURES, shown
+
+import mobileone
+
+
+def test_reads_the_pictures(device):
+    model = mobileone.Model("digits", device=device)
+    found = model(PICTURES)
+    assert [top[0].label for top in found] == [shown(path) for path in PICTURES]
+    assert all(len(top) == 5 for top in found)
+    for top in found:
+        probabilities = [one.probability for one in top]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert 0 < sum(probabilities) <= 1 + 1e-5
+        assert all(model.labels[one.index] == one.label for one in top)
+
+
+def test_every_form_of_a_picture_is_the_same(digits, tmp_path):
+    image = PIL.Image.open(PICTURES[0]).convert("RGB")
+    png = tmp_path / "picture.png"
+    image.save(png)
+    array = np.asarray(image)
+    opaque = np.concatenate([array, np.full_like(array[..., :1], 255)], axis=-1)
+    forms = {
+        "path": png,
+        "text": str(png),
+        "PIL": image,
+        "RGB": array,
+        "RGBA": opaque,
+        "PIL RGBA": image.convert("RGBA"),
+        "rows apart": np.pad(array, ((0, 0), (0, 3), (0, 0)))[:, :-3],
+        "columns reversed twice": array[:, ::-1].copy()[:, ::-1],
+        "Fortran": np.asfortranarray(array),
+        "read-only": np.frombuffer(array.tobytes(), np.uint8).reshape(array.shape),
+    }
+    expected = digits.logits(png)
+    assert expected.shape == (len(digits.labels),) and expected.dtype == np.float32
+    for name, form in forms.items():
+        assert np.array_equal(digits.logits(form), expected), name
+        assert digits(form) == digits(png), name
+    many = digits.logits(list(forms.values()))
+    assert many.shape == (len(forms), len(digits.labels)) and (many == expected).all()
+    stack = digits.logits(np.stack([array, array[::-1]]))
+    assert np.array_equal(stack[0], expected) and not np.array_equal(stack[1], expected)
+    assert np.array_equal(digits.logits((image,)), expected[None])
+
+
+def test_modes_of_pil(digits):
+    image = PIL.Image.open(PICTURES[3])
+    grey = np.asarray(image.convert("L"))
+    rgb = np.stack([grey] * 3, axis=-1)
+    expected = digits.logits(rgb)
+    wide = PIL.Image.fromarray(grey.astype(np.uint16) * 257)
+    assert wide.mode == "I;16"
+    assert np.array_equal(digits.logits(wide), expected)
+    assert np.array_equal(digits.logits(image.convert("L")), expected)
+    palette = image.convert("P")
+    assert np.array_equal(digits.logits(palette), digits.logits(palette.convert("RGB")))
+    # Alpha is laid over white, as it is in files.
+    alpha = np.linspace(0, 255, grey.size).astype(np.uint8).reshape(grey.shape)
+    rgba = np.dstack([rgb, alpha])
+    wide = rgb.astype(int) * alpha[..., None] + 255 * (255 - alpha[..., None].astype(int))
+    over = ((wide + 127) // 255).astype(np.uint8)
+    assert np.array_equal(digits.logits(rgba), digits.logits(over))
+    assert np.array_equal(digits.logits(PIL.Image.fromarray(rgba)), digits.logits(over))
+    assert not np.array_equal(digits.logits(rgba), expected)
+
+
+def test_alpha_in_a_file_and_in_memory_are_the_same(digits, tmp_path):
+    rgba = np.random.default_rng(0).integers(0, 256, (90, 70, 4), np.uint8)
+    PIL.Image.fromarray(rgba).save(tmp_path / "alpha.png")
+    assert np.array_equal(digits.logits(tmp_path / "alpha.png"), digits.logits(rgba))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_batches_give_what_one_gives(device, batch):
+    model = mobileone.Model("digits", device=device, batch=batch)
+    assert 1 <= model.batch <= batch
+    together = model.logits(PICTURES)
+    for path, row in zip(PICTURES, together):
+        assert np.abs(model.logits(path) - row).max() <= 2e-6 * np.abs(row).max(), path.name
+
+
+def test_values_are_what_preprocess_gives(device):
+    model = mobileone.Model("digits", device=device, batch=4)
+    x = model.preprocess(PICTURES)
+    assert x.shape == (len(PICTURES), *model.size, 3) and x.dtype == np.float32
+    assert np.array_equal(model.preprocess(PICTURES[2]), x[2])
+    expected = model.logits(x)
+    assert np.array_equal(model.logits(PICTURES), expected)
+    assert np.array_equal(model.logits(x[5]), expected[5])
+    nchw = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    assert np.array_equal(model.logits(nchw.transpose(0, 2, 3, 1)), expected)
+    assert np.array_equal(model.logits(x[::2]), expected[::2])
+    # An array whose elements do not lie where their type wants them.
+    odd = np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view(np.float32).reshape(x.shape)
+    assert not odd.flags.aligned
+    assert np.array_equal(model.logits(odd), expected)
+
+
+def test_features(device):
+    model = mobileone.Model("random:s0", device=device, size=(64, 64))
+    x = np.random.default_rng(1).standard_normal((3, 64, 64, 3)).astype(np.float32)
+    features = model.features(x)
+    assert features.shape == (3, 1024) and features.dtype == np.float32
+    assert np.array_equal(model.features(x[1]), features[1])
+    assert len({row.tobytes() for row in features}) == 3
+
+
+def test_what_a_model_says_of_itself(digits):
+    assert digits.name and digits.size == (80, 80) and digits.batch == 1 and digits.dtype == "f32"
+    assert digits.labels[3] == "3" and len(digits.labels) == 11
+    assert digits.device.backend == "cpu" and digits.device.kind == "CPU"
+    assert digits.device.name in repr(digits)
+    assert digits.device in mobileone.devices() or "thread" in str(digits.device)
+    one = mobileone.Model("digits", device="cpu", threads=1)
+    assert str(one.device) == "CPU, 1 thread"
+    top = digits(PICTURES[0])[0]
+    assert repr(top).startswith("Top(label=\"") and f"index={top.index}" in repr(top)
+
+
+def test_devices():
+    devices = mobileone.devices()
+    assert devices[-1].backend == "cpu"
+    assert all(isinstance(feature, str) for device in devices for feature in device.features)
+
+
+def test_top_k():
+    every = mobileone.Model("digits", device="cpu", top_k=10**9)
+    assert len(every(PICTURES[0])) == 11
+    assert abs(sum(top.probability for top in every(PICTURES[0])) - 1) < 1e-5
+    assert len(mobileone.Model("digits", device="cpu", top_k=1)(PICTURES[0])) == 1
+
+
+def test_labels_of_a_file(tmp_path):
+    names = [f"name {at}" for at in range(11)]
+    file = tmp_path / "names.txt"
+    file.write_text("\n".join(names))
+    model = mobileone.Model("digits", device="cpu", labels=file)
+    assert model.labels == names and model(PICTURES[0])[0].label in names
+
+
+def test_a_file_of_weights(tmp_path, digits):
+    weights = IMAGES.parents[1] / "src" / "sample" / "digits.safetensors"
+    for spec in (weights, str(weights)):
+        model = mobileone.Model(spec, device="cpu")
+        assert np.array_equal(model.logits(PICTURES[0]), digits.logits(PICTURES[0]))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(weights.read_bytes())
+    assert np.array_equal(mobileone.Model(folder, device="cpu").logits(PICTURES[0]), digits.logits(PICTURES[0]))
+
+
+def test_half_precision():
+    from conftest import has_vulkan
+
+    if not has_vulkan():
+        pytest.skip("no Vulkan device: install mesa-vulkan-drivers")
+    wide, half = (mobileone.Model("digits", device="vulkan", dtype=dtype) for dtype in ("f32", "f16"))
+    a, b = wide.logits(PICTURES), half.logits(PICTURES)
+    error = np.linalg.norm(a - b) / np.linalg.norm(a)
+    assert 0 < error < 2e-2, error

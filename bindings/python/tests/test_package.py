@@ -1,0 +1,81 @@
+"""The package: its stubs, its examples, what is in the wheel."""
+
+import importlib.util
+import inspect
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import IMAGES, PICTURES, shown
+
+import mobileone
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def run(*args, cwd=None):
+    done = subprocess.run([sys.executable, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_stubs_are_the_module(tmp_path):
+    pytest.importorskip("mypy", reason="mypy is not here: pip install mypy")
+    run("-m", "mypy.stubtest", "mobileone", cwd=tmp_path)
+
+
+def test_a_program_is_checked_by_its_types(tmp_path):
+    pytest.importorskip("mypy", reason="mypy is not here: pip install mypy")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import numpy as np, mobileone\n"
+        "model = mobileone.Model('digits', batch=2)\n"
+        "name: str = model('a.jpg')[0].label\n"
+        "names: list[str] = [top[0].label for top in model(['a.jpg', 'b.jpg'])]\n"
+        "logits = model.logits(np.zeros((1, 80, 80, 3), np.float32))\n"
+        "width: int = logits.shape[1]\n"
+    )
+    run("-m", "mypy", "--strict", program, cwd=tmp_path)
+    program.write_text("import mobileone\nmobileone.Model('digits')(3)\n")
+    with pytest.raises(AssertionError, match="call-overload"):
+        run("-m", "mypy", "--strict", program, cwd=tmp_path)
+
+
+def test_all_is_documented():
+    for name in mobileone.__all__:
+        thing = getattr(mobileone, name)
+        if name == "__version__":
+            continue
+        assert inspect.getdoc(thing), name
+        if name == "Error":
+            continue
+        for member in vars(thing) if inspect.isclass(thing) else ():
+            if not member.startswith("_"):
+                assert inspect.getdoc(getattr(thing, member)), f"{name}.{member}"
+    assert Path(mobileone.__file__).with_name("py.typed").exists()
+
+
+def test_classify_example():
+    lines = run(EXAMPLES / "classify.py", "digits", *PICTURES).splitlines()
+    assert len(lines) == len(PICTURES)
+    for path, line in zip(PICTURES, lines):
+        assert line.startswith(path.name) and line.split()[2] == shown(path), line
+
+
+def test_ray_example(tmp_path):
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip('Ray is not here: pip install "ray[data]"')
+    import PIL.Image
+
+    folder, out = tmp_path / "pictures", tmp_path / "labels"
+    shutil.copytree(IMAGES, folder)
+    # Another size among them, as in any folder of photos.
+    wide = PIL.Image.open(PICTURES[0])
+    wide.resize((2 * wide.width, 2 * wide.height)).save(folder / PICTURES[0].name)
+    run(EXAMPLES / "ray_batches.py", "digits", folder, out)
+    rows = [json.loads(line) for file in sorted(out.glob("*.json*")) for line in file.read_text().splitlines()]
+    assert {Path(row["path"]).name: row["label"] for row in rows} == {path.name: shown(path) for path in PICTURES}
+    assert all(0 < row["probability"] <= 1 for row in rows)

@@ -1,0 +1,118 @@
+//! The library as a web page sees it: a classifier that takes the pixels of a canvas.
+
+use mobileone::{
+    Device, Input, Model, Options, Outputs, Pixels, Session,
+    labels::Labels,
+    preprocess::{PixelFormat, Rotation},
+    sample,
+};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+unsafe extern "C" {
+    #[wasm_bindgen(js_namespace = console)]
+    fn error(line: &str);
+}
+
+/// Has panics, which are this program's own faults, say what they are.
+#[wasm_bindgen(start)]
+pub fn start() {
+    std::panic::set_hook(Box::new(|panic| error(&panic.to_string())));
+}
+
+/// A model on this browser's GPU.
+#[wasm_bindgen]
+pub struct Classifier {
+    session: Session,
+    labels: Labels,
+    model: String,
+    device: String,
+}
+
+/// What a picture shows.
+#[wasm_bindgen(getter_with_clone)]
+pub struct Answer {
+    /// The names of the best classes, best first.
+    pub labels: Vec<String>,
+    /// Their softmax.
+    pub probabilities: Vec<f32>,
+    /// The scores of all classes, in order.
+    pub logits: Vec<f32>,
+}
+
+#[wasm_bindgen]
+impl Classifier {
+    /// Opens the bytes of a safetensors file, or the built-in model where there are none, on the best GPU: a software
+    /// GPU where there is no other.
+    pub async fn open(weights: Option<Vec<u8>>) -> Result<Classifier, JsError> {
+        let model = Model::from_bytes(weights.as_deref().unwrap_or(sample::DIGITS))?;
+        let Some(classes) = model.graph.classes() else {
+            return Err(JsError::new("the model has no classifier, so there is nothing to name"));
+        };
+        let device = match Device::open_async("auto").await {
+            Err(mobileone::Error::Device { .. }) => Device::open_async("software").await?,
+            opened => opened?,
+        };
+        let outputs = Outputs { logits: true, top_k: 5.min(classes), ..Outputs::default() };
+        let options = Options { outputs, ..Options::of(&model) };
+        let classifier = Classifier {
+            session: Session::new(&device, &model, &options)?,
+            labels: Labels::choose(None, model.labels.as_deref(), classes)?,
+            device: device.info().to_string(),
+            model: model.name,
+        };
+        // The browser compiles shaders, and says what is wrong with them, when they first run: here, and not while
+        // somebody waits for an answer.
+        const SIDE: usize = 64;
+        classifier.classify(&[128; 4 * SIDE * SIDE], SIDE, SIDE).await?;
+        Ok(classifier)
+    }
+
+    /// Classifies the pixels of a canvas: rows of red, green, blue and alpha, which is ignored.
+    pub async fn classify(&self, rgba: &[u8], width: usize, height: usize) -> Result<Answer, JsError> {
+        let pixels = Pixels {
+            bytes: rgba,
+            size: (width, height),
+            stride: width * 4,
+            format: PixelFormat::Rgba8,
+            crop: None,
+            rotation: Rotation::None,
+        };
+        let answer = self.session.run_async(Input::Pixels(pixels)).await?;
+        let top = answer.top.first().map_or(&[][..], Vec::as_slice);
+        Ok(Answer {
+            labels: top.iter().map(|top| self.labels.name(top.index).into()).collect(),
+            probabilities: top.iter().map(|top| top.probability).collect(),
+            logits: answer.logits,
+        })
+    }
+
+    /// The name of the architecture.
+    #[wasm_bindgen(getter)]
+    pub fn model(&self) -> String {
+        self.model.clone()
+    }
+
+    /// The GPU.
+    #[wasm_bindgen(getter)]
+    pub fn device(&self) -> String {
+        self.device.clone()
+    }
+
+    /// Dispatches of one inference, a line each.
+    pub fn describe(&self) -> String {
+        self.session.describe()
+    }
+}
+
+/// The names of the pictures that are built in.
+#[wasm_bindgen(js_name = pictureNames)]
+pub fn picture_names() -> Vec<String> {
+    sample::PICTURES.iter().map(|(name, _)| (*name).into()).collect()
+}
+
+/// The JPEG file of the built-in picture `at`.
+#[wasm_bindgen(js_name = pictureFile)]
+pub fn picture_file(at: usize) -> Option<Vec<u8>> {
+    sample::PICTURES.get(at).map(|(_, file)| file.to_vec())
+}
