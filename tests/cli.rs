@@ -2,6 +2,7 @@
 
 mod bench;
 mod devices;
+mod export;
 mod messages;
 mod pictures;
 mod tensors;

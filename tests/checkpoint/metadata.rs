@@ -12,7 +12,7 @@ use super::{assert_refused, folder, named};
 fn with_own(own: &str) -> Vec<u8> {
     let metadata = [("mobileone".to_string(), own.to_string()), ("format".to_string(), "pt".to_string())];
     let tensors = [("head.fc.bias", super::Stored::ones(&[1]))];
-    safetensors::serialize(tensors, Some(metadata.into())).unwrap()
+    safetensors::serialize(tensors, Some(metadata.into_iter().collect())).unwrap()
 }
 
 fn own(text: &str) -> Metadata {

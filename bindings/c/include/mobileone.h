@@ -182,11 +182,12 @@ typedef struct {
   uint32_t size;
   /// A `MOBILEONE_DTYPE_` number.
   uint32_t dtype;
-  /// The CPU's threads, for this session alone; 0 for those of the device.
+  /// The CPU's threads, for this session alone, at most 1024; 0 for those of the device.
   uint32_t threads;
-  /// Pictures that one submit takes at most; 0 for 1.
+  /// Pictures that one submit takes at most, 4096 or less; 0 for 1. Fewer where the device holds fewer, which
+  /// `mobileone_session_batch` says.
   uint32_t batch;
-  /// Submits that may be in flight at once; 0 for 2.
+  /// Submits that may be in flight at once, at most 64; 0 for 2.
   uint32_t frames;
   /// The best classes that come back; 0 for 5.
   uint32_t top_k;
@@ -406,12 +407,15 @@ MobileoneStatus mobileone_session_open(MobileoneModel model,
                                        const MobileoneOptions *options,
                                        MobileoneSession *session);
 
+/// Pictures that one submit takes: the batch that was asked for, or fewer where the device holds no more.
+MobileoneStatus mobileone_session_batch(MobileoneSession session, uint32_t *batch);
+
 /// Closes a session and its tickets. Calls that other threads are in end as they would have; the device's memory is
 /// freed after the last of them.
 MobileoneStatus mobileone_session_close(MobileoneSession session);
 
-/// Takes no more work, and returns when the device has none of this session any more: answers of what was in flight can
-/// still be taken. For a phone, whose system ends programs that give the GPU work in the background.
+/// Takes no more work, and returns when the GPU has none of this session any more; what was in flight has its answers,
+/// which can still be taken. For a phone, whose system ends programs that give the GPU work in the background.
 MobileoneStatus mobileone_session_pause(MobileoneSession session);
 
 /// Takes work again.

@@ -16,8 +16,8 @@ use crate::{
     answer::{MobileoneAnswer, MobileoneFloats, MobileoneTop, MobileoneTops, Out},
     device::{DEVICES, MobileoneDevice},
     error::{
-        Failure, MOBILEONE_DEVICE_FAILURE, MOBILEONE_INVALID_HANDLE, MOBILEONE_PAUSED, MobileoneStatus,
-        Result, guard,
+        Failure, MOBILEONE_DEVICE_FAILURE, MOBILEONE_INVALID_HANDLE, MOBILEONE_OPTION, MOBILEONE_PAUSED,
+        MobileoneStatus, Result, guard,
     },
     handles::{Kind, Table},
     input::{MobileonePicture, shape},
@@ -43,6 +43,11 @@ pub const MOBILEONE_OUTPUT_PROBABILITIES: u32 = 2;
 /// The features come back.
 pub const MOBILEONE_OUTPUT_FEATURES: u32 = 4;
 
+/// The most of each that a session is made with: memory is taken for all of them.
+const MOST_FRAMES: u32 = 64;
+const MOST_PICTURES: u32 = 4096;
+const MOST_THREADS: u32 = 1024;
+
 /// What a session is made for. All 0 but for the `size` is one picture at a time in f32, and its five best classes.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -51,11 +56,12 @@ pub struct MobileoneOptions {
     pub size: u32,
     /// A `MOBILEONE_DTYPE_` number.
     pub dtype: u32,
-    /// The CPU's threads, for this session alone; 0 for those of the device.
+    /// The CPU's threads, for this session alone, at most 1024; 0 for those of the device.
     pub threads: u32,
-    /// Pictures that one submit takes at most; 0 for 1.
+    /// Pictures that one submit takes at most, 4096 or less; 0 for 1. Fewer where the device holds fewer, which
+    /// `mobileone_session_batch` says.
     pub batch: u32,
-    /// Submits that may be in flight at once; 0 for 2.
+    /// Submits that may be in flight at once, at most 64; 0 for 2.
     pub frames: u32,
     /// The best classes that come back; 0 for 5.
     pub top_k: u32,
@@ -86,6 +92,13 @@ impl MobileoneOptions {
                 "outputs {:#x}, reserved {}: use MOBILEONE_OUTPUT_ numbers, and 0",
                 self.outputs, self.reserved
             )));
+        }
+        if self.frames > MOST_FRAMES || self.batch > MOST_PICTURES || self.threads > MOST_THREADS {
+            let reason = format!(
+                "{} frames, a batch of {}, {} threads: at most {MOST_FRAMES}, {MOST_PICTURES} and {MOST_THREADS}",
+                self.frames, self.batch, self.threads
+            );
+            return Err(Failure::new(MOBILEONE_OPTION, reason));
         }
         let mut options = Options::of(model);
         let or = |number: u32, default: usize| if number == 0 { default } else { number as usize };
@@ -288,6 +301,20 @@ pub unsafe extern "C" fn mobileone_session_open(
     })
 }
 
+/// Pictures that one submit takes: the batch that was asked for, or fewer where the device holds no more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mobileone_session_batch(
+    session: MobileoneSession,
+    batch: *mut u32,
+) -> MobileoneStatus {
+    guard(|| {
+        // SAFETY: the header's promise of pointers.
+        let batch = unsafe { place(batch, "batch") }?;
+        *batch = SESSIONS.get(session)?.engine.batch() as u32;
+        Ok(())
+    })
+}
+
 /// Closes a session and its tickets. Calls that other threads are in end as they would have; the device's memory is
 /// freed after the last of them.
 #[unsafe(no_mangle)]
@@ -301,8 +328,8 @@ pub extern "C" fn mobileone_session_close(session: MobileoneSession) -> Mobileon
     })
 }
 
-/// Takes no more work, and returns when the device has none of this session any more: answers of what was in flight can
-/// still be taken. For a phone, whose system ends programs that give the GPU work in the background.
+/// Takes no more work, and returns when the GPU has none of this session any more; what was in flight has its answers,
+/// which can still be taken. For a phone, whose system ends programs that give the GPU work in the background.
 #[unsafe(no_mangle)]
 pub extern "C" fn mobileone_session_pause(session: MobileoneSession) -> MobileoneStatus {
     guard(|| {

@@ -109,9 +109,11 @@ impl Figures {
         }
     }
 
-    /// The samples of the last `span`, oldest first.
-    pub fn recent(&self, now: Instant, span: Duration) -> impl Iterator<Item = &Sample> {
-        self.samples.iter().filter(move |sample| now.saturating_duration_since(sample.answered) <= span)
+    /// The samples of the last `span` before `now`, oldest first.
+    pub fn recent(&self, now: Instant, span: Duration) -> Vec<Sample> {
+        let within = |sample: &&Sample| now.saturating_duration_since(sample.answered) <= span;
+        let count = self.samples.iter().rev().take_while(within).count();
+        self.samples.range(self.samples.len() - count..).copied().collect()
     }
 }
 

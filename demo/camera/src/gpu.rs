@@ -45,7 +45,7 @@ pub fn adapters(
     };
     let find = |backends| {
         let found = pollster::block_on(instance.enumerate_adapters(backends));
-        found.into_iter().filter(able).map(|adapter| (info(&adapter), adapter)).collect::<Vec<_>>()
+        found.into_iter().filter(able).map(|adapter| (DeviceInfo::of(&adapter), adapter)).collect::<Vec<_>>()
     };
     match find(wgpu::Backends::METAL | wgpu::Backends::VULKAN | wgpu::Backends::DX12) {
         none if none.is_empty() => find(wgpu::Backends::GL),
@@ -134,35 +134,4 @@ fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), wgpu::Re
         required_limits: adapter.limits(),
         ..Default::default()
     }))
-}
-
-/// What wgpu says of an adapter, in the library's words.
-fn info(adapter: &wgpu::Adapter) -> DeviceInfo {
-    let given = adapter.get_info();
-    let name = given.name.to_lowercase();
-    let software = ["llvmpipe", "softpipe", "swiftshader", "basic render driver"];
-    DeviceInfo {
-        kind: match given.device_type {
-            _ if software.iter().any(|known| name.contains(known)) => DeviceKind::Software,
-            wgpu::DeviceType::Cpu => DeviceKind::Software,
-            wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
-            wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
-            wgpu::DeviceType::VirtualGpu => DeviceKind::Virtual,
-            wgpu::DeviceType::Other => DeviceKind::Other,
-        },
-        backend: match given.backend {
-            wgpu::Backend::Metal => "metal",
-            wgpu::Backend::Vulkan => "vulkan",
-            wgpu::Backend::Dx12 => "dx12",
-            wgpu::Backend::Gl => "gl",
-            _ => "other",
-        },
-        name: given.name,
-        driver: [given.driver, given.driver_info].join(" ").trim().to_string(),
-        features: if adapter.features().contains(wgpu::Features::SHADER_F16) {
-            vec!["f16"]
-        } else {
-            Vec::new()
-        },
-    }
 }

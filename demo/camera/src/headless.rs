@@ -10,7 +10,7 @@ use crate::{
     record,
     source::Source,
     theme,
-    view::{Scene, View},
+    view::{RECENT, SPAN, Scene, View},
 };
 use std::{
     path::PathBuf,
@@ -58,10 +58,12 @@ impl Screen {
             ..Default::default()
         };
         let texture = self.painter.plate(&live.gpu, &shown.plate);
-        let figures = live.figures(Clone::clone);
+        let now = Instant::now();
+        let (samples, summary) = live.figures(|figures| (figures.recent(now, SPAN), figures.summary(RECENT)));
         let scene = Scene {
             shown: Some((texture, shown)),
-            figures: &figures,
+            samples: &samples,
+            summary,
             settings: &live.settings,
             running: live.running.as_ref(),
             progress: live.progress.as_ref(),

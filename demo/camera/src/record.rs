@@ -38,7 +38,7 @@ pub struct Animation {
 /// Colours of an animation, besides the one that stands for what stays as it was.
 const COLOURS: usize = 255;
 /// How much a pixel has to change, summed over its channels, before it is written again.
-const CHANGE: u32 = 30;
+const CHANGE: u32 = 12;
 
 /// Makes the PNGs of a folder, in the order of their names, one animated PNG: a palette for all of it, and only
 /// what changes from frame to frame.

@@ -55,4 +55,5 @@ fn style(style: &mut Style) {
     style.spacing.item_spacing = Vec2::new(8.0, 6.0);
     style.spacing.button_padding = Vec2::new(10.0, 4.0);
     style.spacing.interact_size.y = 26.0;
+    style.spacing.combo_height = 320.0;
 }

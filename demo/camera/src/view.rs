@@ -4,7 +4,7 @@ use crate::{
     bars::{Bars, percent},
     controls,
     engine::Shown,
-    figures::{Figures, Summary},
+    figures::{Sample, Summary},
     live::Settings,
     load::Progress,
     source::Source,
@@ -24,8 +24,10 @@ use std::{
 pub struct Scene<'a> {
     /// The frame, and what egui calls its texture.
     pub shown: Option<(TextureId, &'a Shown)>,
-    /// What is measured.
-    pub figures: &'a Figures,
+    /// The frames of the last [`SPAN`], oldest first.
+    pub samples: &'a [Sample],
+    /// What is measured over [`RECENT`].
+    pub summary: Summary,
     /// What is set.
     pub settings: &'a Settings,
     /// What runs: model, device, whether in f16.
@@ -97,9 +99,9 @@ const KEYS: [(&str, &str); 11] = [
 ];
 
 /// How far back the graph goes.
-const SPAN: Duration = Duration::from_secs(8);
+pub const SPAN: Duration = Duration::from_secs(8);
 /// Over what figures are taken.
-const RECENT: Duration = Duration::from_secs(2);
+pub const RECENT: Duration = Duration::from_secs(2);
 
 impl View {
     /// As it begins.
@@ -130,9 +132,8 @@ impl View {
         egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             self.bars.draw(ui);
             ui.add_space(8.0);
-            let summary = scene.figures.summary(RECENT);
-            tiles(ui, &summary);
-            graph(ui, scene.figures);
+            tiles(ui, &scene.summary);
+            graph(ui, scene.samples);
             ui.add_space(4.0);
             controls::draw(self, ui, scene, actions);
         });
@@ -331,29 +332,27 @@ fn milliseconds(seconds: f32) -> String {
 }
 
 /// Latency and engine time over the last seconds.
-fn graph(ui: &mut Ui, figures: &Figures) {
+fn graph(ui: &mut Ui, samples: &[Sample]) {
     let (area, _) = ui.allocate_exact_size(vec2(ui.available_width(), 64.0), Sense::hover());
     let painter = ui.painter_at(area);
     painter.rect_filled(area, 8.0, CARD);
     let now = Instant::now();
     // No more points than there is room for: the graph moves on once a point is full.
     let plot = area.shrink2(vec2(8.0, 8.0));
-    let samples: Vec<_> = figures.recent(now, SPAN).collect();
     let most = samples.iter().map(|sample| sample.latency).fold(0.004, f32::max);
     let top = nice(most);
-    let line = |of: &dyn Fn(&crate::figures::Sample) -> f32| -> Vec<egui::Pos2> {
+    let line = |of: fn(&Sample) -> f32| -> Vec<egui::Pos2> {
         let step = samples.len().div_ceil(plot.width() as usize).max(1);
         let chunks = samples.chunks(step);
-        let point = |chunk: &[&crate::figures::Sample]| {
+        let point = |chunk: &[Sample]| {
             let age = now.saturating_duration_since(chunk[0].answered).as_secs_f32() / SPAN.as_secs_f32();
-            let value = chunk.iter().map(|sample| of(sample)).fold(0.0, f32::max);
+            let value = chunk.iter().map(of).fold(0.0, f32::max);
             pos2(plot.right() - age * plot.width(), plot.bottom() - plot.height() * (value / top).min(1.0))
         };
         chunks.map(point).collect()
     };
     painter.hline(plot.x_range(), plot.top(), Stroke::new(1.0, EDGE));
-    for (points, colour) in
-        [(line(&|sample| sample.latency), ACCENT), (line(&|sample| sample.engine), SECOND)]
+    for (points, colour) in [(line(|sample| sample.latency), ACCENT), (line(|sample| sample.engine), SECOND)]
     {
         if points.len() > 1 {
             painter.add(Shape::line(points, Stroke::new(1.5, colour)));

@@ -29,13 +29,24 @@ impl Display {
         let mut number = String::new();
         let pipe = server.stdout.take().expect("it was asked for");
         BufReader::new(pipe).read_line(&mut number).expect("Xvfb says its display");
-        Some(Display(server, format!(":{}", number.trim())))
+        let display = Display(server, format!(":{}", number.trim()));
+        let begun = Instant::now();
+        let answers = || {
+            let asked = Command::new("xdotool").arg("getdisplaygeometry").env("DISPLAY", &display.1).output();
+            asked.is_ok_and(|output| output.status.success())
+        };
+        while !answers() {
+            assert!(begun.elapsed() < PATIENCE, "the display {} does not answer", display.1);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Some(display)
     }
 }
 
 impl Drop for Display {
     fn drop(&mut self) {
-        self.0.kill().ok();
+        // Asked, and not killed: it leaves a lock and a socket behind otherwise.
+        Command::new("kill").arg(self.0.id().to_string()).status().ok();
         self.0.wait().ok();
     }
 }
@@ -268,6 +279,29 @@ fn fine_pixels() {
         at.into_iter().zip(COLOURS).all(|(at, colour)| is(shot, at, colour))
     });
     assert!(shot.dimensions() == (1200, 800) && is(&shot, (620.0, 780.0), [17, 20, 27]), "the panel");
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// With somebody there who manages windows, it fills the screen and comes back.
+#[test]
+fn full_screen() {
+    let Some(display) = Display::open() else { return };
+    if !has("openbox", "openbox") {
+        return;
+    }
+    let manager = Command::new("openbox").env("DISPLAY", &display.1).stderr(Stdio::null()).spawn();
+    let _manager = Display(manager.expect("openbox starts"), String::new());
+    let folder = folder("full");
+    let picture = folder.join("picture.png");
+    quarters(&picture, [0, 1, 2, 3]);
+    let source = picture.to_str().expect("a plain path");
+    let mut window = Window::open(&display, &folder, &["--source", source, "--device", "cpu"], "1");
+    for (key, size) in [("", SIZE), ("F11", (1400, 900)), ("f", SIZE)] {
+        if !key.is_empty() {
+            window.key(key);
+        }
+        window.until(key, |shot| shot.dimensions() == size && shows(shot, 300.0, [0, 1, 2, 3]));
+    }
     std::fs::remove_dir_all(folder).ok();
 }
 

@@ -114,6 +114,8 @@ static void refused(uint64_t handle) {
     BAD_HANDLE(mobileone_session_open(handle, device, NULL, &session));
     BAD_HANDLE(mobileone_session_open(model, handle, NULL, &session));
     CHECK(session == 0);
+    uint32_t batch;
+    BAD_HANDLE(mobileone_session_batch(handle, &batch));
     BAD_HANDLE(mobileone_session_pause(handle));
     BAD_HANDLE(mobileone_session_resume(handle));
     BAD_HANDLE(mobileone_session_close(handle));
@@ -191,6 +193,28 @@ static void sizes(MobileoneSession session) {
     BAD_ARGUMENT(mobileone_session_open(model, device, &options, &other));
     options = (MobileoneOptions){.size = sizeof options, .outputs = 1u << 20};
     BAD_ARGUMENT(mobileone_session_open(model, device, &options, &other));
+
+    /* Options that no memory holds, or that the CPU cannot do. */
+    options = (MobileoneOptions){.size = sizeof options, .frames = UINT32_MAX};
+    EXPECT(MOBILEONE_OPTION, mobileone_session_open(model, device, &options, &other));
+    options = (MobileoneOptions){.size = sizeof options, .batch = UINT32_MAX};
+    EXPECT(MOBILEONE_OPTION, mobileone_session_open(model, device, &options, &other));
+    options = (MobileoneOptions){.size = sizeof options, .threads = UINT32_MAX};
+    EXPECT(MOBILEONE_OPTION, mobileone_session_open(model, device, &options, &other));
+    options = (MobileoneOptions){.size = sizeof options, .top_k = UINT32_MAX, .threads = 1};
+    OK(mobileone_session_open(model, device, &options, &other));
+    OK(mobileone_run(other, (good = picture(), &good), &place));
+    CHECK(place.top.count == 11);
+    OK(mobileone_session_close(other));
+    MobileoneDeviceInfo device_info = {.size = sizeof device_info};
+    OK(mobileone_device_info(device, &device_info));
+    options = (MobileoneOptions){.size = sizeof options, .dtype = MOBILEONE_DTYPE_F16};
+    if (device_info.kind == MOBILEONE_DEVICE_CPU)
+        EXPECT(MOBILEONE_OPTION, mobileone_session_open(model, device, &options, &other));
+    uint32_t batch;
+    OK(mobileone_session_batch(session, &batch));
+    CHECK(batch == 1);
+    BAD_ARGUMENT(mobileone_session_batch(session, NULL));
 
     /* Pictures that contradict themselves. */
     good = picture(), good.length--;

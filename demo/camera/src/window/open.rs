@@ -1,14 +1,13 @@
-//! The window.
+//! All that is there while the window is open.
 
+use super::Event;
 use crate::{
     args::Args,
-    controls, gpu, headless,
+    gpu,
     live::Live,
     paint::{Drawing, Offscreen, Painter},
-    record,
-    source::camera,
-    theme,
-    view::{Action, Scene, View},
+    record, theme,
+    view::{Action, RECENT, SPAN, Scene, View},
 };
 use std::{
     path::PathBuf,
@@ -20,87 +19,48 @@ use std::{
     time::{Duration, Instant},
 };
 use winit::{
-    application::ApplicationHandler,
     dpi::{LogicalSize, PhysicalSize},
-    event::WindowEvent,
-    event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy},
-    window::{Fullscreen, Window, WindowId},
+    event_loop::{ActiveEventLoop, EventLoopProxy},
+    window::{Fullscreen, Window},
 };
 
-/// How often the cameras of the machine are looked for.
-const LOOK: Duration = Duration::from_secs(3);
 /// The least time between drawings that no new label asks for, on a software device and on others.
 const SOFTWARE_PAUSE: Duration = Duration::from_millis(150);
 const PAUSE: Duration = Duration::from_millis(15);
 
-/// What other threads have for the window.
-enum Event {
-    /// There is something to look at.
-    Wake,
-    /// The cameras of this machine.
-    Cameras(Vec<(u32, String)>),
-    /// A line for people.
-    Line(String),
-}
-
-/// Opens the window, and stays until it is closed.
-///
-/// # Errors
-/// A line when no window or no device can be opened.
-pub fn run(args: &Args) -> Result<(), String> {
-    let events = EventLoop::<Event>::with_user_event().build();
-    let events = events
-        .map_err(|error| format!("no window can be opened here ({error}); try --headless --frames 100"))?;
-    let proxy = events.create_proxy();
-    #[cfg(feature = "camera")]
-    nokhwa::nokhwa_initialize(|_| {});
-    let looks = proxy.clone();
-    thread::spawn(move || {
-        while looks.send_event(Event::Cameras(camera::list())).is_ok() {
-            thread::sleep(LOOK);
-        }
-    });
-    let mut app = App { args, proxy, open: None, failed: None };
-    events.run_app(&mut app).map_err(|error| error.to_string())?;
-    app.failed.map_or(Ok(()), Err)
-}
-
-struct App<'a> {
-    args: &'a Args,
-    proxy: EventLoopProxy<Event>,
-    open: Option<Open>,
-    failed: Option<String>,
-}
-
-/// All that is there while the window is open.
-struct Open {
-    window: Arc<Window>,
+/// The window, the device that draws it, and what it shows.
+pub(super) struct Open {
+    pub(super) window: Arc<Window>,
     instance: wgpu::Instance,
     surface: wgpu::Surface<'static>,
     config: wgpu::SurfaceConfiguration,
     /// The window's size that the surface was fitted to.
     fitted: Option<PhysicalSize<u32>>,
-    live: Live,
-    view: View,
+    pub(super) live: Live,
+    pub(super) view: View,
     context: egui::Context,
-    input: egui_winit::State,
+    pub(super) input: egui_winit::State,
     painter: Painter,
-    cameras: Vec<(u32, String)>,
+    pub(super) cameras: Vec<(u32, String)>,
     /// The frame drawn last.
     drawn: Option<u64>,
     drawn_at: Instant,
     /// When to draw again though no label comes.
-    again: Option<Instant>,
+    pub(super) again: Option<Instant>,
     snapshots: PathBuf,
     snapshot: bool,
     saved: u32,
     proxy: EventLoopProxy<Event>,
     woken: Arc<AtomicBool>,
-    lost: u64,
+    pub(super) lost: u64,
 }
 
 impl Open {
-    fn new(args: &Args, events: &ActiveEventLoop, proxy: &EventLoopProxy<Event>) -> Result<Open, String> {
+    pub(super) fn new(
+        args: &Args,
+        events: &ActiveEventLoop,
+        proxy: &EventLoopProxy<Event>,
+    ) -> Result<Open, String> {
         let size = LogicalSize::new(args.size.0, args.size.1);
         let attributes = Window::default_attributes()
             .with_title("MobileOne")
@@ -152,7 +112,7 @@ impl Open {
     }
 
     /// Fits the surface to the window; one of no size waits.
-    fn configure(&mut self) {
+    pub(super) fn configure(&mut self) {
         let size @ PhysicalSize { width, height } = self.window.inner_size();
         let most = self.live.gpu.device.limits().max_texture_dimension_2d;
         if width > 0 && height > 0 {
@@ -174,7 +134,7 @@ impl Open {
     }
 
     /// Looks at what came.
-    fn tick(&mut self) -> Result<(), String> {
+    pub(super) fn tick(&mut self) -> Result<(), String> {
         self.woken.store(false, Ordering::Release);
         let lines = self.live.lines.len();
         self.live.tick();
@@ -192,7 +152,7 @@ impl Open {
     }
 
     /// Draws after a while, unless a label comes first; on software not too often.
-    fn later(&mut self, delay: Duration) {
+    pub(super) fn later(&mut self, delay: Duration) {
         let pause = if self.live.gpu.is_software() { SOFTWARE_PAUSE } else { PAUSE };
         let Some(at) =
             (Instant::now() + delay.min(Duration::from_secs(60))).max(self.drawn_at + pause).into()
@@ -202,7 +162,7 @@ impl Open {
         self.again = Some(self.again.map_or(at, |again| again.min(at)));
     }
 
-    fn draw(&mut self, events: &ActiveEventLoop) -> Result<(), String> {
+    pub(super) fn draw(&mut self, events: &ActiveEventLoop) -> Result<(), String> {
         let size = self.window.inner_size();
         if size.width == 0 || size.height == 0 {
             return Ok(());
@@ -215,10 +175,13 @@ impl Open {
         self.drawn_at = Instant::now();
         let shown = self.live.shown();
         let texture = shown.as_ref().map(|shown| self.painter.plate(&self.live.gpu, &shown.plate));
-        let figures = self.live.figures(Clone::clone);
+        let now = Instant::now();
+        let (samples, summary) =
+            self.live.figures(|figures| (figures.recent(now, SPAN), figures.summary(RECENT)));
         let scene = Scene {
             shown: texture.zip(shown.as_ref()),
-            figures: &figures,
+            samples: &samples,
+            summary,
             settings: &self.live.settings,
             running: self.live.running.as_ref(),
             progress: self.live.progress.as_ref(),
@@ -312,7 +275,7 @@ impl Open {
         });
     }
 
-    fn act(&mut self, action: Action, events: &ActiveEventLoop) -> Result<(), String> {
+    pub(super) fn act(&mut self, action: Action, events: &ActiveEventLoop) -> Result<(), String> {
         match action {
             Action::Model(model) => self.live.set_model(model),
             Action::Half(half) => self.live.set_half(half),
@@ -361,110 +324,4 @@ fn interface(window: &Window, live: &Live) -> (egui::Context, egui_winit::State)
     let input =
         egui_winit::State::new(context.clone(), egui::ViewportId::ROOT, window, scale, None, Some(most));
     (context, input)
-}
-
-impl App<'_> {
-    fn check(&mut self, done: Result<(), String>, events: &ActiveEventLoop) {
-        if let Err(reason) = done {
-            self.failed = Some(reason);
-            self.open = None;
-            events.exit();
-        }
-    }
-}
-
-impl ApplicationHandler<Event> for App<'_> {
-    fn resumed(&mut self, events: &ActiveEventLoop) {
-        if self.open.is_none() {
-            match Open::new(self.args, events, &self.proxy) {
-                Ok(open) => self.open = Some(open),
-                Err(reason) => self.check(Err(reason), events),
-            }
-        }
-    }
-
-    fn user_event(&mut self, events: &ActiveEventLoop, event: Event) {
-        let Some(open) = &mut self.open else { return };
-        match event {
-            Event::Wake => {
-                let mut done = open.tick();
-                let labelled = open.live.figures(|figures| figures.labelled);
-                if self.args.lose_every.is_some_and(|every| labelled / every > open.lost) {
-                    open.lost += 1;
-                    open.live.gpu.device.destroy();
-                    done = done.and_then(|()| open.tick());
-                }
-                if self.args.frames.is_some_and(|frames| labelled >= frames) {
-                    headless::report(self.args, &open.live, headless::Tally::default());
-                    events.exit();
-                }
-                self.check(done, events);
-            }
-            Event::Cameras(cameras) if cameras != open.cameras => {
-                open.cameras = cameras;
-                open.later(Duration::ZERO);
-            }
-            Event::Cameras(_) => {}
-            Event::Line(line) => {
-                open.live.say(line);
-                open.later(Duration::ZERO);
-            }
-        }
-    }
-
-    fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
-        let Some(open) = &mut self.open else { return };
-        let repaint = open.input.on_window_event(&open.window, &event).repaint;
-        let done = match event {
-            WindowEvent::RedrawRequested => {
-                let done = open.draw(events);
-                self.check(done, events);
-                return;
-            }
-            WindowEvent::CloseRequested => {
-                events.exit();
-                Ok(())
-            }
-            WindowEvent::Resized(_) | WindowEvent::ScaleFactorChanged { .. } => {
-                open.configure();
-                open.window.request_redraw();
-                Ok(())
-            }
-            WindowEvent::HoveredFile(_) => {
-                open.view.hovered = true;
-                Ok(())
-            }
-            WindowEvent::HoveredFileCancelled => {
-                open.view.hovered = false;
-                Ok(())
-            }
-            WindowEvent::DroppedFile(path) => {
-                open.view.hovered = false;
-                open.act(controls::open(&path.to_string_lossy()), events)
-            }
-            _ => Ok(()),
-        };
-        if repaint {
-            open.later(Duration::ZERO);
-        }
-        self.check(done, events);
-    }
-
-    fn about_to_wait(&mut self, events: &ActiveEventLoop) {
-        let Some(open) = &mut self.open else { return };
-        let now = Instant::now();
-        if open.again.is_some_and(|again| again <= now) {
-            open.again = None;
-            open.window.request_redraw();
-        }
-        // Lines go away by themselves, and a load under way is looked at.
-        let soon = open.live.lines.front().map(|_| now + Duration::from_secs(1));
-        let next = [open.again, soon].into_iter().flatten().min();
-        if let Some(soon) = soon
-            && open.again.is_none()
-        {
-            open.again = Some(soon);
-        }
-        events.set_control_flow(next.map_or(ControlFlow::Wait, ControlFlow::WaitUntil));
-    }
 }
