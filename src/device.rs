@@ -47,7 +47,7 @@ impl Device {
     /// - `auto`: the best GPU (discrete, integrated, virtual, other), else the CPU; never a software GPU. One
     ///   whose driver refuses is passed over, which [`Device::why`] says;
     /// - `cpu`; `gpu` (never software); `software`;
-    /// - a backend (`vulkan`, `metal`, `dx12`, `gl`): its best adapter, software included;
+    /// - a backend (`vulkan`, `metal`, `dx12`, `gl`, a browser's `webgpu`): its best adapter, software included;
     /// - a part of an adapter's name or driver.
     ///
     /// [`DeviceInfo::choose`] has the order.
