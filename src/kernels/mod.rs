@@ -194,6 +194,8 @@ pub enum Packing {
     Vector,
     /// `[SRC_C4, 4, DST_C4]` vec4s: pointwise and linear.
     Matrix,
+    /// `[OUTS, SRC_C4, 4, LANES]` vec4s, so many lanes: pointwise, in subgroups.
+    Panels(usize),
     /// `[KERNEL, KERNEL, C4]` vec4s.
     Depthwise,
     /// `[KERNEL, KERNEL, 3, DST_C4]` vec4s.
@@ -210,6 +212,7 @@ impl Packing {
                 packed
             }
             Packing::Matrix => pointwise::pack(shape[0], shape[1], data),
+            Packing::Panels(lanes) => pointwise::pack_panels(shape[0], shape[1], lanes, data),
             Packing::Depthwise => depthwise::pack(shape[0], shape[2], data),
             Packing::Stem => stem::pack(shape, data),
         }
@@ -221,6 +224,7 @@ impl Packing {
         match self {
             Packing::Vector => c4(shape[0]),
             Packing::Matrix => c4(shape[0]) * c4(shape[1]),
+            Packing::Panels(lanes) => shape[0].next_multiple_of(4 * lanes) * c4(shape[1]),
             Packing::Depthwise => c4(shape[0]) * shape[2] * shape[3],
             Packing::Stem => c4(shape[0]) * 3 * shape[2] * shape[3],
         }

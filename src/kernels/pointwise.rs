@@ -1,6 +1,6 @@
 //! 1x1 convolution: a matrix product over pixels.
 
-use super::{Choice, Kernel, Literal, Shader, WORKGROUP, shader};
+use super::{Choice, Kernel, Literal, Packing, Shader, WORKGROUP, shader};
 use crate::tensor::{DType, Shape};
 
 /// Each invocation by itself, tiles in registers.
@@ -66,6 +66,14 @@ pub fn kernel(src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) 
     Kernel { shader, head, workgroups }
 }
 
+/// How the weights lie that `choice` reads.
+pub fn packing(choice: Choice) -> Packing {
+    match choice {
+        Choice::Subgroup(_, lanes) => Packing::Panels(lanes),
+        _ => Packing::Matrix,
+    }
+}
+
 /// The kernel of matrices of `size` rows and columns, `tiles` of them side by side where there are as many channels.
 fn matrix(src: Shape, dst: Shape, relu: bool, (size, tiles): (usize, usize), dtype: DType) -> Kernel {
     let (pixels, channels) = (src.pixels(), 4 * dst.c4());
@@ -97,6 +105,18 @@ pub fn pack(dst_c: usize, src_c: usize, data: &[f32]) -> Vec<f32> {
     for o in 0..dst_c {
         for i in 0..src_c {
             packed[i * padded + o] = data[o * src_c + i];
+        }
+    }
+    packed
+}
+
+/// `[dst_c, src_c]` to `[OUTS, SRC_C4, 4, LANES]` vec4s over the outputs.
+pub fn pack_panels(dst_c: usize, src_c: usize, lanes: usize, data: &[f32]) -> Vec<f32> {
+    let (wide, rows) = (4 * lanes, src_c.next_multiple_of(4));
+    let mut packed = vec![0.0; dst_c.div_ceil(wide) * rows * wide];
+    for o in 0..dst_c {
+        for i in 0..src_c {
+            packed[(o / wide * rows + i) * wide + o % wide] = data[o * src_c + i];
         }
     }
     packed

@@ -176,7 +176,10 @@ impl Source<'_> {
                 let (kernel, packing) = if conv.is_depthwise() {
                     (kernels::depthwise::kernel(conv, src, dst, relu, choice, dtype), Packing::Depthwise)
                 } else if conv.is_pointwise() {
-                    (kernels::pointwise::kernel(src, dst, relu, choice, dtype), Packing::Matrix)
+                    (
+                        kernels::pointwise::kernel(src, dst, relu, choice, dtype),
+                        kernels::pointwise::packing(choice),
+                    )
                 } else if conv.groups == 1 && src.c <= 3 {
                     (kernels::stem::kernel(conv, src, dst, relu, choice, dtype), Packing::Stem)
                 } else {

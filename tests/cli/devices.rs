@@ -113,6 +113,26 @@ fn f16_names_the_same_class() {
     assert!(f16.out.contains("\"f16\"") && f32.out.contains("\"f32\""), "{f16:?}");
 }
 
+/// Where there are none, or where they have nothing to compute on, that is said in a line.
+#[test]
+fn matrices_are_asked_for() {
+    let Some(devices) = with_lavapipe() else { return };
+    let llvmpipe = devices.iter().find(|device| is_llvmpipe(device)).unwrap();
+    if llvmpipe["features"].as_array().unwrap().contains(&"cooperative matrices".into()) {
+        return eprintln!("SKIPPED: {llvmpipe} has cooperative matrices");
+    }
+    for dtype in ["f16", "f16-fast", "f32", "auto"] {
+        let run = classify(&["--device", "llvmpipe", "--dtype", dtype, "--matrices"], None);
+        assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{run:?}");
+        let line = run.err.lines().last().unwrap();
+        assert!(
+            line.contains("has no cooperative matrices of 8x8 or 16x16")
+                && line.contains("without --matrices"),
+            "{line}"
+        );
+    }
+}
+
 /// The file that `tune` writes is read by later runs, and left aside with a line where it is of no use.
 #[test]
 fn what_was_tuned_is_taken() {

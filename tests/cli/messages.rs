@@ -29,6 +29,7 @@ fn each_mistake_has_its_line() {
         ("an unknown device", classify(&["--device", "warp9"])),
         ("no device", classify(&["--device", ""])),
         ("f16 on the CPU", classify(&["--dtype", "f16"])),
+        ("matrices of the CPU", classify(&["--dtype", "f16", "--matrices"])),
         ("labels of another model", classify(&["--labels", &three])),
         ("labels that are not there", classify(&["--labels", nothing])),
         ("size 0", classify(&["--size", "0"])),
