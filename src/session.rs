@@ -193,6 +193,19 @@ impl Session {
     /// # Errors
     /// As [`Session::submit`]; [`Error::Option`] on the CPU, which has no encoders. What is wrong with a texture or
     /// buffer is told by wgpu when the encoder is finished.
+    ///
+    /// ```
+    /// use mobileone::{Input, PixelTexture, Result, Session, Ticket, preprocess::Rotation, wgpu};
+    ///
+    /// /// A frame of the program's own, with the network in it.
+    /// fn frame(device: &wgpu::Device, queue: &wgpu::Queue, texture: &wgpu::Texture, session: &Session) -> Result<Ticket> {
+    ///     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    ///     let input = Input::Texture(PixelTexture { texture, crop: None, rotation: Rotation::None });
+    ///     let ticket = session.encode(&mut encoder, input)?;
+    ///     queue.submit([encoder.finish()]);
+    ///     Ok(ticket)
+    /// }
+    /// ```
     #[cfg(feature = "gpu")]
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, input: Input) -> Result<Ticket> {
         self.put(input, Some(encoder))
