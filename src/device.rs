@@ -47,7 +47,7 @@ impl Device {
     /// - `auto`: the best GPU (discrete, integrated, virtual, other), else the CPU; never a software GPU. One
     ///   whose driver refuses is passed over, which [`Device::why`] says;
     /// - `cpu`; `gpu` (never software); `software`;
-    /// - a backend (`vulkan`, `metal`, `dx12`, `gl`): its best adapter, software included;
+    /// - a backend (`vulkan`, `metal`, `dx12`, `gl`, a browser's `webgpu`): its best adapter, software included;
     /// - a part of an adapter's name or driver.
     ///
     /// [`DeviceInfo::choose`] has the order.
@@ -162,7 +162,9 @@ impl Device {
         }
     }
 
-    /// The device and its queue, for textures and buffers to be given to a session; `None` for the CPU.
+    /// The device and its queue, for textures and buffers to be given to a session; `None` for the CPU. On a device
+    /// that [`Device::open`] opened, an error of wgpu's outside an error scope counts as the device's failure, whoever
+    /// made it.
     #[cfg(feature = "gpu")]
     pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
         match &self.executor {

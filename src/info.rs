@@ -35,7 +35,7 @@ impl std::fmt::Display for DeviceKind {
 pub struct DeviceInfo {
     /// The adapter's name.
     pub name: String,
-    /// `vulkan`, `metal`, `dx12`, `gl` or `cpu`.
+    /// `vulkan`, `metal`, `dx12`, `gl`, `webgpu` or `cpu`.
     pub backend: &'static str,
     /// What it is.
     pub kind: DeviceKind,
@@ -49,7 +49,7 @@ impl DeviceInfo {
     /// The places in `infos` of those that `wanted` describes, in any case, best first:
     ///
     /// - `auto`: every GPU but software, then the CPU; `gpu`: the same without the CPU;
-    /// - `cpu`; `software`; a backend (`metal`, `vulkan`, `dx12`, `gl`), software included;
+    /// - `cpu`; `software`; a backend (`metal`, `vulkan`, `dx12`, `gl`, `webgpu`), software included;
     /// - anything else is a part of a GPU's name or driver.
     ///
     /// Software comes last; before that what only GL shows; then discrete, integrated, virtual, other; of one
@@ -69,7 +69,7 @@ impl DeviceInfo {
             "auto" => self.kind != DeviceKind::Software,
             "gpu" => gpu && self.kind != DeviceKind::Software,
             "software" => self.kind == DeviceKind::Software,
-            "cpu" | "metal" | "vulkan" | "dx12" | "gl" => self.backend == wanted,
+            "cpu" | "metal" | "vulkan" | "dx12" | "gl" | "webgpu" => self.backend == wanted,
             part => gpu && [&self.name, &self.driver].iter().any(|text| text.to_lowercase().contains(part)),
         }
     }

@@ -5,6 +5,17 @@ use crate::preprocess::{PixelFormat, Rotation};
 use crate::{preprocess::Pixels, tensor::Tensor};
 
 /// What is given to the network.
+///
+/// ```
+/// use mobileone::{Device, Input, Model, Options, Session, picture, sample};
+///
+/// let model = Model::from_bytes(sample::DIGITS)?;
+/// let session = Session::new(&Device::open("cpu")?, &model, &Options::of(&model))?;
+/// let picture = picture::decode(sample::PICTURES[7].1)?;
+/// let answer = session.run(Input::Pixels(picture.pixels()))?;
+/// assert_eq!(answer.top[0][0].index, 7);
+/// # Ok::<(), mobileone::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// Normalized pictures, `[n, h, w, 3]`.

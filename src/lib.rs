@@ -62,6 +62,8 @@ pub mod sample;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod session;
 pub mod tensor;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+mod ticket;
 #[cfg(feature = "gpu")]
 pub mod tune;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
@@ -88,8 +90,10 @@ pub use preprocess::{Pixels, Preprocess};
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use profile::Profiled;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
-pub use session::{Session, Ticket};
+pub use session::Session;
 pub use tensor::{DType, Shape, Tensor};
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub use ticket::Ticket;
 pub use weights::{Array, Weights};
 /// The wgpu whose devices, textures and buffers this version takes; its major version is a major of ours.
 #[cfg(feature = "gpu")]

@@ -1,10 +1,7 @@
 //! The one way to run a model, whatever the device.
 
 use std::{
-    future::Future,
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -20,6 +17,7 @@ use crate::{
     options::{MOST_PIXELS, Options},
     profile::Profiled,
     tensor::{Shape, Tensor},
+    ticket::{Ticket, TicketOn},
 };
 
 /// How long a run waits for a frame, and how long between two looks.
@@ -102,6 +100,22 @@ impl Session {
         Ok(Session { engine, input, batch })
     }
 
+    /// As [`Session::new`], under any executor. In a browser it is the one that tells at once what the device refuses;
+    /// after `new` the first run does.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub async fn new_async(device: &Device, model: &Model, options: &Options) -> Result<Session> {
+        match &device.executor {
+            #[cfg(feature = "cpu")]
+            Executor::Cpu(_) => Session::new(device, model, options),
+            #[cfg(feature = "gpu")]
+            Executor::Gpu(gpu) => {
+                gpu.watched("session", || Session::new(device, model, options)).await.flatten()
+            }
+        }
+    }
+
     /// Pictures that one [`Session::submit`] takes: the batch that was asked for, or less where the device's
     /// bindings or about 200 ms of its work hold no more.
     pub fn batch(&self) -> usize {
@@ -179,6 +193,19 @@ impl Session {
     /// # Errors
     /// As [`Session::submit`]; [`Error::Option`] on the CPU, which has no encoders. What is wrong with a texture or
     /// buffer is told by wgpu when the encoder is finished.
+    ///
+    /// ```
+    /// use mobileone::{Input, PixelTexture, Result, Session, Ticket, preprocess::Rotation, wgpu};
+    ///
+    /// /// A frame of the program's own, with the network in it.
+    /// fn frame(device: &wgpu::Device, queue: &wgpu::Queue, texture: &wgpu::Texture, session: &Session) -> Result<Ticket> {
+    ///     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    ///     let input = Input::Texture(PixelTexture { texture, crop: None, rotation: Rotation::None });
+    ///     let ticket = session.encode(&mut encoder, input)?;
+    ///     queue.submit([encoder.finish()]);
+    ///     Ok(ticket)
+    /// }
+    /// ```
     #[cfg(feature = "gpu")]
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, input: Input) -> Result<Ticket> {
         self.put(input, Some(encoder))
@@ -340,74 +367,5 @@ fn check_size(graph: &Graph, input: Shape) -> Result<()> {
             Err(Error::Option(format!("an input of {h}x{w} is too small for {}", graph.nodes[node].name)))
         }
         None => Ok(()),
-    }
-}
-
-/// An inference in flight. Dropped, it gives its answer up.
-///
-/// ```
-/// # use mobileone::{Device, Input, Model, Options, Session, Shape, Tensor, sample};
-/// # let model = Model::from_bytes(sample::DIGITS)?;
-/// # let session = Session::new(&Device::open("cpu")?, &model, &Options::of(&model))?;
-/// # let picture = Tensor::zeros(Shape::new(1, 80, 80, 3));
-/// let mut ticket = session.submit(Input::Tensor(&picture))?;
-/// // Once per turn of a loop that has other things to do; `ticket.wait()` and `ticket.await` are the other ways.
-/// let answer = loop {
-///     match ticket.try_take()? {
-///         Some(answer) => break answer,
-///         None => std::thread::yield_now(),
-///     }
-/// };
-/// assert_eq!(answer.batch, 1);
-/// # Ok::<(), mobileone::Error>(())
-/// ```
-pub struct Ticket(TicketOn);
-
-enum TicketOn {
-    #[cfg(feature = "cpu")]
-    Cpu(crate::cpu::Ticket),
-    #[cfg(feature = "gpu")]
-    Gpu(crate::gpu::Ticket),
-}
-
-impl Ticket {
-    /// The answer if it has come, `None` if it has not; never waits. An answer is taken once.
-    ///
-    /// # Errors
-    /// [`Error::DeviceFailure`] when the device failed or its answer cannot be one; [`Error::Input`] when the
-    /// input held values that are not finite.
-    pub fn try_take(&mut self) -> Result<Option<Answer>> {
-        match &mut self.0 {
-            #[cfg(feature = "cpu")]
-            TicketOn::Cpu(ticket) => ticket.try_take(),
-            #[cfg(feature = "gpu")]
-            TicketOn::Gpu(ticket) => ticket.try_take(),
-        }
-    }
-
-    /// Waits for the answer.
-    ///
-    /// # Errors
-    /// As [`Ticket::try_take`].
-    pub fn wait(self) -> Result<Answer> {
-        match self.0 {
-            #[cfg(feature = "cpu")]
-            TicketOn::Cpu(ticket) => ticket.wait(),
-            #[cfg(feature = "gpu")]
-            TicketOn::Gpu(ticket) => ticket.wait(),
-        }
-    }
-}
-
-impl Future for Ticket {
-    type Output = Result<Answer>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context) -> Poll<Result<Answer>> {
-        match &mut self.0 {
-            #[cfg(feature = "cpu")]
-            TicketOn::Cpu(ticket) => Pin::new(ticket).poll(context),
-            #[cfg(feature = "gpu")]
-            TicketOn::Gpu(ticket) => Pin::new(ticket).poll(context),
-        }
     }
 }

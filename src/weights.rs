@@ -18,6 +18,16 @@ pub struct Array {
 /// The names are timm's, in train form (`stages.2.7.conv_kxk.0.conv.weight`) or fused
 /// (`stages.2.7.reparam_conv.weight`), whatever naming the file had. The file's own names are remembered for
 /// errors; equality is of the canonical names and the arrays alone.
+///
+/// ```
+/// use mobileone::Weights;
+///
+/// let mut weights = Weights::new();
+/// weights.insert("head.fc.bias", &[2], vec![0.5, -0.5]);
+/// assert_eq!(weights.expect("head.fc.bias", &[2])?, [0.5, -0.5]);
+/// println!("{}", weights.get("head.fc.weight").unwrap_err()); // names what is missing
+/// # Ok::<(), mobileone::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Weights {
     arrays: BTreeMap<String, Array>,

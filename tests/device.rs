@@ -31,6 +31,7 @@ fn the_best_answer_is_chosen() {
     let bare = vec![soft("gl"), cpu(), soft("vulkan")];
     let old = vec![soft("vulkan"), info("Old gl", "gl", Discrete), cpu()];
     let two = vec![info("Big gl", "gl", Discrete), info("Small vk", "vulkan", Integrated)];
+    let page = vec![soft("webgpu")];
     // What there is, what is asked for, and the names from the best to the last.
     let rows: &[(&[DeviceInfo], &str, &[&str])] = &[
         (&laptop, "auto", &["RTX vk", "RTX 12", "Arc vk", "Arc 12", "RTX gl", "CPU, 2 threads"]),
@@ -56,6 +57,8 @@ fn the_best_answer_is_chosen() {
         (&old, "auto", &["Old gl", "CPU, 2 threads"]),
         (&old, "gpu", &["Old gl"]),
         (&two, "auto", &["Small vk", "Big gl"]),
+        (&page, "webgpu", &["llvmpipe webgpu"]),
+        (&page, "auto", &[]),
         (&[], "auto", &[]),
         (&[], "vulkan", &[]),
     ];

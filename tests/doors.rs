@@ -222,6 +222,62 @@ fn a_frame_comes_back_from_an_encoder_that_is_dropped() {
 }
 
 #[test]
+fn an_encoder_that_is_refused_gives_no_answer() {
+    let Some(host) = Host::new(wgpu::Limits::default()) else { return };
+    host.device.on_uncaptured_error(std::sync::Arc::new(|_| {}));
+    let bytes = bytes(256);
+    let texture = host.filled(wgpu::TextureFormat::Rgba8Unorm, (8, 8), &bytes);
+    let input = Input::Texture(PixelTexture { texture: &texture, crop: None, rotation: Rotation::None });
+    let expected = host.session.run(input).unwrap();
+    for round in 0..4 {
+        // The commands are sound; what lies beside them is not there any more.
+        let gone = host.filled(wgpu::TextureFormat::Rgba8Unorm, (8, 8), &bytes);
+        let mut encoder = host.device.create_command_encoder(&Default::default());
+        let ticket = host.session.encode(&mut encoder, input).unwrap();
+        encoder.copy_texture_to_texture(gone.as_image_copy(), texture.as_image_copy(), gone.size());
+        gone.destroy();
+        host.queue.submit([encoder.finish()]);
+        let refused = ticket.wait();
+        assert!(matches!(&refused, Err(Error::Input(reason)) if reason.contains("refused")), "{refused:?}");
+        assert_eq!(host.session.run(input).unwrap(), expected, "round {round}");
+    }
+}
+
+#[test]
+fn a_callback_may_run_a_picture() {
+    let Some(host) = Host::new(wgpu::Limits::default()) else { return };
+    let host = std::sync::Arc::new(host);
+    let bytes = bytes(4 * 300 * 200);
+    let (tell, told) = std::sync::mpsc::channel();
+    for size in [(30, 20), (300, 200)] {
+        let pixels = Pixels { bytes: &bytes, ..pixels_of(size) };
+        let (inside, own, tell) = (host.clone(), bytes.clone(), tell.clone());
+        host.queue.submit([]);
+        host.queue.on_submitted_work_done(move || {
+            let pixels = Pixels { bytes: &own, ..pixels_of(size) };
+            tell.send(inside.session.submit(Input::Pixels(pixels)).map(|_| ())).unwrap();
+        });
+        // Its look for a free frame is what calls back.
+        host.session.run(Input::Pixels(pixels)).unwrap();
+        host.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        let ran = told.recv_timeout(std::time::Duration::from_secs(20)).expect("it did not come back");
+        assert!(matches!(ran, Ok(()) | Err(Error::Busy)), "{ran:?}");
+    }
+}
+
+/// A picture of so many pixels, its bytes yet to be given.
+fn pixels_of(size: (usize, usize)) -> Pixels<'static> {
+    Pixels {
+        bytes: &[],
+        size,
+        stride: 4 * size.0,
+        format: PixelFormat::Rgba8,
+        crop: None,
+        rotation: Rotation::None,
+    }
+}
+
+#[test]
 fn what_a_session_cannot_read_is_refused_and_it_goes_on() {
     use wgpu::{TextureDescriptor, TextureFormat as Format, TextureUsages};
     let Some(host) = Host::new(wgpu::Limits::default()) else { return };

@@ -171,13 +171,13 @@ impl Bare {
             step(&dispatch.kernel, &entries, limits.grid(dispatch, 1));
         }
         Bare {
-            upload: buffer(bytes, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC, true),
+            upload: buffer(bytes + 4, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC, true),
             readback: buffer(
-                plan.slots[plan.answer] as u64,
+                plan.slots[plan.answer] as u64 + 4,
                 wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
                 false,
             ),
-            bytes: vec![0; bytes as usize],
+            bytes: vec![0; bytes as usize + 4],
             copies: sent,
             answer: slots[plan.answer].clone(),
             device,
@@ -203,7 +203,10 @@ impl Bare {
             pass.dispatch_workgroups(*x, *y, *z);
         }
         drop(pass);
-        encoder.copy_buffer_to_buffer(&self.answer, 0, &self.readback, 0, self.readback.size());
+        let answer = self.readback.size() - 4;
+        encoder.copy_buffer_to_buffer(&self.answer, 0, &self.readback, 0, answer);
+        // The stamp.
+        encoder.copy_buffer_to_buffer(&self.upload, self.upload.size() - 4, &self.readback, answer, 4);
         let submission = self.queue.submit([encoder.finish()]);
         let settled = Arc::new(AtomicU32::new(0));
         for (buffer, mode) in [(&self.upload, wgpu::MapMode::Write), (&self.readback, wgpu::MapMode::Read)] {

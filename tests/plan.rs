@@ -290,6 +290,24 @@ fn modes_are_tuned_apart() {
     }
 }
 
+/// What was measured of the way from a picture to its input is found by its size and storage.
+#[test]
+fn the_way_to_the_input_is_tuned() {
+    let model = variant(0);
+    let key = plan(&model, (224, 224), DEFAULT).unwrap().prepared.key();
+    assert_eq!(key, "front 224x224x3 224x224x3 f32");
+    let tuning = Tuning { layers: BTreeMap::from([(key, Choice::Prepare)]), ..Tuning::default() };
+    for (size, front) in [(224, Choice::Prepare), (192, Choice::Passes)] {
+        assert_eq!(tuned(&model, (size, size), DEFAULT, &tuning).unwrap().front, front, "{size}");
+    }
+    let passes = Tuning {
+        layers: BTreeMap::from([("front 224x224x3 224x224x3 f32".into(), Choice::Passes)]),
+        ..tuning
+    };
+    let discrete = Limits { class: Class::Discrete, ..DEFAULT };
+    assert_eq!(tuned(&model, (224, 224), discrete, &passes).unwrap().front, Choice::Passes);
+}
+
 /// Sums in f16 do not take the place of sums that are split where maps are small.
 #[test]
 fn fast_sums_leave_small_maps_split() {

@@ -37,7 +37,14 @@ pub fn write(folder: &Path, files: &[(String, Vec<u8>)], force: bool) -> Result<
     done.map_err(|error| {
         // The first error is the one to tell.
         let _ = fs::remove_dir_all(&new);
-        io(error)
+        match error.kind() {
+            ErrorKind::ResourceBusy => Error::File {
+                path: folder.into(),
+                reason: "cannot be put in another folder's place (a mount point?): name a folder below it"
+                    .into(),
+            },
+            _ => io(error),
+        }
     })
 }
 

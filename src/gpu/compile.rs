@@ -1,6 +1,12 @@
 //! Pipelines: one per text, made together.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use super::{Gpu, cache::Cache};
 use crate::{
@@ -71,18 +77,12 @@ impl Compiler<'_> {
         made.into_iter().collect()
     }
 
-    /// A browser makes them beside the page, which has no threads.
-    #[cfg(target_arch = "wasm32")]
     fn each(&self, wanted: &[Wanted]) -> Vec<Result<wgpu::ComputePipeline>> {
-        wanted.iter().map(|one| self.gpu.scoped(&one.label, || self.one(one))).collect()
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    fn each(&self, wanted: &[Wanted]) -> Vec<Result<wgpu::ComputePipeline>> {
-        use std::sync::{
-            Mutex,
-            atomic::{AtomicUsize, Ordering},
-        };
+        let make = |one: &Wanted| self.gpu.scoped(&one.label, || self.one(one));
+        // A browser makes them beside the page, which has no threads.
+        if cfg!(target_arch = "wasm32") {
+            return wanted.iter().map(make).collect();
+        }
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len());
         let next = AtomicUsize::new(0);
         let made: Mutex<BTreeMap<usize, Result<wgpu::ComputePipeline>>> = Mutex::default();
@@ -93,7 +93,7 @@ impl Compiler<'_> {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(one) = wanted.get(at) else { break };
                         // Scopes of errors belong to the thread that opens them.
-                        let pipeline = self.gpu.scoped(&one.label, || self.one(one));
+                        let pipeline = make(one);
                         made.lock().expect("no panic while pipelines are kept").insert(at, pipeline);
                     }
                 });

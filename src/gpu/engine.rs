@@ -1,6 +1,6 @@
 //! A plan made real on one GPU: buffers, pipelines, bind groups, and the commands of a frame.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicU32};
 
 use super::{
     Gpu,
@@ -29,6 +29,8 @@ pub struct Engine {
     pub(super) preprocess: Preprocess,
     pub(super) front: Mutex<Front>,
     pub(super) frames: Mutex<Vec<Frame>>,
+    /// Runs so far: the last stamp.
+    pub(super) runs: AtomicU32,
     steps: Vec<Step>,
     pipelines: usize,
 }
@@ -80,6 +82,7 @@ impl Engine {
             slots,
             front: Mutex::new(front),
             frames: Mutex::default(),
+            runs: AtomicU32::default(),
             steps,
             pipelines: pipelines.len(),
         };

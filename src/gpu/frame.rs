@@ -1,7 +1,7 @@
 //! One inference in flight: its upload and read-back buffers, and the commands that go between them.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, atomic::Ordering},
     task::Waker,
 };
 
@@ -24,6 +24,8 @@ pub struct Frame {
     pub(super) staging: Vec<u8>,
     /// Whether a tensor is staged, whose values may be anything; pixels are finite always.
     pub(super) tensor: bool,
+    /// Stands behind what is staged, and comes back behind the outputs where the commands ran; no two runs share one.
+    pub(super) stamp: u32,
     mapping: Arc<Mutex<Mapping>>,
 }
 
@@ -68,6 +70,9 @@ impl Drop for Settle {
     }
 }
 
+/// Bytes of a stamp.
+pub(super) const STAMP: usize = 4;
+
 impl Frame {
     /// A free frame, its upload buffer mapped.
     pub fn new(engine: &Engine) -> Result<Frame> {
@@ -81,19 +86,21 @@ impl Frame {
         };
         let up = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
         let down = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let input = engine.plan.place(0).bytes() * engine.batch;
+        let input = engine.plan.place(0).bytes() * engine.batch + STAMP;
+        let outputs = Parts::of(engine, engine.batch).total() + STAMP;
         engine.gpu.scoped("frame buffers", || Frame {
             upload: buffer("upload", input, up, true),
-            readback: buffer("read-back", Parts::of(engine, engine.batch).total(), down, false),
+            readback: buffer("read-back", outputs, down, false),
             staging: Vec::with_capacity(input),
             tensor: false,
+            stamp: 0,
             mapping: Arc::default(),
         })
     }
 
-    /// Makes the upload buffer large enough for what is staged.
+    /// Makes the upload buffer large enough for what is staged and its stamp.
     fn reserve(&mut self, engine: &Engine) -> Result<()> {
-        let needed = self.staging.len() as u64;
+        let needed = (self.staging.len() + STAMP) as u64;
         if self.upload.size() < needed {
             self.upload = engine.gpu.scoped("upload", || {
                 engine.gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -173,15 +180,10 @@ impl Engine {
     ) -> Result<Ticket> {
         let source = Source::pixels(pixels)?;
         let passes = Passes::new(&self.preprocess, &source.view)?;
-        let mut front = self.front.lock().expect("no panic while the front is kept");
-        if !front.fits(self, &passes, &source)? {
-            drop(front);
+        let Some(frame) = self.staged(&passes, &source)? else {
             return self.run(encoder, self.preprocess.run(pixels)?.data(), 1);
-        }
-        let frame = self.staged(&passes, &source)?;
-        self.gpu.guarded(|| {
-            self.send(frame, encoder, 1, |encoder, upload| front.record(encoder, upload, &passes, &source))
-        })
+        };
+        self.gpu.guarded(|| self.send_picture(frame, encoder, &passes, &source))
     }
 
     /// Runs one picture that lies on the device; returns at once.
@@ -196,46 +198,69 @@ impl Engine {
         source: &Source,
     ) -> Result<Ticket> {
         let passes = Passes::new(&self.preprocess, &source.view)?;
-        let mut front = self.front.lock().expect("no panic while the front is kept");
-        if !front.fits(self, &passes, source)? {
+        let Some(frame) = self.staged(&passes, source)? else {
             let (w, h) = source.view.size;
             return Err(Error::Input(format!("a picture of {w}x{h} is too large for this device; crop it")));
-        }
-        let frame = self.staged(&passes, source)?;
-        // What is wrong with a picture of the caller's is no failure of the device.
-        let sent = self.gpu.scoped("", || {
-            self.send(frame, encoder, 1, |encoder, upload| front.record(encoder, upload, &passes, source))
-        });
-        match sent {
-            Err(Error::DeviceFailure { reason, .. }) => Err(Error::Input(format!("the picture{reason}"))),
-            sent => sent.flatten(),
-        }
+        };
+        self.gpu.guarded(|| {
+            let (sent, fault) = self.gpu.validated(|| self.send_picture(frame, encoder, &passes, source));
+            match fault {
+                // What is wrong with a picture of the caller's is no failure of the device.
+                Some(reason) => Err(Error::Input(format!("the picture: {reason}"))),
+                None => sent,
+            }
+        })
     }
 
-    /// A free frame with a picture's uniforms, and the picture where the host has it.
-    fn staged(&self, passes: &Passes, source: &Source) -> Result<Frame> {
+    /// A free frame with a picture's uniforms, and the picture where the host has it; `None` where the front has no
+    /// place for the picture.
+    fn staged(&self, passes: &Passes, source: &Source) -> Result<Option<Frame>> {
+        // Nothing is held while a frame is looked for: the device may call back whoever waits for other work.
         let mut frame = self.free_frame()?;
         frame.staging.clear();
         frame.tensor = false;
-        Front::stage(passes, source.upload(), &mut frame.staging);
-        match frame.reserve(self) {
-            Ok(()) => Ok(frame),
-            Err(error) => {
-                self.frames.lock().expect("no panic while frames are kept").push(frame);
-                Err(error)
+        let fits = self.front().fits(self, passes, source);
+        if let Ok(true) = fits {
+            Front::stage(passes, source.upload(), &mut frame.staging);
+            match frame.reserve(self) {
+                Ok(()) => return Ok(Some(frame)),
+                Err(error) => return self.give_back(frame, Err(error)),
             }
         }
+        self.give_back(frame, fits.map(|_| None))
+    }
+
+    fn give_back<T>(&self, frame: Frame, done: Result<T>) -> Result<T> {
+        self.frames.lock().expect("no panic while frames are kept").push(frame);
+        done
+    }
+
+    fn front(&self) -> MutexGuard<'_, Front> {
+        self.front.lock().expect("no panic while the front is kept")
+    }
+
+    fn send_picture(
+        self: &Arc<Engine>,
+        frame: Frame,
+        encoder: Option<&mut wgpu::CommandEncoder>,
+        passes: &Passes,
+        source: &Source,
+    ) -> Result<Ticket> {
+        self.send(frame, encoder, 1, |encoder, upload| self.front().record(encoder, upload, passes, source))
     }
 
     /// Writes what is staged, and records upload, passes and read-back; submits them where no encoder of the
     /// caller's takes them. `begin` records the copies from the upload buffer and opens the pass.
     fn send(
         self: &Arc<Engine>,
-        frame: Frame,
+        mut frame: Frame,
         encoder: Option<&mut wgpu::CommandEncoder>,
         batch: usize,
         begin: impl FnOnce(&mut wgpu::CommandEncoder, &wgpu::Buffer) -> wgpu::ComputePass<'static>,
     ) -> Result<Ticket> {
+        let stamped = frame.staging.len() as u64;
+        frame.stamp = self.runs.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        frame.staging.extend_from_slice(&frame.stamp.to_le_bytes());
         {
             let mapped = frame.upload.get_mapped_range_mut(..frame.staging.len() as u64);
             let mut mapped = mapped.map_err(|error| self.gpu.failure(format!("upload: {error}")))?;
@@ -246,7 +271,7 @@ impl Engine {
             let mut pass = begin(encoder, &frame.upload);
             self.record(&mut pass, batch);
             drop(pass);
-            self.record_readback(encoder, &frame, batch);
+            self.record_readback(encoder, &frame, (&frame.upload, stamped), batch);
         };
         let submission = match encoder {
             None => {

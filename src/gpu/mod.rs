@@ -172,20 +172,38 @@ impl Gpu {
         done
     }
 
+    /// Runs `make`, which may be on the hot path, and what wgpu finds wrong with what it was given; in a browser that
+    /// comes as a fault instead.
+    fn validated<T>(&self, make: impl FnOnce() -> T) -> (T, Option<String>) {
+        if cfg!(target_arch = "wasm32") {
+            return (make(), None);
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let made = make();
+        (made, pollster::block_on(scope.pop()).map(|error| error.to_string()))
+    }
+
     /// Runs `make`, and gives its validation or memory error instead of losing it. A browser tells it later only,
     /// and nobody may wait there: it comes as a fault, or to the handlers of a device that is the caller's.
     fn scoped<T>(&self, what: &str, make: impl FnOnce() -> T) -> Result<T> {
-        if cfg!(target_arch = "wasm32") {
-            return Ok(make());
+        match cfg!(target_arch = "wasm32") {
+            true => Ok(make()),
+            false => pollster::block_on(self.watched(what, make)),
         }
+    }
+
+    /// The same, under any executor, and in a browser too.
+    pub(crate) async fn watched<T>(&self, what: &str, make: impl FnOnce() -> T) -> Result<T> {
         let filters =
             [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
         let scopes = filters.map(|filter| self.device.push_error_scope(filter));
         let made = make();
-        let mut errors = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop()));
-        let first = errors.next();
-        // Every scope has to be popped, whatever the first one says.
-        errors.for_each(drop);
+        let mut first = None;
+        // Every scope has to be popped, whatever the first one says, and before anybody waits.
+        let popped = scopes.into_iter().rev().map(|scope| scope.pop()).collect::<Vec<_>>();
+        for error in popped {
+            first = first.or(error.await);
+        }
         match first {
             Some(error) => Err(self.failure(format!("{what}: {error}"))),
             None => Ok(made),

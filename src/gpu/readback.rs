@@ -1,6 +1,10 @@
 //! What a frame brings back: the answers, logits and features, judged and read.
 
-use super::{Engine, frame::Frame, layout::is_finite};
+use super::{
+    Engine,
+    frame::{Frame, STAMP},
+    layout::is_finite,
+};
 use crate::{
     answer::{Answer, Top, top_k},
     error::{Error, Result},
@@ -58,7 +62,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn record_readback(&self, encoder: &mut wgpu::CommandEncoder, frame: &Frame, batch: usize) {
+    /// Records the copies of the outputs, and of the stamp that lies in `upload`.
+    pub(super) fn record_readback(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        frame: &Frame,
+        (upload, stamped): (&wgpu::Buffer, u64),
+        batch: usize,
+    ) {
         let parts = Parts::of(self, batch);
         let plan = &self.plan;
         let mut copy = |slot: usize, at: usize, bytes: usize| {
@@ -72,18 +83,28 @@ impl Engine {
             copy(plan.place(id).slot, parts.answer, parts.logits);
         }
         copy(plan.place(plan.features).slot, parts.answer + parts.logits, parts.features);
+        let (end, bytes) = (parts.total() as u64, STAMP as u64);
+        encoder.copy_buffer_to_buffer(upload, stamped, &frame.readback, end, bytes);
     }
 
     /// The answer in a settled frame.
-    pub(super) fn read(&self, frame: &Frame, batch: usize) -> Result<Answer> {
+    /// `encoded` says that the caller had the commands.
+    pub(super) fn read(&self, frame: &Frame, batch: usize, encoded: bool) -> Result<Answer> {
         self.gpu.check()?;
         if frame.mapping().failed {
             return Err(self.gpu.failure("a buffer could not be read back: the device is lost or reset"));
         }
         let parts = Parts::of(self, batch);
-        let mapped = frame.readback.get_mapped_range(..parts.total() as u64);
+        let mapped = frame.readback.get_mapped_range(..(parts.total() + STAMP) as u64);
         let mapped = mapped.map_err(|error| self.gpu.failure(format!("read-back: {error}")))?;
         let words: &[u32] = bytemuck::cast_slice(&mapped);
+        let (&stamp, words) = words.split_last().expect("a stamp");
+        if stamp != frame.stamp {
+            return Err(match encoded {
+                true => Error::Input("the encoder was refused when it was submitted".into()),
+                false => self.gpu.failure("its commands did not run: the device is lost or reset"),
+            });
+        }
         let (answer, rest) = words.split_at(parts.answer / 4);
         let (logits, features) = rest.split_at(parts.logits / 4);
         self.judge(answer, frame.tensor.then_some(&frame.staging))?;

@@ -31,7 +31,7 @@ impl Ticket {
     ///
     /// # Errors
     /// [`Error::DeviceFailure`], or [`Error::Input`] for values that are not finite, an answer that was taken
-    /// already, or an encoder that was dropped.
+    /// already, or an encoder that was dropped or refused.
     pub fn try_take(&mut self) -> Result<Option<Answer>> {
         let polled = self.gpu().device.poll(wgpu::PollType::Poll);
         polled.map_err(|error| self.gpu().failure(error.to_string()))?;
@@ -47,7 +47,7 @@ impl Ticket {
         }
         let answer = match dropped {
             true => Err(Error::Input("the encoder was dropped and not submitted".into())),
-            false => self.engine.read(frame, self.batch),
+            false => self.engine.read(frame, self.batch, self.submission.is_none()),
         };
         self.release();
         answer.map(Some)

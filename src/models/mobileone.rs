@@ -1,4 +1,13 @@
 //! MobileOne: its variants, and a checkpoint's tensors read as one, be it a variant or not.
+//!
+//! ```
+//! use mobileone::{Form, Model, models::mobileone::{VARIANTS, synthetic}};
+//!
+//! // MobileOne-S0 with random weights and ten classes.
+//! let model = Model::new(synthetic(&VARIANTS[0], 10, 0), Form::Fused)?;
+//! assert_eq!((model.name.as_str(), model.architecture.widths[3]), ("MobileOne-S0", 1024));
+//! # Ok::<(), mobileone::Error>(())
+//! ```
 
 mod graph;
 mod read;

@@ -94,17 +94,25 @@ impl Weights {
         }
     }
 
-    /// Red, green, blue and 255; sums are rounded to the nearest, halves up, and then clamped.
-    fn rgba(&self, luma: u8, cb: u8, cr: u8) -> [u8; 4] {
-        let y = self.luma * (i32::from(luma) - self.black) + (1 << (FRACTION - 1));
+    /// What chroma, black and the rounding add to red, green and blue.
+    fn tint(&self, cb: u8, cr: u8) -> [i32; 3] {
         let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
-        let byte = |sum: i32| (sum >> FRACTION).clamp(0, 255) as u8;
-        [
-            byte(y + self.red_cr * cr),
-            byte(y + self.green_cb * cb + self.green_cr * cr),
-            byte(y + self.blue_cb * cb),
-            255,
-        ]
+        let rest = (1 << (FRACTION - 1)) - self.luma * self.black;
+        [rest + self.red_cr * cr, rest + self.green_cb * cb + self.green_cr * cr, rest + self.blue_cb * cb]
+    }
+
+    /// Red, green, blue and 255; sums are rounded to the nearest, halves up, and then clamped.
+    fn rgba(&self, luma: u8, tint: [i32; 3]) -> [u8; 4] {
+        let y = self.luma * i32::from(luma);
+        let [r, g, b] = tint.map(|tint| ((y + tint) >> FRACTION).clamp(0, 255) as u8);
+        [r, g, b, 255]
+    }
+
+    /// Both pixels of a pair.
+    fn pair(&self, dst: &mut [u8], [first, second]: [u8; 2], cb: u8, cr: u8) {
+        let tint = self.tint(cb, cr);
+        dst[..4].copy_from_slice(&self.rgba(first, tint));
+        dst[4..8].copy_from_slice(&self.rgba(second, tint));
     }
 }
 
@@ -131,21 +139,33 @@ impl Yuv<'_> {
         }
         let weights = Weights::new(self.matrix, self.range);
         rgba.resize(4 * w * h, 0);
+        // The first and the last pixel may have their neighbour of the same chroma outside: they are written apart.
+        let odd = left % 2;
         for (y, row) in (top..).zip(rgba.chunks_exact_mut(4 * w)) {
-            let columns = (left..).zip(row.chunks_exact_mut(4));
             match self.planes {
                 YuvPlanes::Nv12 { luma, luma_stride, chroma, chroma_stride } => {
                     let (luma, chroma) = (&luma[y * luma_stride..], &chroma[y / 2 * chroma_stride..]);
-                    for (x, pixel) in columns {
+                    let lumas = luma[left + odd..].chunks_exact(2);
+                    let chromas = chroma[left + odd..].chunks_exact(2);
+                    for ((dst, luma), chroma) in row[4 * odd..].chunks_exact_mut(8).zip(lumas).zip(chromas) {
+                        weights.pair(dst, [luma[0], luma[1]], chroma[0], chroma[1]);
+                    }
+                    for x in [left, left + w - 1] {
                         let at = x / 2 * 2;
-                        pixel.copy_from_slice(&weights.rgba(luma[x], chroma[at], chroma[at + 1]));
+                        let tint = weights.tint(chroma[at], chroma[at + 1]);
+                        row[4 * (x - left)..][..4].copy_from_slice(&weights.rgba(luma[x], tint));
                     }
                 }
                 YuvPlanes::Yuyv { bytes, stride } => {
                     let bytes = &bytes[y * stride..];
-                    for (x, pixel) in columns {
+                    let fours = bytes[2 * (left + odd)..].chunks_exact(4);
+                    for (dst, four) in row[4 * odd..].chunks_exact_mut(8).zip(fours) {
+                        weights.pair(dst, [four[0], four[2]], four[1], four[3]);
+                    }
+                    for x in [left, left + w - 1] {
                         let at = x / 2 * 4;
-                        pixel.copy_from_slice(&weights.rgba(bytes[2 * x], bytes[at + 1], bytes[at + 3]));
+                        let tint = weights.tint(bytes[at + 1], bytes[at + 3]);
+                        row[4 * (x - left)..][..4].copy_from_slice(&weights.rgba(bytes[2 * x], tint));
                     }
                 }
             }
@@ -201,7 +221,7 @@ mod tests {
                 for cb in 0..=255 {
                     // Every third, so that all pairs of remainders come.
                     for cr in ((y as u16 + cb as u16) as u8 % 3..=255).step_by(3) {
-                        let found = weights.rgba(y, cb, cr);
+                        let found = weights.rgba(y, weights.tint(cb, cr));
                         for (found, exact) in found.iter().zip(exact(matrix, range, [y, cb, cr])) {
                             let off = (f64::from(*found) - exact).abs();
                             assert!(off <= 0.51, "{matrix:?} {range:?} {y} {cb} {cr}: {found} for {exact}");
@@ -226,7 +246,8 @@ mod tests {
             (WAYS[3], [54, 99, 255], [254, 0, 0]),
         ];
         for ((matrix, range), [y, cb, cr], expected) in rows {
-            let found = Weights::new(matrix, range).rgba(y, cb, cr);
+            let weights = Weights::new(matrix, range);
+            let found = weights.rgba(y, weights.tint(cb, cr));
             assert_eq!(found[..3], expected, "{matrix:?} {range:?} {y} {cb} {cr}");
         }
     }
@@ -269,7 +290,8 @@ mod tests {
                 let weights = Weights::new(matrix, range);
                 for (at, pixel) in rgba.chunks(4).enumerate() {
                     let (x, y) = (left + at % w, top + at / w);
-                    let expected = weights.rgba(luma(x, y), chroma(x, y / rows, 0), chroma(x, y / rows, 1));
+                    let expected = weights
+                        .rgba(luma(x, y), weights.tint(chroma(x, y / rows, 0), chroma(x, y / rows, 1)));
                     assert_eq!(pixel, expected, "{size:?} {crop:?} at {x} {y}");
                 }
                 assert_eq!(rgba.len(), 4 * w * h);

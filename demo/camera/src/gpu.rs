@@ -41,7 +41,8 @@ pub fn adapters(
     let able = |adapter: &wgpu::Adapter| {
         let computes =
             adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
-        computes && surface.is_none_or(|surface| adapter.is_surface_supported(surface))
+        let enough = mobileone::Device::required_limits().check_limits(&adapter.limits());
+        computes && enough && surface.is_none_or(|surface| adapter.is_surface_supported(surface))
     };
     let find = |backends| {
         let found = pollster::block_on(instance.enumerate_adapters(backends));
@@ -54,11 +55,11 @@ pub fn adapters(
 }
 
 impl Gpu {
-    /// Opens what `wanted` describes; `cpu`, and whatever cannot be had, opens the best there is, for the window
-    /// has to be drawn somewhere. `wake` is called when the device is lost.
+    /// Opens what `wanted` describes; `cpu` and `auto` open the best there is, software last, for the window has to
+    /// be drawn somewhere. `wake` is called when the device is lost.
     ///
     /// # Errors
-    /// A line when there is no device at all.
+    /// A line when there is no such device, or none at all.
     pub fn open(
         instance: &wgpu::Instance,
         surface: Option<&wgpu::Surface>,
@@ -68,10 +69,14 @@ impl Gpu {
         let found = adapters(instance, surface);
         let infos: Vec<DeviceInfo> = found.iter().map(|(info, _)| info.clone()).collect();
         let mut order = DeviceInfo::choose(wanted, &infos);
-        order.extend(["gpu", "software"].iter().flat_map(|wanted| DeviceInfo::choose(wanted, &infos)));
-        order.extend(0..infos.len());
         let mut refused =
             String::from("no graphics driver here can draw and compute (on Debian: mesa-vulkan-drivers)");
+        if matches!(wanted, "cpu" | "auto") {
+            order.extend(["gpu", "software"].iter().flat_map(|wanted| DeviceInfo::choose(wanted, &infos)));
+        } else if order.is_empty() && !infos.is_empty() {
+            let names: Vec<String> = infos.iter().map(DeviceInfo::to_string).collect();
+            refused = format!("device \"{wanted}\": not here; there is: {}, and cpu", names.join(", "));
+        }
         for at in order {
             match open(&found[at].1) {
                 Ok((device, queue)) => {

@@ -265,7 +265,7 @@ pub fn report(args: &Args, live: &Live, mut tally: Tally) {
             "latency_ms": { "median": ms(latency), "p99": ms(latency_99) },
             "engine_ms": ms(engine),
             "host_ms": ms(host),
-            "draw_host_ms": ms(draw),
+            "draw_host_ms": (tally.drawn > 0).then(|| ms(draw)),
             "memory_mb": memory.map(mb),
             "memory_growth_mb": growth.map(|growth| (growth * 10.0).round() / 10.0),
             "accuracy": accuracy,
@@ -274,7 +274,7 @@ pub fn report(args: &Args, live: &Live, mut tally: Tally) {
             "captured": captured,
             "replaced": replaced,
             "dropped": figures.dropped,
-            "drawn": tally.drawn,
+            "drawn": (tally.drawn > 0).then_some(tally.drawn),
             "out_of_order": figures.disorder + tally.drawn_disorder,
             "recovered": tally.recovered,
         });

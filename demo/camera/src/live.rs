@@ -301,7 +301,17 @@ impl Live {
                 reason.map_or(String::new(), |reason| format!(": {reason}"))
             ));
         }
-        self.gpu = Arc::new(Gpu::open(&self.instance, surface, &self.settings.device, self.wake.clone())?);
+        let open = |wanted: &str| Gpu::open(&self.instance, surface, wanted, self.wake.clone());
+        let opened = match open(&self.settings.device) {
+            // A GPU may be gone for good.
+            Err(reason) => open("auto").map(|gpu| (gpu, Some(reason)))?,
+            Ok(gpu) => (gpu, None),
+        };
+        self.gpu = Arc::new(opened.0);
+        if let Some(reason) = opened.1 {
+            self.settings.device = "auto".into();
+            self.say(format!("{reason}. Taking what there is."));
+        }
         self.start_worker();
         self.load();
         Ok(())

@@ -118,7 +118,9 @@ impl View {
         }
         let wide = ui.available_width() >= PANEL_WIDTH + 260.0;
         if self.panel && wide {
-            let frame = Frame::new().fill(PANEL).inner_margin(Margin::symmetric(18, 14));
+            // The scroll bar of a low window goes beside what is scrolled.
+            let frame =
+                Frame::new().fill(PANEL).inner_margin(Margin { left: 18, right: 4, top: 14, bottom: 14 });
             let panel =
                 Panel::right("panel").resizable(false).exact_size(PANEL_WIDTH).show_separator_line(false);
             panel.frame(frame).show(ui, |ui| self.panel(ui, scene, &mut actions));
@@ -130,6 +132,7 @@ impl View {
 
     fn panel(&mut self, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Action>) {
         egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            ui.set_max_width(PANEL_WIDTH - 36.0);
             self.bars.draw(ui);
             ui.add_space(8.0);
             tiles(ui, &scene.summary);

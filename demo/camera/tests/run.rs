@@ -72,7 +72,7 @@ fn a_camera_may_do_anything() {
     let script = "script:yuyv:5:320x241,unplug:1,nv12:5:641x480,garbage:3:320x240,mjpeg:5:100x50,short:3:64x64,\
                   i420:5:33x17,gray:3:1x1,rgb:5:1500x3,bgr:3:7x900,rgba:3:65x65";
     for device in ["cpu", "software"] {
-        let (figures, said) = figures(&["--frames", "60", "--device", device, "--source", script]);
+        let (figures, said) = figures(&["--frames", "150", "--device", device, "--source", script]);
         assert_eq!((number(&figures, "out_of_order"), number(&figures, "dropped")), (0.0, 0.0), "{figures}");
         for line in [
             "The scripted camera is open.",
@@ -148,7 +148,8 @@ fn a_recording_becomes_an_animation() {
 /// What cannot be had ends with a line that says so, and no panic.
 #[test]
 fn what_cannot_be_had_is_said() {
-    let rows: [(&[&str], &str); 7] = [
+    let rows: [(&[&str], &str); 8] = [
+        (&["--headless", "--frames", "3", "--device", "nosuch"], "\"nosuch\": not here"),
         (&["--headless"], "--frames"),
         (&["--headless", "--frames", "3", "--source", "/no/such"], "/no/such: no such file"),
         (&["--headless", "--frames", "3", "--source", "camera:x"], "cameras have numbers"),

@@ -30,16 +30,18 @@ impl Display {
         let pipe = server.stdout.take().expect("it was asked for");
         BufReader::new(pipe).read_line(&mut number).expect("Xvfb says its display");
         let display = Display(server, format!(":{}", number.trim()));
+        display.answers("getdisplaygeometry");
+        Some(display)
+    }
+
+    /// Waits until a question can be answered.
+    fn answers(&self, question: &str) {
         let begun = Instant::now();
-        let answers = || {
-            let asked = Command::new("xdotool").arg("getdisplaygeometry").env("DISPLAY", &display.1).output();
-            asked.is_ok_and(|output| output.status.success())
-        };
-        while !answers() {
-            assert!(begun.elapsed() < PATIENCE, "the display {} does not answer", display.1);
+        let asked = || Command::new("xdotool").arg(question).env("DISPLAY", &self.1).output();
+        while !asked().is_ok_and(|output| output.status.success()) {
+            assert!(begun.elapsed() < PATIENCE, "the display {} does not answer {question}", self.1);
             std::thread::sleep(Duration::from_millis(100));
         }
-        Some(display)
     }
 }
 
@@ -291,6 +293,7 @@ fn full_screen() {
     }
     let manager = Command::new("openbox").env("DISPLAY", &display.1).stderr(Stdio::null()).spawn();
     let _manager = Display(manager.expect("openbox starts"), String::new());
+    display.answers("get_num_desktops");
     let folder = folder("full");
     let picture = folder.join("picture.png");
     quarters(&picture, [0, 1, 2, 3]);

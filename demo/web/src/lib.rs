@@ -42,17 +42,14 @@ pub struct Answer {
 
 #[wasm_bindgen]
 impl Classifier {
-    /// Opens the bytes of a safetensors file, or the built-in model where there are none, on the best GPU: a software
-    /// GPU where there is no other.
+    /// Opens the bytes of a safetensors file, or the built-in model where there are none, on the GPU that the browser
+    /// gives: a software GPU where there is no other.
     pub async fn open(weights: Option<Vec<u8>>) -> Result<Classifier, JsError> {
         let model = Model::from_bytes(weights.as_deref().unwrap_or(sample::DIGITS))?;
         let Some(classes) = model.graph.classes() else {
             return Err(JsError::new("the model has no classifier, so there is nothing to name"));
         };
-        let device = match Device::open_async("auto").await {
-            Err(mobileone::Error::Device { .. }) => Device::open_async("software").await?,
-            opened => opened?,
-        };
+        let device = Device::open_async("webgpu").await?;
         let outputs = Outputs { logits: true, top_k: 5.min(classes), ..Outputs::default() };
         let options = Options { outputs, ..Options::of(&model) };
         let classifier = Classifier {

@@ -103,7 +103,7 @@ fn picture(bytes: &[u8], format: u32) -> MobileonePicture {
 }
 
 /// Frames through the C functions against those of the same session's own, in turns: the least of what they take differs
-/// by less than 5 %, and no frame allocates more, nor where it is converted.
+/// by less than 5 %, and no frame allocates more, nor where it is converted (counted on the CPU).
 #[test]
 fn adds_little_to_a_frame() {
     let open = |name: &CStr| {
@@ -190,8 +190,10 @@ fn through(device: MobileoneDevice, frames: usize) {
         converted.allocations
     );
     assert!(added < 0.05, "{:?} through C, {:?} through Rust", waited.time, rust_waited.time);
-    // Of this thread, which does not work while it polls: no other's chance is in the count.
-    for (name, least) in [("RGBA", polled), ("NV12", converted)] {
+    // Of this thread, which does not work while it polls: on the CPU no other's chance is in the count. A GPU's polls
+    // allocate themselves, as many times as they are made; what the ABI does is the same on both.
+    let exact = session.device.wgpu().is_none();
+    for (name, least) in [("RGBA", polled), ("NV12", converted)].into_iter().filter(|_| exact) {
         let (found, bound) = (least.allocations, rust_polled.allocations);
         assert!(found <= bound, "{name}: {found} allocations, {bound} through Rust");
     }

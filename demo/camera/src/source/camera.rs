@@ -139,6 +139,9 @@ impl Camera {
         match self {
             #[cfg(feature = "camera")]
             Camera::Native(wanted, opened) => {
+                if list().is_empty() {
+                    return Err("none is plugged in".into());
+                }
                 let (camera, name) = open(wanted)?;
                 *opened = Some(Box::new(camera));
                 Ok(name)

@@ -117,8 +117,17 @@ impl Open {
         let most = self.live.gpu.device.limits().max_texture_dimension_2d;
         if width > 0 && height > 0 {
             (self.config.width, self.config.height) = (width.min(most), height.min(most));
-            self.surface.configure(&self.live.gpu.device, &self.config);
-            self.fitted = Some(size);
+            // A window that changes at this moment may be refused; one that was never accepted must not be drawn.
+            let device = &self.live.gpu.device;
+            let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+            self.surface.configure(device, &self.config);
+            let refused = pollster::block_on(scope.pop());
+            self.fitted = refused.is_none().then_some(size);
+            if let Some(error) = refused {
+                let error = error.to_string();
+                self.live.say(format!("The window cannot be drawn yet: {}", error.replace('\n', " ")));
+                self.later(Duration::from_millis(100));
+            }
         }
     }
 
@@ -170,6 +179,9 @@ impl Open {
         // Not every system tells of a new size before it asks for a drawing.
         if self.fitted != Some(size) {
             self.configure();
+        }
+        if self.fitted.is_none() {
+            return Ok(());
         }
         self.again = None;
         self.drawn_at = Instant::now();
