@@ -278,7 +278,7 @@ fn matrices_are_for_whole_tiles_of_f16() {
 fn modes_are_tuned_apart() {
     let model = variant(0);
     let input = Shape::new(1, 224, 224, 3);
-    let key = |mode| format!("pointwise 14x14x256 14x14x256 {mode}");
+    let key = |mode| format!("pointwise 1/1 14x14x256 14x14x256 {mode}");
     let (plain, quick) = (Choice::Registers(8, 2), Choice::Fast(8));
     let layers = BTreeMap::from([(key("f16"), plain), (key("f16-fast"), quick)]);
     for (fast, mode, choice) in [(false, "f16", plain), (true, "f16-fast", quick)] {
@@ -295,13 +295,13 @@ fn modes_are_tuned_apart() {
 fn the_way_to_the_input_is_tuned() {
     let model = variant(0);
     let key = plan(&model, (224, 224), DEFAULT).unwrap().prepared.key();
-    assert_eq!(key, "front 224x224x3 224x224x3 f32");
+    assert_eq!(key, "front 1/1 224x224x3 224x224x3 f32");
     let tuning = Tuning { layers: BTreeMap::from([(key, Choice::Prepare)]), ..Tuning::default() };
     for (size, front) in [(224, Choice::Prepare), (192, Choice::Passes)] {
         assert_eq!(tuned(&model, (size, size), DEFAULT, &tuning).unwrap().front, front, "{size}");
     }
     let passes = Tuning {
-        layers: BTreeMap::from([("front 224x224x3 224x224x3 f32".into(), Choice::Passes)]),
+        layers: BTreeMap::from([("front 1/1 224x224x3 224x224x3 f32".into(), Choice::Passes)]),
         ..tuning
     };
     let discrete = Limits { class: Class::Discrete, ..DEFAULT };
