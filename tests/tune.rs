@@ -212,7 +212,8 @@ fn a_choice_that_fails_is_passed_over() {
     if run(Tuning::only(Choice::Fast(4))).is_ok() || run(Tuning::default()).is_err() {
         return eprintln!("SKIPPED: {} sums f16 in f32, or begins with sums in f16", device.info());
     }
-    let tuned = tune::tune(&device, &model, &options, Duration::from_secs(4), &mut |_, _| ());
+    // Time enough to come to all choices.
+    let tuned = tune::tune(&device, &model, &options, Duration::from_secs(60), &mut |_, _| ());
     match tuned {
         Err(error) if error.to_string().contains("no timestamps") => eprintln!("SKIPPED: {error}"),
         tuned => {
