@@ -112,7 +112,7 @@ pub fn tune(
     let first = bench.engine(&bench.options.tuning)?;
     let answer = logits(bench.run(&first)?.1);
     // Half of the time is for the whole net.
-    let sweep = bench.sweep(Instant::now() + budget / 2, progress)?;
+    let sweep = bench.sweep(Instant::now() + budget / 2, progress);
     bench.keep(first, &answer, sweep, until, progress)
 }
 

@@ -185,43 +185,6 @@ fn large_weights() -> Model {
     model
 }
 
-/// A choice that fails is passed over. Two channels that are equal cancel in f32; in sums of f16 each is infinite.
-#[test]
-fn a_choice_that_fails_is_passed_over() {
-    let Some(device) = device().filter(has_f16) else { return };
-    let mut model = model();
-    let mut set = |name: &str, change: &dyn Fn(&[usize], &mut [f32])| {
-        let mut array = model.weights.get(name).unwrap().clone();
-        change(&array.shape, &mut array.data);
-        model.weights.insert(name, &array.shape, array.data);
-    };
-    // The depthwise layer's first two channels are 4 everywhere.
-    set("stages.0.0.reparam_conv.weight", &|_, taps| taps[..18].fill(0.0));
-    set("stages.0.0.reparam_conv.bias", &|_, bias| bias[..2].fill(4.0));
-    set("stages.0.1.reparam_conv.weight", &|shape, taps| {
-        taps.chunks_mut(shape[1]).for_each(|row| (row[0], row[1]) = (6e4, -6e4));
-    });
-    let mut options = Options::of(&model);
-    (options.preprocess.size, options.dtype) = ((64, 64), DType::F16);
-    options.tuning.fast = true;
-    let input = Tensor::new(Shape::new(1, 64, 64, 3), vec![0.5; 3 * 64 * 64]).unwrap();
-    let run = |tuning: Tuning| {
-        let options = Options { tuning: Tuning { fast: true, ..tuning }, ..options.clone() };
-        Session::new(&device, &model, &options).and_then(|session| session.run(Input::Tensor(&input)))
-    };
-    if run(Tuning::only(Choice::Fast(4))).is_ok() || run(Tuning::default()).is_err() {
-        return eprintln!("SKIPPED: {} sums f16 in f32, or begins with sums in f16", device.info());
-    }
-    // Time enough to come to all choices.
-    let tuned = tune::tune(&device, &model, &options, Duration::from_secs(60), &mut |_, _| ());
-    match tuned {
-        Err(error) if error.to_string().contains("no timestamps") => eprintln!("SKIPPED: {error}"),
-        tuned => {
-            run(tuned.unwrap().tuning).unwrap();
-        }
-    }
-}
-
 /// Compiled pipelines go to a driver as they are: only those that were written whole do.
 #[test]
 fn damaged_pipelines_are_left_aside() {

@@ -11,8 +11,7 @@ use crate::{
     error::Result,
     gpu::Engine,
     kernels::{CHOICES, Choice, Kind},
-    plan::{Layer, Tuning},
-    profile::Profiled,
+    plan::{Layer, Limits, Tuning},
 };
 
 /// Runs that time a dispatch.
@@ -27,57 +26,21 @@ type Times = BTreeMap<String, (Layer, Vec<(Choice, f64)>)>;
 type Wanted = Vec<(Vec<(Layer, Choice)>, f64)>;
 
 impl Bench<'_> {
-    /// Times all choices: the n-th of each kind in one plan.
-    pub fn sweep(&self, until: Instant, progress: &mut dyn FnMut(usize, usize)) -> Result<Times> {
-        let limits = self.gpu.limits();
-        let kinds = [Kind::Stem, Kind::Depthwise, Kind::Pointwise, Kind::Block];
+    /// Times all choices.
+    pub fn sweep(&self, until: Instant, progress: &mut dyn FnMut(usize, usize)) -> Times {
         let fast = self.options.tuning.fast;
-        let of = |kind| {
-            let suits = move |choice: &&Choice| {
-                let runs = match choice {
-                    Choice::Subgroup(_, lanes) => *lanes == limits.subgroup,
-                    Choice::Matrix(size, _) => *size == limits.matrix,
-                    _ => true,
-                };
-                choice.kind() == kind && runs && (fast || !matches!(choice, Choice::Fast(_)))
-            };
-            CHOICES.iter().filter(suits).copied().collect::<Vec<Choice>>()
-        };
-        let table: Vec<Vec<Choice>> = kinds.into_iter().map(of).collect();
-        let rounds = table[..3].iter().map(Vec::len).max().unwrap_or(0);
-        let blocks: Vec<Choice> =
-            table[3].iter().copied().filter(|choice| *choice != Choice::Apart).collect();
-        let all = rounds + blocks.len();
-        let mut times = Times::new();
-        for round in 0..all {
-            progress(round, 2 * all);
-            if Instant::now() >= until {
-                break;
-            }
-            let choices = match round < rounds {
-                true => table[..3].iter().filter_map(|choices| choices.get(round)).copied().collect(),
-                false => vec![blocks[round - rounds]],
-            };
-            let tuning = Tuning { choices, layers: BTreeMap::new(), fast };
-            // What fails at a choice has others; a device that is lost fails at what follows.
-            let Ok((engine, profile)) = self.profile(&tuning) else { continue };
-            for (dispatch, profiled) in engine.plan().dispatches.iter().zip(profile) {
-                let (Some(layer), Some(choice)) = (dispatch.layer, dispatch.choice) else { continue };
-                let measured = &mut times.entry(layer.key()).or_insert((layer, Vec::new())).1;
-                match measured.iter_mut().find(|(known, _)| *known == choice) {
-                    Some((_, least)) => *least = least.min(profiled.seconds),
-                    None => measured.push((choice, profiled.seconds)),
-                }
-            }
-        }
-        Ok(times)
+        sweep(self.gpu.limits(), fast, until, progress, |tuning| self.profile(tuning))
     }
 
-    fn profile(&self, tuning: &Tuning) -> Result<(Arc<Engine>, Vec<Profiled>)> {
+    /// The seconds of each layer that `tuning` runs.
+    fn profile(&self, tuning: &Tuning) -> Result<Vec<(Layer, Choice, f64)>> {
         let engine = self.engine(tuning)?;
         self.run(&engine)?; // compiles where the driver does so late
         let profile = engine.profile(&self.input, RUNS)?;
-        Ok((engine, profile))
+        let dispatches = engine.plan().dispatches.iter().zip(profile);
+        Ok(dispatches
+            .filter_map(|(one, profiled)| Some((one.layer?, one.choice?, profiled.seconds)))
+            .collect())
     }
 
     /// Takes the fastest choice of each layer where the whole net is faster with it and still gives `answer`, the
@@ -155,6 +118,54 @@ impl Bench<'_> {
     }
 }
 
+/// Times all choices that a device of `limits` may run: the n-th of each kind in one plan.
+fn sweep(
+    limits: Limits,
+    fast: bool,
+    until: Instant,
+    progress: &mut dyn FnMut(usize, usize),
+    mut profile: impl FnMut(&Tuning) -> Result<Vec<(Layer, Choice, f64)>>,
+) -> Times {
+    let kinds = [Kind::Stem, Kind::Depthwise, Kind::Pointwise, Kind::Block];
+    let of = |kind| {
+        let suits = move |choice: &&Choice| {
+            let runs = match choice {
+                Choice::Subgroup(_, lanes) => *lanes == limits.subgroup,
+                Choice::Matrix(size, _) => *size == limits.matrix,
+                _ => true,
+            };
+            choice.kind() == kind && runs && (fast || !matches!(choice, Choice::Fast(_)))
+        };
+        CHOICES.iter().filter(suits).copied().collect::<Vec<Choice>>()
+    };
+    let table: Vec<Vec<Choice>> = kinds.into_iter().map(of).collect();
+    let rounds = table[..3].iter().map(Vec::len).max().unwrap_or(0);
+    let blocks: Vec<Choice> = table[3].iter().copied().filter(|choice| *choice != Choice::Apart).collect();
+    let all = rounds + blocks.len();
+    let mut times = Times::new();
+    for round in 0..all {
+        progress(round, 2 * all);
+        if Instant::now() >= until {
+            break;
+        }
+        let choices = match round < rounds {
+            true => table[..3].iter().filter_map(|choices| choices.get(round)).copied().collect(),
+            false => vec![blocks[round - rounds]],
+        };
+        let tuning = Tuning { choices, layers: BTreeMap::new(), fast };
+        // What fails at a choice has others; a device that is lost fails at what follows.
+        let Ok(profile) = profile(&tuning) else { continue };
+        for (layer, choice, seconds) in profile {
+            let measured = &mut times.entry(layer.key()).or_insert((layer, Vec::new())).1;
+            match measured.iter_mut().find(|(known, _)| *known == choice) {
+                Some((_, least)) => *least = least.min(seconds),
+                None => measured.push((choice, seconds)),
+            }
+        }
+    }
+    times
+}
+
 /// The fastest choice of each layer, where it is another than `engine`'s and saves enough of a run of `whole`.
 fn gains(times: &Times, engine: &Engine, whole: Duration) -> Wanted {
     let count = |key: &str| {
@@ -218,4 +229,33 @@ fn head(engine: &Engine) -> Wanted {
     let layer = Layer { kind, src: last.dst, dst, window: [1, 1], matrix: 0, ..*last };
     let joined = plan.dispatches.iter().any(|one| one.choice == Some(Choice::Head));
     vec![(vec![(layer, if joined { Choice::Steps } else { Choice::Head })], 0.0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        error::Error,
+        tensor::{DType, Shape},
+    };
+
+    /// A device that fails at some choices is measured with the others.
+    #[test]
+    fn a_choice_that_fails_is_passed_over() {
+        let map = Shape::new(1, 14, 14, 256);
+        let (kind, dtype, fast) = (Kind::Pointwise, DType::F32, false);
+        let layer = Layer { kind, src: map, dst: map, dtype, fast, window: [1, 1], matrix: 0 };
+        let failing = |choice: &Choice| matches!(choice, Choice::Shared(..) | Choice::Registers(1, _));
+        let profile = |tuning: &Tuning| match tuning.choices.iter().any(failing) {
+            true => Err(Error::Option("no".into())),
+            false => Ok(vec![(layer, tuning.choice(&layer, &Limits::LEAST), 1.0)]),
+        };
+        let until = Instant::now() + Duration::from_secs(3600);
+        let times = sweep(Limits::LEAST, false, until, &mut |_, _| (), profile);
+        let measured = &times[&layer.key()].1;
+        let has = |choice| measured.iter().any(|(known, _)| *known == choice);
+        assert!(has(Choice::Registers(8, 2)) && has(Choice::Split(7, 16)), "{measured:?}");
+        assert!(!measured.iter().any(|(choice, _)| failing(choice)), "{measured:?}");
+        assert!(sweep(Limits::LEAST, false, Instant::now(), &mut |_, _| (), profile).is_empty());
+    }
 }
