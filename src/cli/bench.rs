@@ -14,8 +14,9 @@ use mobileone::{DeviceKind, Form, bench::Limit};
 
 use super::{
     Verdict,
-    args::{Opened, Precision, load, size, threads},
+    args::{load, size, threads},
     chart, limit,
+    opened::{Opened, Precision},
     out::{Stop, chain, note, plain},
 };
 use report::{Report, Row};

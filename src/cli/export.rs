@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{Opened, PictureArgs, load},
+    args::{PictureArgs, load},
+    opened::Opened,
     out::{self, Stop, bytes, note, say},
 };
 

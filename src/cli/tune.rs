@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, Precision, load, size},
+    args::{load, size},
     cache,
+    opened::{DeviceArgs, Precision},
     out::{self, Stop, chain, note, plain, say},
 };
 

@@ -12,7 +12,8 @@ use super::{
     report::{Row, ms},
 };
 use crate::cli::{
-    args::{Known, MATRICES_IN_F16, Precision, load},
+    args::load,
+    opened::{Known, MATRICES_IN_F16, Precision},
     out::{Stop, chain},
 };
 
