@@ -86,6 +86,7 @@ impl Bare {
     fn new(plan: &Plan, limits: Limits, picture: Option<(&Passes, usize)>) -> Bare {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = wgpu::Backends::VULKAN;
+        descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
         let instance = wgpu::Instance::new(descriptor);
         let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
         let adapter = adapters.into_iter().next().unwrap();
@@ -304,5 +305,7 @@ fn a_frame_is_submitted_as_fast_as_bare_commands() {
     assert!(ours <= 1.5 * theirs + 40.0, "{ours} us, bare commands {theirs} us");
     // What a frame may cost the host, as it is shipped.
     let most = 3.0 * dispatches as f64 + 25.0;
-    assert!(cfg!(debug_assertions) || ours <= most, "{ours} us for {dispatches} dispatches, at most {most}");
+    let as_shipped =
+        !cfg!(debug_assertions) || std::env::var("WGPU_VALIDATION").is_ok_and(|value| value == "0");
+    assert!(!as_shipped || ours <= most, "{ours} us for {dispatches} dispatches, at most {most}");
 }
