@@ -9,7 +9,7 @@ use std::{
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
-    Checkpoint, DType, Device, Form, Model, Options, Outputs, Preprocess, Session,
+    Checkpoint, DType, Device, Error, Form, Model, Options, Outputs, Preprocess, Session, Weights,
     labels::Labels,
     named::{self, Place, locate},
     plan::Tuning,
@@ -26,8 +26,8 @@ pub struct DeviceArgs {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     pub device: String,
-    /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster; f16-fast also sums up to 32
-    /// products in f16
+    /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster with these weights; f16-fast also
+    /// sums up to 32 products in f16
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     pub dtype: Precision,
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
@@ -45,8 +45,16 @@ pub struct DeviceArgs {
 #[derive(Clone, Default)]
 pub struct Known {
     pub tuning: Tuning,
-    fastest: Fastest,
+    /// Whether f16 is the fastest, and right with the network's weights.
+    f16: bool,
+    /// Whether it is the fastest, but was examined with other weights.
+    unexamined: bool,
+    /// Whether f16 runs on cooperative matrices.
+    matrices: bool,
 }
+
+/// What `--matrices` says of storage in f32.
+pub const MATRICES_IN_F16: &str = "--matrices is for storage in f16: add --dtype f16";
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Precision {
@@ -59,21 +67,23 @@ pub enum Precision {
 impl DeviceArgs {
     /// The device asked for, to run `model` at `size`, which is said with the reason.
     pub fn open_for(&self, model: &Model, size: (usize, usize)) -> Result<Device, Stop> {
-        self.take(&network(&model.graph, size), self.dtype.on_cpu())
+        self.take(Some((model, size)), self.dtype.on_cpu())
     }
 
     /// The same, to measure or judge it: which is the fastest for a network has no say.
     pub fn open(&self) -> Result<Device, Stop> {
-        self.take("", false)
+        self.take(None, false)
     }
 
-    fn take(&self, network: &str, cpu: bool) -> Result<Device, Stop> {
-        let opened = Opened::new(&self.device, self.threads, self.matrices)?;
-        let (device, known, said) = opened.settle(network, cpu)?;
+    fn take(&self, runs: Option<(&Model, (usize, usize))>, cpu: bool) -> Result<Device, Stop> {
+        let opened = Opened::new(&self.device, self.threads)?;
+        let opened = if self.matrices { opened.with_matrices()? } else { opened };
+        let (device, known, said) = opened.settle(runs, cpu)?;
         note(&said);
+        self.dtype.why(&known).into_iter().for_each(note);
         self.known.get_or_init(|| known);
         if self.matrices && self.dtype() == DType::F32 {
-            return Err(Stop::Error("--matrices is for storage in f16: add --dtype f16".into()));
+            return Err(Stop::Error(MATRICES_IN_F16.into()));
         }
         Ok(device)
     }
@@ -109,31 +119,59 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// The device that `wanted` and `threads` describe, with its cooperative matrices if they are wanted.
-    pub fn new(wanted: &str, threads: Option<NonZero<usize>>, matrices: bool) -> Result<Opened, Stop> {
+    /// The device that `wanted` and `threads` describe.
+    pub fn new(wanted: &str, threads: Option<NonZero<usize>>) -> Result<Opened, Stop> {
         let device = with_threads(Device::open(wanted)?, threads)?;
-        let device = if matrices { device.with_matrices()? } else { device };
         let kept = cache::read(&device);
         Ok(Opened { wanted: wanted.into(), threads, device, kept, cpu: OnceCell::new() })
     }
 
-    /// What runs the network of this key, what is known of it there, and a line that says so. For `auto` that is the CPU
-    /// where it was found faster and `cpu` allows it.
-    pub fn settle(&self, network: &str, cpu: bool) -> Result<(Device, Known, String), Stop> {
-        let fastest = self.kept.fastest(network);
+    /// The same with the device's cooperative matrices.
+    pub fn with_matrices(self) -> Result<Opened, Error> {
+        Ok(Opened { device: self.device.with_matrices()?, ..self })
+    }
+
+    /// What runs a model at a size, if it is one, what is known of it there, and a line that says so. For `auto` that is
+    /// the CPU where it was found faster and `cpu` allows it.
+    pub fn settle(
+        &self,
+        runs: Option<(&Model, (usize, usize))>,
+        cpu: bool,
+    ) -> Result<(Device, Known, String), Stop> {
+        let matrix = self.device.limits().map_or(0, |limits| limits.matrix);
+        let key = runs.map(|(model, size)| network(&model.graph, size, matrix));
+        let fastest = key.map_or_else(Fastest::default, |key| self.kept.fastest(&key));
+        self.decide(fastest, runs.map(|(model, _)| &model.weights), cpu)
+    }
+
+    fn decide(
+        &self,
+        fastest: Fastest,
+        weights: Option<&Weights>,
+        cpu: bool,
+    ) -> Result<(Device, Known, String), Stop> {
         let name = plain(&self.device.info().to_string());
-        if cpu && fastest.cpu && self.wanted.trim().eq_ignore_ascii_case("auto") {
+        if cpu && fastest.cpu.is_some() && self.wanted.trim().eq_ignore_ascii_case("auto") {
             let cpu = match self.cpu.get() {
                 Some(cpu) => cpu.clone(),
                 None => with_threads(Device::open("cpu")?, self.threads)?,
             };
             let cpu = self.cpu.get_or_init(|| cpu).clone();
-            let faster = plain(&cpu.info().to_string());
-            let said = format!("device: {faster} (tune found it faster than {name} for this network)");
-            return Ok((cpu, Known::default(), said));
+            if fastest.on(&cpu) {
+                let faster = plain(&cpu.info().to_string());
+                let said = format!("device: {faster} (tune found it faster than {name} for this network)");
+                return Ok((cpu, Known::default(), said));
+            }
         }
         let said = format!("device: {name} ({})", plain(self.device.why()));
-        Ok((self.device.clone(), Known { tuning: self.kept.tuning.clone(), fastest }, said))
+        let f16 = weights.is_some_and(|weights| fastest.in_f16(weights));
+        let known = Known {
+            tuning: self.kept.tuning.clone(),
+            f16,
+            unexamined: fastest.f16.is_some() && !f16,
+            matrices: self.device.limits().is_some_and(|limits| limits.matrix > 0),
+        };
+        Ok((self.device.clone(), known, said))
     }
 }
 
@@ -162,17 +200,37 @@ impl Precision {
         options
     }
 
-    /// As it is typed, but that `auto` says what it is.
+    /// As it is typed, but that `auto` says what it is; and whether it runs on matrices.
     pub fn name(self, known: &Known) -> String {
+        let matrices = known.matrices && self.dtype(known) == DType::F16;
+        self.typed(known) + if matrices { "-matrices" } else { "" }
+    }
+
+    /// As it is typed, but that `auto` says what it is.
+    pub fn typed(self, known: &Known) -> String {
         match self {
             Precision::F16Fast => "f16-fast".into(),
             _ => self.dtype(known).to_string(),
         }
     }
 
+    /// Why `auto` is what it is, in a line, where that was measured.
+    pub fn why(self, known: &Known) -> Option<&'static str> {
+        match self {
+            Precision::Auto if known.f16 => {
+                Some("dtype: f16 (tune found it faster than f32, and right, for this network)")
+            }
+            Precision::Auto if known.unexamined => Some(
+                "dtype: f32 (tune found f16 faster for this network, but examined it with other weights: mobileone tune \
+                 --model M examines these)",
+            ),
+            _ => None,
+        }
+    }
+
     pub fn dtype(self, known: &Known) -> DType {
         match self {
-            Precision::Auto if known.fastest.f16 => DType::F16,
+            Precision::Auto if known.f16 => DType::F16,
             Precision::Auto | Precision::F32 => DType::F32,
             Precision::F16 | Precision::F16Fast => DType::F16,
         }
@@ -344,35 +402,72 @@ mod tests {
             assert!(!required, "REQUIRE_GPU=1, but there is no software GPU; install mesa-vulkan-drivers");
             return eprintln!("SKIPPED: no software GPU; install mesa-vulkan-drivers");
         };
-        let fastest = |f16, cpu| Fastest { f16, cpu };
-        let networks =
-            [("one", fastest(false, true)), ("other", fastest(true, false)), ("both", fastest(true, true))];
-        let networks = networks.map(|(key, fastest)| (key.to_string(), fastest));
-        let opened = |wanted: &str| Opened {
+        let weights = |value| {
+            let mut weights = Weights::new();
+            weights.insert("w", &[1], vec![value]);
+            weights
+        };
+        let (own, others) = (weights(1.0), weights(2.0));
+        let cpu = Device::open("cpu").unwrap().with_threads(NonZero::new(2).unwrap()).unwrap();
+        let opened = |wanted: &str, threads| Opened {
             wanted: wanted.into(),
-            threads: None,
+            threads: NonZero::new(threads),
             device: device.clone(),
-            kept: Kept { networks: networks.clone().into(), ..Kept::default() },
+            kept: Kept::default(),
             cpu: OnceCell::new(),
         };
-        // What was typed, the network, the storage; whether the CPU is taken, and what `auto` stores in.
+        let fastest =
+            |half: bool, on_cpu: bool| Fastest { f16: half.then(|| own.sum()), cpu: on_cpu.then_some(2) };
+        assert!(fastest(false, true).on(&cpu) && !fastest(false, false).on(&cpu));
+        let (none, one, half, both) =
+            (fastest(false, false), fastest(false, true), fastest(true, false), fastest(true, true));
+        // What was typed, the threads, what was measured, the storage; whether the CPU is taken, and what `auto` stores in.
         let rows = [
-            (" Auto ", "one", Precision::Auto, true, DType::F32),
-            ("auto", "one", Precision::F32, true, DType::F32),
-            ("auto", "one", Precision::F16, false, DType::F16),
-            ("software", "one", Precision::Auto, false, DType::F32),
-            ("auto", "other", Precision::Auto, false, DType::F16),
-            ("auto", "other", Precision::F32, false, DType::F32),
-            ("software", "both", Precision::Auto, false, DType::F16),
-            ("auto", "both", Precision::Auto, true, DType::F32),
-            ("auto", "unknown", Precision::Auto, false, DType::F32),
+            (" Auto ", 2, one, Precision::Auto, true, DType::F32),
+            ("auto", 2, one, Precision::F32, true, DType::F32),
+            ("auto", 2, one, Precision::F16, false, DType::F16),
+            ("auto", 1, one, Precision::Auto, false, DType::F32),
+            ("software", 2, one, Precision::Auto, false, DType::F32),
+            ("auto", 2, half, Precision::Auto, false, DType::F16),
+            ("auto", 2, half, Precision::F32, false, DType::F32),
+            ("software", 2, both, Precision::Auto, false, DType::F16),
+            ("auto", 2, both, Precision::Auto, true, DType::F32),
+            ("auto", 1, both, Precision::Auto, false, DType::F16),
+            ("auto", 2, none, Precision::Auto, false, DType::F32),
         ];
-        for (wanted, network, dtype, cpu, expected) in rows {
-            let (taken, known, said) = opened(wanted).settle(network, dtype.on_cpu()).unwrap();
-            assert_eq!(taken.info().backend == "cpu", cpu, "{wanted} {network}: {said}");
+        for (wanted, threads, fastest, dtype, cpu, expected) in rows {
+            let row = format!("{wanted} {threads} {fastest:?}");
+            let settle = |weights| opened(wanted, threads).decide(fastest, Some(weights), dtype.on_cpu());
+            let (taken, known, said) = settle(&own).unwrap();
+            assert_eq!(taken.info().backend == "cpu", cpu, "{row}: {said}");
             let reason = format!("(tune found it faster than {} for this network)", device.info());
             assert_eq!(said.ends_with(&reason), cpu, "{said}");
-            assert_eq!(dtype.dtype(&known), expected, "{wanted} {network}");
+            assert_eq!(dtype.dtype(&known), expected, "{row}");
+            let auto = matches!(dtype, Precision::Auto);
+            let said = |known| dtype.why(known).map(|line| line.split(' ').nth(1).unwrap());
+            assert_eq!(said(&known), (auto && expected == DType::F16).then_some("f16"), "{row}");
+            // With other weights f16 was not examined.
+            let (_, known, _) = settle(&others).unwrap();
+            if auto {
+                assert_eq!(dtype.dtype(&known), DType::F32, "{row}");
+                assert_eq!(said(&known), (fastest.f16.is_some() && !cpu).then_some("f32"), "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn matrices_show_in_names() {
+        let known = |f16, matrices| Known { f16, matrices, ..Known::default() };
+        for (dtype, known, name) in [
+            (Precision::F16, known(false, true), "f16-matrices"),
+            (Precision::F16Fast, known(false, true), "f16-fast-matrices"),
+            (Precision::F32, known(true, true), "f32"),
+            (Precision::Auto, known(false, true), "f32"),
+            (Precision::Auto, known(true, true), "f16-matrices"),
+            (Precision::F16, known(false, false), "f16"),
+        ] {
+            assert_eq!(dtype.name(&known), name);
+            assert_eq!(name.strip_suffix("-matrices").unwrap_or(name), dtype.typed(&known));
         }
     }
 }
