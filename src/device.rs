@@ -1,7 +1,7 @@
 //! Devices: what there is, and which to take.
 
 use std::sync::Arc;
-#[cfg(not(feature = "gpu"))]
+#[cfg(any(not(feature = "gpu"), target_arch = "wasm32"))]
 use std::{
     future::Future,
     task::{Context, Poll, Waker},
@@ -53,15 +53,16 @@ impl Device {
     /// [`DeviceInfo::choose`] has the order.
     ///
     /// # Errors
-    /// [`Error::Device`] when there is none, or when its driver refuses.
+    /// [`Error::Device`] when there is none, or when its driver refuses; in a browser, which cannot wait, for any GPU.
     pub fn open(wanted: &str) -> Result<Device> {
         let opened = Device::open_async(wanted);
-        #[cfg(feature = "gpu")]
+        #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
         return pollster::block_on(opened);
-        #[cfg(not(feature = "gpu"))]
+        // Only GPUs take time, and a page that waited for one would wait for ever.
+        #[cfg(any(not(feature = "gpu"), target_arch = "wasm32"))]
         match std::pin::pin!(opened).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(opened) => opened,
-            Poll::Pending => unreachable!("only GPUs take time"),
+            Poll::Pending => Err(absent(wanted, "a page cannot wait for a GPU: use Device::open_async", &[])),
         }
     }
 
@@ -210,13 +211,14 @@ impl Device {
         Err(absent(wanted, &format!("{built}; {why}"), &[]))
     }
 
-    /// Every device of this machine, best first, software GPUs and then the CPU last.
+    /// Every device of this machine, best first, software GPUs and then the CPU last. In a browser, which cannot wait,
+    /// no GPUs.
     pub fn list() -> Vec<DeviceInfo> {
-        #[cfg(feature = "gpu")]
+        #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
         let find = |gl| pollster::block_on(crate::gpu::find(gl));
-        #[cfg(feature = "gpu")]
+        #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
         let gpus = [false, true].into_iter().flat_map(find).map(|found| found.info);
-        #[cfg(not(feature = "gpu"))]
+        #[cfg(any(not(feature = "gpu"), target_arch = "wasm32"))]
         let gpus = std::iter::empty();
         #[cfg(feature = "cpu")]
         let cpu = Some(cpu_info(crate::cpu::Threads::default_count()));

@@ -83,7 +83,7 @@ pub use manifest::Manifest;
 use crate::{
     error::{Error, Result},
     graph::NodeId,
-    kernels::{normalize, resize},
+    kernels::{answer, normalize, resize},
     models::Model,
     options::Options,
     plan::{self, Limits, Plan},
@@ -185,8 +185,8 @@ pub fn export(model: &Model, options: &Options, limits: Limits, target: Target) 
         let name = &model.graph.nodes[node].name;
         return Err(Error::Option(format!("an input of {h}x{w} is too small for {name}")));
     }
-    if options.outputs.top_k > MOST_TOP {
-        return Err(Error::Option(format!("the device finds at most {MOST_TOP} best classes")));
+    if options.outputs.top_k > answer::MOST_TOP {
+        return Err(Error::Option(format!("the device finds at most {} best classes", answer::MOST_TOP)));
     }
     let limits = target.limits(limits);
     let (graph, weights) = (&model.graph, &model.weights);
@@ -246,9 +246,6 @@ pub fn export(model: &Model, options: &Options, limits: Limits, target: Target) 
     files.insert(0, (PLAN.into(), text.into_bytes()));
     Ok(Export { manifest, files })
 }
-
-/// The best classes that the last kernel finds, a round each.
-const MOST_TOP: usize = 64;
 
 /// Packs the parameters one behind the other.
 fn pack(plan: &Plan, model: &Model) -> Result<(Vec<manifest::Param>, Vec<u8>)> {

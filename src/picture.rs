@@ -156,8 +156,8 @@ fn too_large() -> String {
     format!("too large: a picture may have {} megapixels, {MAX_SIDE} per side", MAX_PIXELS >> 20)
 }
 
-/// The colour that shows where a pixel lies on white, rounded to the nearest.
-fn lay_over_white(pixel: &mut [u8; 4]) {
+/// Makes a pixel with alpha the colour that shows where it lies on white, rounded to the nearest.
+pub fn lay_over_white(pixel: &mut [u8; 4]) {
     let alpha = u32::from(pixel[3]);
     for value in pixel.iter_mut() {
         *value = ((u32::from(*value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;

@@ -3,7 +3,7 @@
 // Vulkan is a C interface: every call of it is unsafe.
 #![allow(unsafe_code)]
 
-use std::error::Error;
+use std::{cell::RefCell, error::Error};
 
 use ash::vk;
 
@@ -16,14 +16,25 @@ pub struct Gpu {
     queue: vk::Queue,
     memory: vk::PhysicalDeviceMemoryProperties,
     commands: vk::CommandPool,
+    /// What was made and is not destroyed yet, in that order: whatever fails on the way, nothing is lost.
+    made: RefCell<Vec<Made>>,
     pub name: String,
 }
 
-/// A buffer that the host sees too. (On a GPU with memory of its own, slots and weights belong there instead.)
+/// A thing of the device's.
+enum Made {
+    Buffer(vk::Buffer),
+    Memory(vk::DeviceMemory),
+    SetLayout(vk::DescriptorSetLayout),
+    Layout(vk::PipelineLayout),
+    Pipeline(vk::Pipeline),
+    Pool(vk::DescriptorPool),
+}
+
+/// A buffer that the host sees too, as long as its [`Gpu`] keeps it. (On a GPU with memory of its own, slots and weights belong there instead.)
 #[derive(Clone, Copy)]
 pub struct Buffer {
     pub raw: vk::Buffer,
-    memory: vk::DeviceMemory,
     host: *mut u8,
     size: usize,
 }
@@ -31,9 +42,9 @@ pub struct Buffer {
 /// A kernel ready to be bound.
 #[derive(Clone, Copy)]
 pub struct Pipeline {
-    pub raw: vk::Pipeline,
-    pub layout: vk::PipelineLayout,
-    pub set_layout: vk::DescriptorSetLayout,
+    raw: vk::Pipeline,
+    layout: vk::PipelineLayout,
+    set_layout: vk::DescriptorSetLayout,
 }
 
 /// One thing to run.
@@ -74,16 +85,50 @@ impl Gpu {
         };
         let pool = vk::CommandPoolCreateInfo::default().queue_family_index(family);
         // SAFETY: as above.
-        let commands = unsafe { device.create_command_pool(&pool, None)? };
-        Ok(Gpu { _entry: entry, instance, device, queue, memory, commands, name })
+        let commands = unsafe { device.create_command_pool(&pool, None) }.inspect_err(|_| {
+            // SAFETY: nothing was made of either.
+            unsafe {
+                device.destroy_device(None);
+                instance.destroy_instance(None);
+            }
+        })?;
+        let made = RefCell::default();
+        Ok(Gpu { _entry: entry, instance, device, queue, memory, commands, made, name })
+    }
+
+    fn keep(&self, made: Made) {
+        self.made.borrow_mut().push(made);
+    }
+
+    /// How much was made up to now, for [`Gpu::destroy_since`].
+    pub fn mark(&self) -> usize {
+        self.made.borrow().len()
+    }
+
+    /// Destroys what was made since `mark`, the latest first; nobody may use it any more.
+    pub fn destroy_since(&self, mark: usize) {
+        for made in self.made.borrow_mut().drain(mark..).rev() {
+            // SAFETY: it is this device's, and nothing is in flight: `run` waits.
+            unsafe {
+                match made {
+                    Made::Buffer(buffer) => self.device.destroy_buffer(buffer, None),
+                    Made::Memory(memory) => self.device.free_memory(memory, None),
+                    Made::SetLayout(layout) => self.device.destroy_descriptor_set_layout(layout, None),
+                    Made::Layout(layout) => self.device.destroy_pipeline_layout(layout, None),
+                    Made::Pipeline(pipeline) => self.device.destroy_pipeline(pipeline, None),
+                    Made::Pool(pool) => self.device.destroy_descriptor_pool(pool, None),
+                }
+            }
+        }
     }
 
     pub fn buffer(&self, size: usize, usage: vk::BufferUsageFlags) -> Result<Buffer, Box<dyn Error>> {
         let info = vk::BufferCreateInfo::default().size(size as u64).usage(usage);
-        // SAFETY: the buffer gets memory of a kind and a size that it can have, all of which stays mapped until
-        // `destroy_buffer`.
+        // SAFETY: the buffer gets memory of a kind and a size that it can have, all of which stays mapped until it is
+        // freed, after the buffer.
         unsafe {
             let raw = self.device.create_buffer(&info, None)?;
+            self.keep(Made::Buffer(raw));
             let needs = self.device.get_buffer_memory_requirements(raw);
             let wanted = vk::MemoryPropertyFlags::HOST_VISIBLE | vk::MemoryPropertyFlags::HOST_COHERENT;
             let types = self.memory.memory_types_as_slice().iter().enumerate();
@@ -94,9 +139,10 @@ impl Gpu {
             let info =
                 vk::MemoryAllocateInfo::default().allocation_size(needs.size).memory_type_index(kind as u32);
             let memory = self.device.allocate_memory(&info, None)?;
+            self.keep(Made::Memory(memory));
             self.device.bind_buffer_memory(raw, memory, 0)?;
             let host = self.device.map_memory(memory, 0, vk::WHOLE_SIZE, vk::MemoryMapFlags::empty())?;
-            Ok(Buffer { raw, memory, host: host.cast(), size })
+            Ok(Buffer { raw, host: host.cast(), size })
         }
     }
 
@@ -121,9 +167,11 @@ impl Gpu {
         unsafe {
             let info = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
             let set_layout = self.device.create_descriptor_set_layout(&info, None)?;
+            self.keep(Made::SetLayout(set_layout));
             let set_layouts = [set_layout];
             let info = vk::PipelineLayoutCreateInfo::default().set_layouts(&set_layouts);
             let layout = self.device.create_pipeline_layout(&info, None)?;
+            self.keep(Made::Layout(layout));
             let info = vk::ShaderModuleCreateInfo::default().code(words);
             let module = self.device.create_shader_module(&info, None)?;
             let stage = vk::PipelineShaderStageCreateInfo::default()
@@ -133,7 +181,9 @@ impl Gpu {
             let info = [vk::ComputePipelineCreateInfo::default().stage(stage).layout(layout)];
             let made = self.device.create_compute_pipelines(vk::PipelineCache::null(), &info, None);
             self.device.destroy_shader_module(module, None);
-            Ok(Pipeline { raw: made.map_err(|(_, error)| error)?[0], layout, set_layout })
+            let raw = made.map_err(|(_, error)| error)?[0];
+            self.keep(Made::Pipeline(raw));
+            Ok(Pipeline { raw, layout, set_layout })
         }
     }
 
@@ -144,7 +194,9 @@ impl Gpu {
         let sizes = kinds.map(|ty| vk::DescriptorPoolSize { ty, descriptor_count: count });
         let info = vk::DescriptorPoolCreateInfo::default().max_sets(sets as u32).pool_sizes(&sizes);
         // SAFETY: `info` lives through the call.
-        Ok(unsafe { self.device.create_descriptor_pool(&info, None)? })
+        let pool = unsafe { self.device.create_descriptor_pool(&info, None)? };
+        self.keep(Made::Pool(pool));
+        Ok(pool)
     }
 
     /// A set of `pool` that binds `bound` to `pipeline`.
@@ -222,33 +274,12 @@ impl Gpu {
             Ok(done?)
         }
     }
-
-    pub fn destroy_buffer(&self, buffer: Buffer) {
-        // SAFETY: it is this device's, and nothing is in flight: `run` waits.
-        unsafe {
-            self.device.destroy_buffer(buffer.raw, None);
-            self.device.free_memory(buffer.memory, None);
-        }
-    }
-
-    pub fn destroy_pipeline(&self, pipeline: Pipeline) {
-        // SAFETY: as above.
-        unsafe {
-            self.device.destroy_pipeline(pipeline.raw, None);
-            self.device.destroy_pipeline_layout(pipeline.layout, None);
-            self.device.destroy_descriptor_set_layout(pipeline.set_layout, None);
-        }
-    }
-
-    pub fn destroy_pool(&self, pool: vk::DescriptorPool) {
-        // SAFETY: as above; its sets go with it.
-        unsafe { self.device.destroy_descriptor_pool(pool, None) }
-    }
 }
 
 impl Drop for Gpu {
     fn drop(&mut self) {
-        // SAFETY: whoever made buffers, pipelines and pools has destroyed them.
+        self.destroy_since(0);
+        // SAFETY: nothing that was made of them is left.
         unsafe {
             self.device.destroy_command_pool(self.commands, None);
             self.device.destroy_device(None);

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fs, path::Path};
 
-use ash::vk::{BufferUsageFlags, DescriptorPool, DescriptorType};
+use ash::vk::{BufferUsageFlags, DescriptorType};
 
 use super::{
     gpu::{Bound, Buffer, Gpu, Pipeline, Step},
@@ -18,11 +18,8 @@ pub struct Runner {
     pub gpu: Gpu,
     pub plan: Plan,
     slots: Vec<Buffer>,
-    weights: Buffer,
-    kernels: Vec<Pipeline>,
     resize: Pipeline,
     normalize: Pipeline,
-    pool: DescriptorPool,
     /// A step for each dispatch, of one picture.
     steps: Vec<Step>,
 }
@@ -75,7 +72,7 @@ impl Runner {
             let set = gpu.bind(pool, pipeline, &bound.collect::<Vec<_>>())?;
             steps.push(Step { pipeline, set, workgroups: dispatch.workgroups });
         }
-        Ok(Runner { gpu, plan, slots, weights, kernels, resize, normalize, pool, steps })
+        Ok(Runner { gpu, plan, slots, resize, normalize, steps })
     }
 
     /// Runs `pictures` normalized pictures, as they lie in the input's slot.
@@ -89,6 +86,15 @@ impl Runner {
 
     /// Runs one RGBA picture.
     pub fn run_picture(&mut self, rgba: &[u8], width: usize, height: usize) -> Result<Found, Box<dyn Error>> {
+        let mark = self.gpu.mark();
+        let prepared = self.prepare(rgba, width, height);
+        self.gpu.destroy_since(mark);
+        prepared?;
+        self.infer(1)
+    }
+
+    /// Makes the input of a picture, with buffers of its own.
+    fn prepare(&self, rgba: &[u8], width: usize, height: usize) -> Result<(), Box<dyn Error>> {
         let passes = Passes::new(&self.plan.preprocess, width, height);
         let (storage, uniform) = (BufferUsageFlags::STORAGE_BUFFER, BufferUsageFlags::UNIFORM_BUFFER);
         let picture = self.gpu.buffer(rgba.len(), storage)?;
@@ -103,12 +109,10 @@ impl Runner {
             (self.resize, passes.second.0, between, crop, passes.second.pixels()),
             (self.normalize, passes.normalize, crop, input, width * height),
         ];
-        let mut uniforms = Vec::new();
         let mut steps = Vec::new();
         for (pipeline, words, src, dst, pixels) in dispatches {
             let told = self.gpu.buffer(64, uniform)?;
             told.write(&words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>());
-            uniforms.push(told);
             let bound = [
                 bind(0, src, 0, src.size()),
                 bind(3, dst, 0, dst.size()),
@@ -120,14 +124,7 @@ impl Runner {
             let rows = groups.div_ceil(65_535);
             steps.push(Step { pipeline, set, workgroups: [groups.div_ceil(rows), rows, 1] });
         }
-        let done = self.gpu.run(&steps);
-        [picture, between, crop]
-            .into_iter()
-            .chain(uniforms)
-            .for_each(|buffer| self.gpu.destroy_buffer(buffer));
-        self.gpu.destroy_pool(pool);
-        done?;
-        self.infer(1)
+        self.gpu.run(&steps)
     }
 
     /// Runs the plan on what is in the input's slot.
@@ -155,15 +152,6 @@ impl Runner {
         }
         let logits = outputs.logits.map(vectors).unwrap_or_default();
         Ok(Found { logits, top })
-    }
-}
-
-impl Drop for Runner {
-    fn drop(&mut self) {
-        self.slots.iter().chain([&self.weights]).for_each(|&buffer| self.gpu.destroy_buffer(buffer));
-        let pipelines = self.kernels.iter().chain([&self.resize, &self.normalize]);
-        pipelines.for_each(|&pipeline| self.gpu.destroy_pipeline(pipeline));
-        self.gpu.destroy_pool(self.pool);
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     error::Result,
     graph::Graph,
+    kernels::answer,
     options::Options,
     plan::{Binding, Buffer, Dispatch, GUARD, Outputs, Plan},
     preprocess::Preprocess,
@@ -151,13 +152,10 @@ impl Engine {
     }
 }
 
-/// The best classes that a device finds, a round each; the host finds more of them among the softmax.
-const MOST_ROUNDS: usize = 64;
-
-/// What the device computes of what is wanted.
+/// What the device computes of what is wanted: more best classes than its kernel finds, the host finds among the softmax.
 fn on_device(wanted: Outputs) -> Outputs {
     match wanted.top_k {
-        0..=MOST_ROUNDS => wanted,
+        0..=answer::MOST_TOP => wanted,
         _ => Outputs { top_k: 0, probabilities: true, ..wanted },
     }
 }

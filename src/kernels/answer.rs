@@ -6,6 +6,9 @@ use crate::graph::Graph;
 /// The shader.
 pub const SHADER: Shader = shader!("answer");
 
+/// The best classes that the kernel finds at most, a round each.
+pub const MOST_TOP: usize = 64;
+
 /// The outputs that a session computes and brings back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outputs {

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use mobileone::export::Manifest;
+use mobileone::{
+    Model, Options, Outputs,
+    export::{Manifest, Target, export},
+    plan::Limits,
+};
 
 use super::{command, data, finish, folder, run};
 
@@ -67,8 +71,16 @@ fn a_device_may_be_named() {
     });
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.err.contains(&device.info().name), "{run:?}");
-    let subgroup = plan(&out).requires.subgroup;
-    assert!(subgroup == 0 || subgroup == device.limits().unwrap().subgroup);
+    let model = Model::load(data("odd.timm.fused.safetensors")).unwrap();
+    let expected = |limits| {
+        let outputs = Outputs { logits: true, probabilities: true, features: true, top_k: 5 };
+        let options = Options { outputs, ..Options::of(&model) };
+        export(&model, &options, limits, Target::Spirv).unwrap().manifest
+    };
+    let (own, least) = (expected(device.limits().unwrap()), expected(Limits::LEAST));
+    assert_ne!(own, least, "the device has no limits of its own: nothing is tested");
+    let found = plan(&out);
+    assert_eq!(found, Manifest { labels: found.labels.clone(), ..own });
 }
 
 /// A file that may not grow is as good as a full disk.

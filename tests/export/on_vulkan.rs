@@ -29,7 +29,11 @@ fn relative(a: &[f32], b: &[f32]) -> f32 {
 fn both(device: &Device, folder: &std::path::Path) -> Option<Runner> {
     let runner = Runner::open(folder).unwrap();
     if runner.gpu.name != device.info().name {
-        eprintln!("SKIPPED: the example took {}, the tests take {}", runner.gpu.name, device.info());
+        crate::gpu::missing(&format!(
+            "the example took {}, the tests take {}",
+            runner.gpu.name,
+            device.info()
+        ));
         return None;
     }
     Some(runner)

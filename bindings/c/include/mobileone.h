@@ -16,7 +16,8 @@
  *
  * Threads: any function may be called from any thread, several at once, with any handles. Calls of one session that wait
  * share it: the device runs them one after the other. A ticket is in use by one call at a time; another one gives
- * MOBILEONE_BUSY. The last error is a thread's own. Do not call in a process that was forked off after the first call,
+ * MOBILEONE_BUSY. The last error is a thread's own. The function given to mobileone_set_log calls nothing that gives a
+ * status: that gives MOBILEONE_BUSY, on its own thread, until it has returned. Do not call in a process that was forked off after the first call,
  * nor from a signal handler, and do not unload the library. */
 
 
@@ -142,7 +143,8 @@ typedef struct {
 } MobileoneDeviceInfo;
 
 /// Is told a line of UTF-8 at a level, which is gone when it returns. Any thread may call it, several at once. It must
-/// not throw; what this library says while it runs on the same thread is dropped.
+/// not throw, nor wait for a thread that may be in a call. While it runs, every call of the same thread that gives a status
+/// gives `MOBILEONE_BUSY`, and what this library says there is dropped.
 typedef void (*MobileoneLog)(uint32_t level, const char *line, void *user);
 
 /// A session, until `mobileone_session_close`. 0 is none.
@@ -285,7 +287,8 @@ typedef struct {
 /// The answer has not come yet: poll again. This is no failure, and leaves no message.
 #define MOBILEONE_NOT_READY 1
 
-/// All frames are in flight, or the ticket is in use by another thread: take an answer first.
+/// All frames are in flight, or the ticket is in use by another thread: take an answer first. Or it was called by the
+/// log's function.
 #define MOBILEONE_BUSY 2
 
 /// The session is paused.
@@ -347,11 +350,8 @@ MobileoneStatus mobileone_device_close(MobileoneDevice device);
 const char *mobileone_last_error(void);
 
 /// Has `call` be told what is said at `level` and the levels below it, with `user` beside it; null or
-/// `MOBILEONE_LOG_OFF` ends it. When this returns, no thread is inside an earlier one any more. From inside the
-/// callback it gives `MOBILEONE_BUSY`.
-MobileoneStatus mobileone_set_log(MobileoneLog call,
-                                  void *user,
-                                  uint32_t level);
+/// `MOBILEONE_LOG_OFF` ends it. When this returns, no thread is inside an earlier one any more.
+MobileoneStatus mobileone_set_log(MobileoneLog call, void *user, uint32_t level);
 
 #if defined(__APPLE__)
 /// The device of a session on Metal, `id<MTLDevice>`, for the texture cache to be made on; null for any other. It is
@@ -441,7 +441,8 @@ MobileoneStatus mobileone_classify(MobileoneSession session,
                                    size_t capacity,
                                    size_t *count);
 
-/// Starts one picture and does not wait: `MOBILEONE_BUSY` where all frames are in flight.
+/// Starts one picture and does not wait: `MOBILEONE_BUSY` where all frames are in flight, which is known when NV12 or YUYV
+/// has been converted: take an answer first.
 MobileoneStatus mobileone_submit(MobileoneSession session,
                                  const MobileonePicture *picture,
                                  MobileoneTicket *ticket);

@@ -1,5 +1,7 @@
 //! What comes back, into buffers of the caller's.
 
+use std::mem::offset_of;
+
 use engine::Answer;
 
 use crate::{
@@ -64,7 +66,7 @@ pub struct MobileoneAnswer {
 // SAFETY: repr(C), begins with its size, and numbers and pointers only.
 unsafe impl Struct for MobileoneAnswer {
     const NAME: &str = "MobileoneAnswer";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = offset_of!(Self, features) + size_of::<MobileoneFloats>();
 }
 
 /// The caller's answer: what it has place for was looked at.

@@ -1,6 +1,6 @@
 //! Devices: the GPUs of the machine, and the CPU.
 
-use std::ffi::c_char;
+use std::{ffi::c_char, mem::offset_of};
 
 use engine::{Device, DeviceKind};
 
@@ -49,7 +49,7 @@ pub struct MobileoneDeviceInfo {
 // SAFETY: repr(C), begins with its size, and numbers only.
 unsafe impl Struct for MobileoneDeviceInfo {
     const NAME: &str = "MobileoneDeviceInfo";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = offset_of!(Self, why) + size_of::<[c_char; 256]>();
 }
 
 /// Opens the device that `name` describes: `auto` (the best GPU, else the CPU), `cpu`, `gpu`, a backend (`vulkan`,

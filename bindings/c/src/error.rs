@@ -15,7 +15,8 @@ pub type MobileoneStatus = i32;
 pub const MOBILEONE_OK: MobileoneStatus = 0;
 /// The answer has not come yet: poll again. This is no failure, and leaves no message.
 pub const MOBILEONE_NOT_READY: MobileoneStatus = 1;
-/// All frames are in flight, or the ticket is in use by another thread: take an answer first.
+/// All frames are in flight, or the ticket is in use by another thread: take an answer first. Or it was called by the
+/// log's function.
 pub const MOBILEONE_BUSY: MobileoneStatus = 2;
 /// The session is paused.
 pub const MOBILEONE_PAUSED: MobileoneStatus = 3;
@@ -86,8 +87,13 @@ thread_local! {
     static LAST: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Does `work` and gives its status; keeps the message of a failure for the calling thread. A panic is one.
+/// Does `work` and gives its status; keeps the message of a failure for the calling thread. A panic is one, and so is
+/// being called by the log's function.
 pub(crate) fn guard(work: impl FnOnce() -> Result<()>) -> MobileoneStatus {
+    let work = || match crate::log::inside() {
+        true => Err(Failure::new(MOBILEONE_BUSY, "called by the log's function: call when it has returned")),
+        false => work(),
+    };
     let failure = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => return MOBILEONE_OK,
         Ok(Err(failure)) => failure,

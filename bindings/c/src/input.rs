@@ -1,5 +1,7 @@
 //! What is given to the network: pictures of cameras and files, and tensors.
 
+use std::mem::offset_of;
+
 use engine::{
     Pixels, Shape,
     preprocess::{PixelFormat, Rotation, Yuv, YuvMatrix, YuvPlanes, YuvRange},
@@ -77,7 +79,7 @@ pub struct MobileonePicture {
 // SAFETY: repr(C), begins with its size, and numbers and pointers only.
 unsafe impl Struct for MobileonePicture {
     const NAME: &str = "MobileonePicture";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = offset_of!(Self, reserved) + size_of::<u32>();
 }
 
 pub(crate) fn rotation(number: u32) -> Result<Rotation> {

@@ -7,7 +7,7 @@
 //! - A handle is looked up in a table; none is a pointer.
 //! - No panic passes [`error::guard`], through which every function that can fail goes.
 //! - Nothing of the caller's is kept but the log's function; nothing of ours is the caller's to free.
-//! - Nothing is allocated per frame but the answer that the library gives.
+//! - Nothing is allocated per frame but what the Rust library allocates itself.
 
 mod answer;
 mod device;

@@ -8,7 +8,7 @@ use std::{
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::error::{Failure, MOBILEONE_BUSY, MobileoneStatus, guard};
+use crate::error::{Failure, MobileoneStatus, guard};
 
 /// Nothing.
 pub const MOBILEONE_LOG_OFF: u32 = 0;
@@ -24,7 +24,8 @@ pub const MOBILEONE_LOG_DEBUG: u32 = 4;
 pub const MOBILEONE_LOG_TRACE: u32 = 5;
 
 /// Is told a line of UTF-8 at a level, which is gone when it returns. Any thread may call it, several at once. It must
-/// not throw; what this library says while it runs on the same thread is dropped.
+/// not throw, nor wait for a thread that may be in a call. While it runs, every call of the same thread that gives a status
+/// gives `MOBILEONE_BUSY`, and what this library says there is dropped.
 pub type MobileoneLog = Option<unsafe extern "C" fn(level: u32, line: *const c_char, user: *mut c_void)>;
 
 struct Callback {
@@ -42,6 +43,11 @@ static CALLBACK: RwLock<Option<Callback>> = RwLock::new(None);
 thread_local! {
     /// Whether this thread is inside the callback.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is inside the callback: then it may hold any lock of ours or of wgpu's.
+pub(crate) fn inside() -> bool {
+    INSIDE.try_with(Cell::get).unwrap_or(false)
 }
 
 struct Logger;
@@ -78,8 +84,7 @@ impl Log for Logger {
 static LOGGER: Logger = Logger;
 
 /// Has `call` be told what is said at `level` and the levels below it, with `user` beside it; null or
-/// `MOBILEONE_LOG_OFF` ends it. When this returns, no thread is inside an earlier one any more. From inside the
-/// callback it gives `MOBILEONE_BUSY`.
+/// `MOBILEONE_LOG_OFF` ends it. When this returns, no thread is inside an earlier one any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mobileone_set_log(
     call: MobileoneLog,
@@ -96,9 +101,6 @@ pub unsafe extern "C" fn mobileone_set_log(
             (MOBILEONE_LOG_TRACE, _) => LevelFilter::Trace,
             _ => return Err(Failure::argument(format!("level {level}: use a MOBILEONE_LOG_ number"))),
         };
-        if INSIDE.get() {
-            return Err(Failure::new(MOBILEONE_BUSY, "the log cannot be set from inside its callback"));
-        }
         // An error: it is set already.
         let _ = log::set_logger(&LOGGER);
         let wanted = filter != LevelFilter::Off;

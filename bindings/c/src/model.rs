@@ -1,6 +1,6 @@
 //! Models: opened from a file, from memory, or the one that is built in.
 
-use std::{ffi::c_char, sync::Arc};
+use std::{ffi::c_char, mem::offset_of, sync::Arc};
 
 use engine::{Checkpoint, Form, Model, Shape, labels::Labels};
 
@@ -48,7 +48,7 @@ pub struct MobileoneModelInfo {
 // SAFETY: repr(C), begins with its size, and numbers only.
 unsafe impl Struct for MobileoneModelInfo {
     const NAME: &str = "MobileoneModelInfo";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = offset_of!(Self, name) + size_of::<[c_char; 64]>();
 }
 
 fn open(checkpoint: Checkpoint, model: &mut MobileoneModel) -> Result<()> {

@@ -1,6 +1,6 @@
-//! What a session is asked for.
+//! What a session is made for.
 
-use std::{ffi::c_char, path::PathBuf};
+use std::{ffi::c_char, mem::offset_of, path::PathBuf};
 
 use engine::{DType, Options, Outputs};
 
@@ -57,7 +57,7 @@ pub struct MobileoneOptions {
 // SAFETY: repr(C), begins with its size, and numbers and pointers only.
 unsafe impl Struct for MobileoneOptions {
     const NAME: &str = "MobileoneOptions";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = offset_of!(Self, cache) + size_of::<*const c_char>();
 }
 
 impl MobileoneOptions {

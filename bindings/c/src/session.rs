@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -50,7 +50,7 @@ pub(crate) struct Open {
     paused: AtomicBool,
     closed: AtomicBool,
     /// Held by every call that gives the device work or takes an answer, and alone by whoever pauses.
-    gate: RwLock<()>,
+    pub(crate) gate: RwLock<()>,
     /// Memory of calls that are over, for the next ones.
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -86,7 +86,12 @@ impl Open {
     pub(crate) fn take_turn(&self, wait: bool) -> Option<RwLockReadGuard<'_, ()>> {
         match wait {
             true => Some(self.gate.read().unwrap_or_else(PoisonError::into_inner)),
-            false => self.gate.try_read().ok(),
+            // A call that panicked has left nothing behind that the next one could not use.
+            false => match self.gate.try_read() {
+                Ok(turn) => Some(turn),
+                Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            },
         }
     }
 

@@ -17,7 +17,8 @@ const LARGEST: usize = 4096;
 pub(crate) unsafe trait Struct: Copy {
     /// The struct's name in C.
     const NAME: &str;
-    /// Bytes that it had when it was first published.
+    /// Bytes that it had when it was first published: those through what was its last field then, for `size_of` grows with
+    /// what is added.
     const FIRST: usize;
 }
 
@@ -181,6 +182,25 @@ mod tests {
             // SAFETY: as above.
             unsafe { write(words.as_mut_ptr().cast::<Now>(), &now) }.unwrap();
             assert_eq!(words, expected);
+        }
+    }
+
+    #[test]
+    fn the_first_published_sizes_stay() {
+        use crate::{
+            answer::MobileoneAnswer, device::MobileoneDeviceInfo, input::MobileonePicture,
+            model::MobileoneModelInfo, options::MobileoneOptions,
+        };
+        // The size, and what it was with pointers of 64 and of 32 bits. No row ever changes.
+        let rows = [
+            (MobileoneAnswer::NAME, MobileoneAnswer::FIRST, [104, 56]),
+            (MobileoneDeviceInfo::NAME, MobileoneDeviceInfo::FIRST, [536, 536]),
+            (MobileoneModelInfo::NAME, MobileoneModelInfo::FIRST, [104, 104]),
+            (MobileoneOptions::NAME, MobileoneOptions::FIRST, [40, 36]),
+            (MobileonePicture::NAME, MobileonePicture::FIRST, [96, 72]),
+        ];
+        for (name, found, expected) in rows {
+            assert_eq!(found, expected[usize::from(cfg!(target_pointer_width = "32"))], "{name}");
         }
     }
 

@@ -105,7 +105,8 @@ unsafe fn finish(ticket: MobileoneTicket, answer: *mut MobileoneAnswer, wait: bo
     Ok(())
 }
 
-/// Starts one picture and does not wait: `MOBILEONE_BUSY` where all frames are in flight.
+/// Starts one picture and does not wait: `MOBILEONE_BUSY` where all frames are in flight, which is known when NV12 or YUYV
+/// has been converted: take an answer first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mobileone_submit(
     session: MobileoneSession,

@@ -65,11 +65,11 @@ fn compile(name: &str, sources: &[&str], more: &[&str]) -> PathBuf {
 }
 
 /// Compiled for the sanitizers, with whose runtime a driver stays loaded to be named.
-fn sanitized(name: &str, source: &str) -> PathBuf {
+fn sanitized(name: &str, sources: &[&str]) -> PathBuf {
     let sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"];
-    match source.ends_with(".cpp") {
-        true => compile(name, &[source], &sanitize),
-        false => compile(name, &[source, "tests/programs/keep_loaded.c"], &sanitize),
+    match sources[0].ends_with(".cpp") {
+        true => compile(name, sources, &sanitize),
+        false => compile(name, &[sources, &["tests/programs/keep_loaded.c"]].concat(), &sanitize),
     }
 }
 
@@ -102,48 +102,52 @@ fn vulkan() -> bool {
     }
 }
 
+const MISUSE: [&str; 2] = ["tests/programs/misuse.c", "tests/programs/misuse_threads.c"];
+
 #[test]
 fn misuse_is_refused_and_memcheck_finds_nothing() {
-    let misuse = compile("misuse", &["tests/programs/misuse.c"], &[]);
-    run(program(&misuse).arg("cpu"));
+    let misuse = compile("misuse", &MISUSE, &[]);
     run(memcheck(&misuse).arg("cpu"));
 }
 
 #[test]
 fn misuse_is_refused_and_nothing_leaks() {
-    let misuse = sanitized("misuse-sanitized", "tests/programs/misuse.c");
+    let misuse = sanitized("misuse-sanitized", &MISUSE);
     run(program(&misuse).arg("cpu"));
     if vulkan() {
         run(program(&misuse).arg("vulkan"));
     }
 }
 
-#[test]
-fn the_examples_run() {
-    let classify = compile("classify", &["examples/classify.c"], &[]);
-    let stream = compile("stream", &["examples/stream.cpp"], &[]);
-    let sanitized = sanitized("stream-sanitized", "examples/stream.cpp");
-    // A dark bar on paper.
+/// A picture of a dark bar on paper, in a file of this name.
+fn bar(name: &str) -> PathBuf {
     let bar = |at: usize| match (at % 240, at / 240) {
         (90..114, 30..210) => 20u8,
         _ => 230,
     };
     let mut ppm = b"P6\n240 240\n255\n".to_vec();
     ppm.extend((0..240 * 240).flat_map(|at| [bar(at); 3]));
-    let picture = out().join("one.ppm");
+    let picture = out().join(name);
     fs::write(&picture, ppm).expect("a picture can be written");
-    for command in [
-        program(&classify).args([&*picture, "digits".as_ref(), "cpu".as_ref()]),
-        memcheck(&classify).arg(&picture).args(["digits", "cpu"]),
-    ] {
-        let said = String::from_utf8(run(command).stdout).expect("UTF-8");
-        let (best, label) = said.lines().next().and_then(|line| line.split_once("%  ")).expect("a line");
-        assert!(label == "1" && best.trim().parse::<f32>().is_ok_and(|best| best > 50.0), "{said}");
-        assert_eq!(said.lines().count(), 5, "{said}");
-    }
+    picture
+}
+
+/// What `classify` says of a bar: a 1.
+fn says_one(classify: &mut Command) {
+    let said = String::from_utf8(run(classify).stdout).expect("UTF-8");
+    let (best, label) = said.lines().next().and_then(|line| line.split_once("%  ")).expect("a line");
+    assert!(label == "1" && best.trim().parse::<f32>().is_ok_and(|best| best > 50.0), "{said}");
+    assert_eq!(said.lines().count(), 5, "{said}");
+}
+
+#[test]
+fn the_examples_run() {
+    let classify = compile("classify", &["examples/classify.c"], &[]);
+    let stream = compile("stream", &["examples/stream.cpp"], &[]);
+    let sanitized = sanitized("stream-sanitized", &["examples/stream.cpp"]);
+    says_one(program(&classify).arg(bar("one.ppm")).args(["digits", "cpu"]));
     let missing = program(&classify).arg("/nowhere.ppm").output().expect("it runs");
     assert_eq!(missing.status.code(), Some(2));
-    run(memcheck(&stream).args(["cpu", "5"]));
     run(program(&sanitized).args(["cpu", "50"]));
     if vulkan() {
         run(program(&stream).args(["vulkan", "20"]));
@@ -151,6 +155,14 @@ fn the_examples_run() {
     let unknown = program(&stream).arg("nosuch").output().expect("it runs");
     assert_eq!(unknown.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&unknown.stderr).starts_with("stream: device \"nosuch\""));
+}
+
+#[test]
+fn memcheck_finds_nothing_in_the_examples() {
+    let classify = compile("classify-checked", &["examples/classify.c"], &[]);
+    let stream = compile("stream-checked", &["examples/stream.cpp"], &[]);
+    says_one(memcheck(&classify).arg(bar("one-checked.ppm")).args(["digits", "cpu"]));
+    run(memcheck(&stream).args(["cpu", "5"]));
 }
 
 /// All numbers that came back, as `logits.c` prints them.

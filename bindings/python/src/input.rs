@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use mobileone::picture::Picture;
+use mobileone::picture::{self, Picture};
 use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArray, prelude::*};
 use pyo3::{
     exceptions::PyTypeError,
@@ -156,14 +156,10 @@ fn pixels(array: &Bound<PyArrayDyn<u8>>, picture: &mut Picture) -> PyResult<()> 
             *dst = [r, g, b, 255];
         }
     } else {
-        for (dst, &[r, g, b, alpha]) in rgba.iter_mut().zip(bytes.as_chunks().0) {
-            *dst = [over_white(r, alpha), over_white(g, alpha), over_white(b, alpha), 255];
+        for (dst, pixel) in rgba.iter_mut().zip(bytes.as_chunks().0) {
+            *dst = *pixel;
+            picture::lay_over_white(dst);
         }
     }
     Ok(())
-}
-
-fn over_white(value: u8, alpha: u8) -> u8 {
-    let (value, alpha) = (u32::from(value), u32::from(alpha));
-    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }

@@ -255,10 +255,14 @@ impl Model {
         match what {
             What::Values(array) => {
                 let values = array.as_slice().map_err(|error| Error::new_err(error.to_string()))?;
-                for chunk in values.chunks(batch * h * w * 3) {
-                    memory.reshape(Shape::new(chunk.len() / (h * w * 3), h, w, 3));
-                    memory.tensor.data_mut().copy_from_slice(chunk);
-                    answer.extend(self.run_tensor(py, &memory.tensor)?);
+                // All of them before the first runs: without the GIL, another thread may write to the array.
+                let copied = values
+                    .chunks(batch * h * w * 3)
+                    .map(|chunk| Tensor::new(Shape::new(chunk.len() / (h * w * 3), h, w, 3), chunk.to_vec()));
+                let copied = copied.collect::<Result<Vec<Tensor>, _>>();
+                drop(array);
+                for tensor in copied.map_err(|error| refused(None, &error))? {
+                    answer.extend(self.run_tensor(py, &tensor)?);
                 }
             }
             What::Pictures(list) if batch == 1 => {

@@ -1,5 +1,6 @@
 """The package: its stubs, its examples, what is in the wheel."""
 
+import importlib.metadata
 import importlib.util
 import inspect
 import json
@@ -9,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import IMAGES, PICTURES, shown
+from conftest import IMAGES, PICTURES, ROOT, shown
 
 import mobileone
 
@@ -56,6 +57,12 @@ def test_all_is_documented():
             if not member.startswith("_"):
                 assert inspect.getdoc(getattr(thing, member)), f"{name}.{member}"
     assert Path(mobileone.__file__).with_name("py.typed").exists()
+
+
+def test_the_licences_are_in_the_wheel():
+    files = {file.name: file for file in importlib.metadata.files("mobileone") if ".dist-info" in str(file)}
+    for name in ["LICENSE-APACHE", "LICENSE-MIT"]:
+        assert files[name].read_text() == (ROOT / name).read_text(), name
 
 
 def test_classify_example():

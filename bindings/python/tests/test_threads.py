@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,30 @@ def test_other_threads_go_on_during_a_run():
     quarter = (ended - begun) / 4
     inside = [tick for tick in ticks if begun + quarter < tick < ended - quarter]
     assert len(inside) >= 10, f"{len(inside)} ticks in {2 * quarter:.3f} s"
+
+
+def test_an_array_may_be_written_to_during_a_run():
+    """All of it is copied before the GIL is released for the first time."""
+    model = mobileone.Model("digits", device="cpu", threads=1)
+    x = np.random.default_rng(0).standard_normal((16, *model.size, 3)).astype(np.float32)
+    expected = model.logits(x)
+    begun = threading.Event()
+
+    def work():
+        begun.set()
+        return model.logits(x)
+
+    # No thread is made to give up the GIL: the other one goes on when the call releases it.
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            found = pool.submit(work)
+            begun.wait()
+            x[:] = np.nan
+            assert np.array_equal(found.result(), expected)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_threads_share_a_model(device):

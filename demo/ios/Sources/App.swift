@@ -36,6 +36,8 @@ struct DemoApp: App {
 final class Engine: ObservableObject {
     @Published private(set) var session: Session?
     @Published private(set) var failure: String?
+    /// Whether the app is away from the foreground.
+    private var paused = false
 
     /// Opens the model in the app's bundle (`model.safetensors`), else the built-in one.
     func open() async {
@@ -46,6 +48,8 @@ final class Engine: ObservableObject {
                 let model = try file.map { try Model(contentsOf: $0) } ?? Model.builtIn()
                 return try Session(model: model, frames: 3)
             }.value
+            // The app may have left the foreground meanwhile.
+            if paused { try opened.pause() }
             session = opened
         } catch {
             failure = "\(error)"
@@ -53,10 +57,12 @@ final class Engine: ObservableObject {
     }
 
     func pause() {
+        paused = true
         try? session?.pause()
     }
 
     func resume() {
+        paused = false
         try? session?.resume()
     }
 }

@@ -24,8 +24,8 @@ final class Camera: NSObject, ObservableObject, AVCaptureVideoDataOutputSampleBu
     }
 
     func start() {
-        AVCaptureDevice.requestAccess(for: .video) { [self] granted in
-            queue.async { granted ? run() : report("The camera is not allowed: see Settings.") }
+        AVCaptureDevice.requestAccess(for: .video) { granted in
+            self.queue.async { granted ? self.run() : self.report("The camera is not allowed: see Settings.") }
         }
     }
 

@@ -9,6 +9,7 @@ const pixels = canvas.getContext("2d", { willReadFrequently: true });
 
 let classifier;
 let stream; // of the camera, while it is on
+let asked; // of the last start of the camera, until it is stopped
 let last = Promise.resolve(); // what is being done; the next waits for it
 
 function say(text, error = false) {
@@ -16,12 +17,14 @@ function say(text, error = false) {
   $("status").className = error ? "error" : "";
 }
 
+function complain(error) {
+  console.error(error);
+  say(String(error.message ?? error), true);
+}
+
 /** Does one thing after the other; what goes wrong is said. */
 function next(work) {
-  last = last.then(work).catch((error) => {
-    console.error(error);
-    say(String(error.message ?? error), true);
-  });
+  last = last.then(work).catch(complain);
   return last;
 }
 
@@ -84,25 +87,45 @@ function take(files) {
 }
 
 async function startCamera() {
-  const video = $("video");
-  stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-  video.srcObject = stream;
-  await video.play();
-  $("camera").textContent = "Stop";
-  const mine = stream;
+  const [button, video] = [$("camera"), $("video")];
+  const mine = (asked = {});
+  button.disabled = true;
+  try {
+    const opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    // A file came while the browser asked the person.
+    if (asked !== mine) return stop(opened);
+    stream = opened;
+    video.srcObject = stream;
+    await video.play();
+  } catch (error) {
+    if (asked !== mine) return;
+    stopCamera();
+    throw error;
+  } finally {
+    button.disabled = false;
+  }
+  if (asked !== mine) return;
+  button.textContent = "Stop";
   // The next frame is asked for when the last is answered: none waits, and the newest is taken.
   const frame = () => {
-    if (stream !== mine) return;
-    next(() => classify(video, video.videoWidth, video.videoHeight, "camera")).then(() => {
-      if (stream === mine) video.requestVideoFrameCallback(frame);
+    next(async () => {
+      if (asked === mine) await classify(video, video.videoWidth, video.videoHeight, "camera");
+    }).then(() => {
+      if (asked === mine) video.requestVideoFrameCallback(frame);
     });
   };
   video.requestVideoFrameCallback(frame);
 }
 
+function stop(stream) {
+  stream.getTracks().forEach((track) => track.stop());
+}
+
 function stopCamera() {
-  stream?.getTracks().forEach((track) => track.stop());
+  asked = undefined;
+  if (stream) stop(stream);
   stream = undefined;
+  $("video").srcObject = null;
   $("camera").textContent = "Camera";
 }
 
@@ -124,7 +147,7 @@ for (const input of [$("file"), $("model")]) {
     input.value = "";
   });
 }
-$("camera").addEventListener("click", () => (stream ? stopCamera() : next(startCamera)));
+$("camera").addEventListener("click", () => (stream ? stopCamera() : startCamera().catch(complain)));
 addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("over");

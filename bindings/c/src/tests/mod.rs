@@ -4,6 +4,7 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     ffi::CStr,
+    panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     time::{Duration, Instant},
 };
@@ -29,6 +30,45 @@ fn a_panic_is_a_status() {
     // SAFETY: it ends with a 0 and stays until the next failure of this thread.
     let said = unsafe { CStr::from_ptr(mobileone_last_error()) };
     assert_eq!(said, c"a fault of this library: a wall with a hole");
+}
+
+/// A panic of whoever pauses costs no other thread its answers.
+#[test]
+fn a_poisoned_gate_lets_answers_out() {
+    let (mut model, mut device, mut handle, mut ticket) = (0, 0, 0, 0);
+    let bytes = vec![99; 4 * SIDE * SIDE];
+    let picture = picture(&bytes, MOBILEONE_FORMAT_RGBA8);
+    // SAFETY: all pointers lead to what the functions say.
+    unsafe {
+        assert_eq!(mobileone_model_builtin(&mut model), MOBILEONE_OK);
+        assert_eq!(mobileone_device_open(c"cpu".as_ptr(), &mut device), MOBILEONE_OK);
+        assert_eq!(mobileone_session_open(model, device, ptr::null(), &mut handle), MOBILEONE_OK);
+        assert_eq!(mobileone_submit(handle, &picture, &mut ticket), MOBILEONE_OK);
+    }
+    let open = SESSIONS.get(handle).unwrap();
+    let poison = || {
+        let _alone = open.gate.write().unwrap();
+        panic!("while it is paused");
+    };
+    assert!(catch_unwind(AssertUnwindSafe(poison)).is_err() && open.gate.is_poisoned());
+    let none = MobileoneFloats { values: ptr::null_mut(), capacity: 0, count: 0 };
+    let mut answer = MobileoneAnswer {
+        size: size_of::<MobileoneAnswer>() as u32,
+        batch: 0,
+        top: MobileoneTops { values: ptr::null_mut(), capacity: 0, count: 0 },
+        logits: none,
+        probabilities: none,
+        features: none,
+    };
+    let begun = Instant::now();
+    // SAFETY: as above.
+    while unsafe { mobileone_poll(ticket, &mut answer) } != MOBILEONE_OK {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the answer never comes");
+        std::thread::yield_now();
+    }
+    assert_eq!(mobileone_session_close(handle), MOBILEONE_OK);
+    assert_eq!(mobileone_device_close(device), MOBILEONE_OK);
+    assert_eq!(mobileone_model_close(model), MOBILEONE_OK);
 }
 
 /// Counts what a thread asks for.
