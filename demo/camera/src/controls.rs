@@ -8,7 +8,7 @@ use crate::{
 use egui::{ComboBox, RichText, TextEdit, Ui, vec2};
 use std::path::Path;
 
-/// Sizes and rates that a camera may be asked for; 0 leaves it to the camera.
+/// Sizes and rates that a camera may be asked for; 0 is what [`Wanted`] makes of it.
 const SIZES: [(u32, u32); 4] = [(0, 0), (640, 480), (1280, 720), (1920, 1080)];
 const RATES: [u32; 4] = [0, 15, 30, 60];
 
@@ -69,7 +69,7 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
     });
     ui.add_space(2.0);
     let line = match scene.running {
-        Some((_, device, half)) => format!("runs on {device}, {}", if *half { "f16" } else { "f32" }),
+        Some(running) => format!("runs on {}, {}", running.on, if running.half { "f16" } else { "f32" }),
         None => "no model runs yet".into(),
     };
     ui.label(RichText::new(line).size(11.0).color(DIM));
@@ -111,7 +111,7 @@ pub fn sources(scene: &Scene) -> Vec<Source> {
     let now = &scene.settings.source;
     for (index, _) in scene.cameras {
         match now {
-            Source::Camera(wanted) if wanted.index == *index => {}
+            Source::Camera(wanted) if wanted.index == *index => sources.push(now.clone()),
             _ => sources.push(Source::Camera(Wanted { index: *index, ..Wanted::default() })),
         }
     }

@@ -93,9 +93,23 @@ impl Screen {
 pub struct Tally {
     drawn: u64,
     drawn_disorder: u64,
+    newest: Option<u64>,
     draw: Vec<f32>,
-    recovered: u64,
     warm: Option<u64>,
+}
+
+impl Tally {
+    /// Counts a frame that came to be drawn.
+    pub fn see(&mut self, id: u64) {
+        self.drawn_disorder += u64::from(self.newest.is_some_and(|newest| id < newest));
+        self.newest = Some(id);
+    }
+
+    /// Counts a drawing, and the time that it took of the host.
+    pub fn drew(&mut self, time: Duration) {
+        self.draw.push(time.as_secs_f32());
+        self.drawn += 1;
+    }
 }
 
 /// Runs until so many frames are labelled, and prints the figures.
@@ -125,17 +139,14 @@ pub fn run(args: &Args) -> Result<(), String> {
         let rung = bell.0.lock().expect("no panic while the bell rings");
         let waited = bell.1.wait_timeout_while(rung, Duration::from_millis(20), |rung| !*rung);
         *waited.expect("no panic while the bell rings").0 = false;
-        live.tick();
+        if live.tick()? {
+            screen = Screen::new(&live.gpu, screen.target.size);
+        }
         for (came, line) in &live.lines {
             if told.is_none_or(|told| *came > told) {
                 eprintln!("{line}");
                 told = Some(*came);
             }
-        }
-        if live.gpu.is_lost() {
-            live.recover(None)?;
-            screen = Screen::new(&live.gpu, screen.target.size);
-            tally.recovered += 1;
         }
         if live.running.is_none() && live.progress.is_none() {
             return Err("nothing runs: see the lines above".into());
@@ -144,7 +155,7 @@ pub fn run(args: &Args) -> Result<(), String> {
         if let Some(soak) = &mut soak {
             soak.step(labelled, &mut live, &mut screen);
         }
-        if args.lose_every.is_some_and(|every| labelled / every > tally.recovered) {
+        if args.lose_every.is_some_and(|every| labelled / every > live.recovered) {
             live.gpu.device.destroy();
         }
         // What is loaded first and kept is there by now.
@@ -155,17 +166,20 @@ pub fn run(args: &Args) -> Result<(), String> {
             live.shown().filter(|shown| shown.answer.is_some() && last.0.is_none_or(|last| shown.id != last));
         if let Some(shown) = shown {
             let free = args.record.is_some() || !screen.busy.load(Ordering::Acquire);
-            tally.drawn_disorder += u64::from(last.0.is_some_and(|last| shown.id < last));
+            tally.see(shown.id);
             last = (Some(shown.id), Instant::now());
             if !args.no_draw && free {
                 let before = Instant::now();
                 screen.draw(&live, &mut view, &shown, begun.elapsed().as_secs_f64(), args.record.is_some());
-                tally.draw.push(before.elapsed().as_secs_f32());
+                let time = before.elapsed();
                 if let Some(folder) = &args.record {
                     save(&live, &screen, folder.join(format!("{:06}.png", tally.drawn)))?;
                 }
-                tally.drawn += 1;
+                tally.drew(time);
             }
+        }
+        if live.progress.is_some() {
+            last.1 = Instant::now(); // fetching a model takes its time
         }
         if last.1.elapsed() > PATIENCE {
             return Err(format!("no label within {} s", PATIENCE.as_secs()));
@@ -174,7 +188,7 @@ pub fn run(args: &Args) -> Result<(), String> {
             break;
         }
     }
-    report(args, &live, tally);
+    report(args, &live, &tally);
     Ok(())
 }
 
@@ -241,22 +255,25 @@ impl Drop for Soak {
 }
 
 /// Prints the figures of a run.
-pub fn report(args: &Args, live: &Live, mut tally: Tally) {
+pub fn report(args: &Args, live: &Live, tally: &Tally) {
     let figures = live.figures(Clone::clone);
     let Summary { rate, latency, latency_99, engine, host } = figures.summary(Duration::MAX);
     let (captured, replaced) = live.counts();
     let (memory, warm) = (figures::memory(), tally.warm);
-    tally.draw.sort_by(f32::total_cmp);
-    let draw = tally.draw.get(tally.draw.len() / 2).copied().unwrap_or(0.0);
+    let mut draw = tally.draw.clone();
+    draw.sort_by(f32::total_cmp);
+    let draw = draw.get(draw.len() / 2).copied().unwrap_or(0.0);
     let accuracy = (figures.judged > 0).then(|| figures.right as f64 / figures.judged as f64);
-    let (model, device, half) = live.running.clone().unwrap_or_else(|| ("".into(), "".into(), false));
+    let running = live.running.as_ref();
+    let (model, device) = running.map_or(("", ""), |running| (&*running.model, &*running.on));
+    let half = running.is_some_and(|running| running.half);
     let ms = |seconds: f32| (f64::from(seconds) * 1e5).round() / 100.0;
     let mb = |bytes: u64| (bytes as f64 / 1e5).round() / 10.0;
     let growth = memory.zip(warm).map(|(end, warm)| mb(end) - mb(warm));
     if args.json {
         let json = serde_json::json!({
-            "model": &*model,
-            "device": &*device,
+            "model": model,
+            "device": device,
             "dtype": if half { "f16" } else { "f32" },
             "draws_on": live.gpu.info.to_string(),
             "source": live.settings.source.name(),
@@ -276,7 +293,7 @@ pub fn report(args: &Args, live: &Live, mut tally: Tally) {
             "dropped": figures.dropped,
             "drawn": (tally.drawn > 0).then_some(tally.drawn),
             "out_of_order": figures.disorder + tally.drawn_disorder,
-            "recovered": tally.recovered,
+            "recovered": live.recovered,
         });
         println!("{json:#}");
         return;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Which camera, and what is asked of it; 0 leaves the choice to the camera.
+/// Which camera, and what is asked of it; 0 for what is nearest to 640x480 at 30 frames per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Wanted {
     /// Its number on this machine.
