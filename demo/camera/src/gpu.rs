@@ -157,3 +157,33 @@ fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), wgpu::Re
         ..Default::default()
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `auto` and `cpu` are drawn on the best there is, software where there is nothing else.
+    #[test]
+    fn the_window_is_drawn_on_the_best() {
+        let info = |name: &str, kind| DeviceInfo {
+            name: name.into(),
+            backend: "vulkan",
+            kind,
+            driver: String::new(),
+            features: Vec::new(),
+        };
+        let infos = [info("llvmpipe", DeviceKind::Software), info("Big", DeviceKind::Discrete)];
+        let rows: [(&str, &[usize]); 6] = [
+            ("auto", &[1, 0]),
+            ("cpu", &[1, 0]),
+            ("software", &[0]),
+            ("llvmpipe", &[0]),
+            ("big", &[1]),
+            ("none", &[]),
+        ];
+        for (wanted, expected) in rows {
+            assert_eq!(order(wanted, &infos), expected, "{wanted}");
+        }
+        assert_eq!(order("auto", &infos[..1]), [0]);
+    }
+}

@@ -24,8 +24,7 @@ use std::{
 
 /// How long a run waits for its next label.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Changes in a soaked run, and the fewest labels between two of them.
-const SOAK_CHANGES: u64 = 50;
+/// Labels between two changes of a soaked run.
 const SOAK_PAUSE: u64 = 10;
 /// Sizes that a soaked run resizes to.
 const SOAK_SIZES: [[u32; 2]; 5] = [[640, 400], [1, 1], [1100, 700], [333, 777], [900, 300]];
@@ -95,7 +94,7 @@ pub struct Tally {
     drawn_disorder: u64,
     newest: Option<u64>,
     draw: Vec<f32>,
-    warm: Option<u64>,
+    warm: Option<[Option<u64>; 2]>,
 }
 
 impl Tally {
@@ -132,7 +131,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     let mut live = Live::start(gpu::instance(None), None, args.settings()?, Arc::new(wake))?;
     let mut view = View::new(args.mirror);
     let mut screen = Screen::new(&live.gpu, [args.size.0, args.size.1]);
-    let mut soak = args.soak.then(|| Soak::new(args, frames)).transpose()?;
+    let mut soak = args.soak.then(|| Soak::new(args)).transpose()?;
     let (begun, mut tally, mut last, mut told) =
         (Instant::now(), Tally::default(), (None, Instant::now()), None);
     loop {
@@ -160,7 +159,7 @@ pub fn run(args: &Args) -> Result<(), String> {
         }
         // What is loaded first and kept is there by now.
         if labelled >= frames / 4 && tally.warm.is_none() {
-            tally.warm = figures::memory();
+            tally.warm = Some(memory(&live));
         }
         let shown =
             live.shown().filter(|shown| shown.answer.is_some() && last.0.is_none_or(|last| shown.id != last));
@@ -211,36 +210,36 @@ fn save(live: &Live, screen: &Screen, path: PathBuf) -> Result<(), String> {
 struct Soak {
     file: PathBuf,
     done: u64,
-    pause: u64,
     /// Whether the device changes too.
     devices: bool,
 }
 
 impl Soak {
-    fn new(args: &Args, frames: u64) -> Result<Soak, String> {
+    fn new(args: &Args) -> Result<Soak, String> {
         // The built-in model as a file: another model to switch to, without a network.
         let file = std::env::temp_dir().join(format!("camera-soak-{}.safetensors", std::process::id()));
         std::fs::write(&file, mobileone::sample::DIGITS)
             .map_err(|error| format!("{}: {error}", file.display()))?;
-        let (pause, devices) = ((frames / SOAK_CHANGES).max(SOAK_PAUSE), args.device == "auto");
-        Ok(Soak { file, done: 0, pause, devices })
+        Ok(Soak { file, done: 0, devices: args.device == "auto" })
     }
 
     fn step(&mut self, labelled: u64, live: &mut Live, screen: &mut Screen) {
-        if labelled / self.pause <= self.done || live.progress.is_some() {
+        if labelled / SOAK_PAUSE <= self.done || live.progress.is_some() {
             return;
         }
-        self.done = labelled / self.pause;
-        match self.done % 5 {
+        self.done = labelled / SOAK_PAUSE;
+        match self.done % 6 {
             0 => live.set_model(self.file.to_string_lossy().into_owned()),
             1 => live.set_model("digits".into()),
             2 if self.devices => {
                 let cpu = live.settings.device == "cpu";
                 live.set_device(if cpu { live.gpu.info.name.clone() } else { "cpu".into() });
             }
-            2 => live.set_half(false),
+            2 => live.set_device("cpu".into()),
+            // Where the CPU runs, which has no f16, this is a load that fails, and is made again.
+            5 if self.devices => live.set_half(!live.settings.half),
             3 => {
-                let size = SOAK_SIZES[(self.done / 5 % SOAK_SIZES.len() as u64) as usize];
+                let size = SOAK_SIZES[(self.done / 6 % SOAK_SIZES.len() as u64) as usize];
                 screen.target = Arc::new(Offscreen::new(&live.gpu, size, FORMAT));
             }
             _ => live.set_source(Source::Synthetic),
@@ -254,12 +253,18 @@ impl Drop for Soak {
     }
 }
 
+/// Bytes in use: the program's, and those that it has of its device, where these are known.
+fn memory(live: &Live) -> [Option<u64>; 2] {
+    let report = live.gpu.device.generate_allocator_report();
+    [figures::memory(), report.map(|report| report.total_allocated_bytes)]
+}
+
 /// Prints the figures of a run.
 pub fn report(args: &Args, live: &Live, tally: &Tally) {
     let figures = live.figures(Clone::clone);
     let Summary { rate, latency, latency_99, engine, host } = figures.summary(Duration::MAX);
     let (captured, replaced) = live.counts();
-    let (memory, warm) = (figures::memory(), tally.warm);
+    let ([memory, device_memory], warm) = (memory(live), tally.warm.unwrap_or_default());
     let mut draw = tally.draw.clone();
     draw.sort_by(f32::total_cmp);
     let draw = draw.get(draw.len() / 2).copied().unwrap_or(0.0);
@@ -269,7 +274,9 @@ pub fn report(args: &Args, live: &Live, tally: &Tally) {
     let half = running.is_some_and(|running| running.half);
     let ms = |seconds: f32| (f64::from(seconds) * 1e5).round() / 100.0;
     let mb = |bytes: u64| (bytes as f64 / 1e5).round() / 10.0;
-    let growth = memory.zip(warm).map(|(end, warm)| mb(end) - mb(warm));
+    let growth = |end: Option<u64>, warm: Option<u64>| {
+        end.zip(warm).map(|(end, warm)| ((mb(end) - mb(warm)) * 10.0).round() / 10.0)
+    };
     if args.json {
         let json = serde_json::json!({
             "model": model,
@@ -284,7 +291,9 @@ pub fn report(args: &Args, live: &Live, tally: &Tally) {
             "host_ms": ms(host),
             "draw_host_ms": (tally.drawn > 0).then(|| ms(draw)),
             "memory_mb": memory.map(mb),
-            "memory_growth_mb": growth.map(|growth| (growth * 10.0).round() / 10.0),
+            "memory_growth_mb": growth(memory, warm[0]),
+            "device_memory_mb": device_memory.map(mb),
+            "device_memory_growth_mb": growth(device_memory, warm[1]),
             "accuracy": accuracy,
             "judged": figures.judged,
             "between": figures.between,

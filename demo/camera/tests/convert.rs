@@ -31,6 +31,22 @@ fn the_shader_and_its_twin_agree() {
     }
 }
 
+/// Every colour of the one layout in which each pixel can have its own: the shader's numbers are the library's.
+#[test]
+fn every_colour() {
+    let Some(gpu) = gpu() else { return };
+    let mut plates = Plates::new(&gpu.device);
+    for y in (0..=255u8).step_by(5) {
+        let size = (512, 256);
+        let pair = |at: usize| [y, (at % 256) as u8, y.wrapping_add(3), (at / 256) as u8];
+        let bytes: Vec<u8> = (0..65536).flat_map(pair).collect();
+        let mut expected = Vec::new();
+        to_rgba(&bytes, size, Format::Yuyv, &mut expected);
+        let frame = Frame { id: 0, captured: Instant::now(), size, format: Format::Yuyv, bytes, truth: None };
+        assert!(upload(&gpu, &mut plates, &frame) == expected, "luma {y}");
+    }
+}
+
 /// Known colours: what studios agree on.
 #[test]
 fn known_colours() {

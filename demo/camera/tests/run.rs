@@ -53,7 +53,12 @@ fn soak() {
         assert_eq!(number(&figures, "out_of_order"), 0.0, "{figures}");
         assert!(number(&figures, "drawn") > number(&figures, "frames") / 20.0, "{figures}");
         assert!(number(&figures, "accuracy") >= 0.95, "{figures}");
-        assert!(device == "auto" || number(&figures, "memory_growth_mb") < 24.0, "{figures}\n{said}");
+        // A frame has 1.2 MB of pixels: in a long run one in three hundred that were kept would be seen.
+        let most = 20.0 + 0.004 * number(&figures, "frames");
+        let flat = |name: &str| figures[name].is_null() || number(&figures, name) < most;
+        assert!(cfg!(not(target_os = "linux")) || figures["memory_growth_mb"].is_number(), "{figures}");
+        assert!(device == "auto" || flat("memory_growth_mb"), "{figures}\n{said}");
+        assert!(flat("device_memory_growth_mb"), "{figures}\n{said}");
     }
 }
 
@@ -87,6 +92,16 @@ fn a_camera_may_do_anything() {
             assert!(said.contains(line), "{line} in:\n{said}");
         }
     }
+}
+
+/// A camera that hangs is given up, and is told of once.
+#[test]
+fn a_camera_may_hang() {
+    let script = "script:rgba:5:64x64,hang:600";
+    let (figures, said) = figures(&["--frames", "250", "--device", "cpu", "--source", script]);
+    assert_eq!(said.matches("The camera is gone: nothing came for 5 s.").count(), 1, "{said}");
+    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(number(&figures, "judged") >= 240.0, "the scene is played meanwhile: {figures}");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //!
 //! A camera that is not there, or is pulled out, is looked for every second while the synthetic scene plays.
 
-use super::{Stage, synthetic_until};
+use super::{Stage, synthetic_until, watch::Watched};
 use crate::frame::{Format, Frame};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -27,6 +28,8 @@ pub enum Cue {
     Frames(usize, (usize, usize), Kind),
     /// Is pulled out, and found again at so many looks later.
     Unplug(usize),
+    /// Sends nothing for so many seconds.
+    Hang(usize),
 }
 
 /// How a camera sends its frames.
@@ -43,12 +46,12 @@ pub enum Kind {
 }
 
 impl Cue {
-    /// Reads `unplug:2`, or `yuyv:30:640x480`.
+    /// Reads `unplug:2`, `hang:9`, or `yuyv:30:640x480`.
     ///
     /// # Errors
     /// A line when it is neither.
     pub fn parse(text: &str) -> Result<Cue, String> {
-        let wrong = || format!("{text}: a cue is unplug:2 or yuyv:30:640x480");
+        let wrong = || format!("{text}: a cue is unplug:2, hang:9 or yuyv:30:640x480");
         let mut parts = text.split(':');
         let (Some(kind), Some(count)) = (parts.next(), parts.next().and_then(|count| count.parse().ok()))
         else {
@@ -56,6 +59,7 @@ impl Cue {
         };
         let kind = match kind {
             "unplug" => return Ok(Cue::Unplug(count)),
+            "hang" => return Ok(Cue::Hang(count)),
             "mjpeg" => Kind::Mjpeg,
             "garbage" => Kind::Garbage,
             "short" => Kind::Short,
@@ -89,7 +93,7 @@ pub enum Camera {
     /// None: the program was built without.
     None,
     /// A test's.
-    Script(Script),
+    Script(Arc<Mutex<Script>>),
 }
 
 /// A camera that does as it is told.
@@ -114,8 +118,8 @@ pub fn native(wanted: &Wanted) -> Camera {
 }
 
 /// A camera that does as it is told.
-pub fn script(cues: &[Cue]) -> Camera {
-    Camera::Script(Script { cues: cues.to_vec().into(), ..Script::default() })
+pub fn script(cues: &[Cue]) -> Arc<Mutex<Script>> {
+    Arc::new(Mutex::new(Script { cues: cues.to_vec().into(), ..Script::default() }))
 }
 
 /// Numbers and names of this machine's cameras.
@@ -135,7 +139,7 @@ pub fn list() -> Vec<(u32, String)> {
 
 impl Camera {
     /// Opens it, and says what it is.
-    fn open(&mut self) -> Result<String, String> {
+    pub(super) fn open(&mut self) -> Result<String, String> {
         match self {
             #[cfg(feature = "camera")]
             Camera::Native(wanted, opened) => {
@@ -147,17 +151,22 @@ impl Camera {
                 Ok(name)
             }
             Camera::None => Err("this program was built without cameras (feature camera)".into()),
-            Camera::Script(script) if script.cues.is_empty() => Err("the script is over".into()),
-            Camera::Script(script) if script.missing > 0 => {
-                script.missing -= 1;
-                Err("the scripted camera is unplugged".into())
+            Camera::Script(script) => {
+                let mut script = script.lock().expect("no panic while a script is read");
+                if script.cues.is_empty() {
+                    return Err("the script is over".into());
+                }
+                if script.missing > 0 {
+                    script.missing -= 1;
+                    return Err("the scripted camera is unplugged".into());
+                }
+                Ok("The scripted camera".into())
             }
-            Camera::Script(_) => Ok("The scripted camera".into()),
         }
     }
 
     /// Waits for a frame and writes it to `bytes`.
-    fn frame(&mut self, bytes: &mut Vec<u8>) -> Result<Sent, String> {
+    pub(super) fn frame(&mut self, bytes: &mut Vec<u8>) -> Result<Sent, String> {
         bytes.clear();
         match self {
             #[cfg(feature = "camera")]
@@ -170,22 +179,13 @@ impl Camera {
                 Ok(Sent { size, format: layout(buffer.source_frame_format()) })
             }
             Camera::None => Err("no camera".into()),
-            Camera::Script(Script { cues, sent, missing }) => loop {
-                match cues.front() {
-                    None => return Err("the script is over".into()),
-                    Some(Cue::Unplug(looks)) => {
-                        *missing = *looks;
-                        cues.pop_front();
-                        return Err("unplugged".into());
-                    }
-                    Some(Cue::Frames(count, ..)) if sent == count => {
-                        *sent = 0;
-                        cues.pop_front();
-                    }
-                    Some(Cue::Frames(_, size, kind)) => {
-                        *sent += 1;
+            Camera::Script(script) => loop {
+                let next = script.lock().expect("no panic while a script is read").next()?;
+                match next {
+                    Next::Hang(time) => std::thread::sleep(time),
+                    Next::Frame(size, kind) => {
                         std::thread::sleep(Duration::from_millis(15));
-                        return Ok(act(*size, *kind, bytes));
+                        return Ok(act(size, kind, bytes));
                     }
                 }
             },
@@ -193,7 +193,7 @@ impl Camera {
     }
 
     /// Lets go of it.
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         match self {
             #[cfg(feature = "camera")]
             Camera::Native(_, opened) => *opened = None,
@@ -202,16 +202,50 @@ impl Camera {
     }
 }
 
+/// What a script has a camera do next.
+enum Next {
+    Frame((usize, usize), Kind),
+    Hang(Duration),
+}
+
+impl Script {
+    fn next(&mut self) -> Result<Next, String> {
+        loop {
+            match self.cues.front() {
+                None => return Err("the script is over".into()),
+                Some(Cue::Unplug(looks)) => {
+                    self.missing = *looks;
+                    self.cues.pop_front();
+                    return Err("unplugged".into());
+                }
+                Some(Cue::Hang(seconds)) => {
+                    let time = Duration::from_secs(*seconds as u64);
+                    self.cues.pop_front();
+                    return Ok(Next::Hang(time));
+                }
+                Some(Cue::Frames(count, ..)) if self.sent == *count => {
+                    self.sent = 0;
+                    self.cues.pop_front();
+                }
+                Some(Cue::Frames(_, size, kind)) => {
+                    self.sent += 1;
+                    return Ok(Next::Frame(*size, *kind));
+                }
+            }
+        }
+    }
+}
+
 /// Plays a camera until it is stopped.
-pub fn play(camera: &mut Camera, stage: &Stage) {
-    let mut told = String::new();
-    let tell = |told: &mut String, line: String| {
-        // A camera that stays away is told of once.
-        if *told != line {
-            (stage.tell)(line.clone());
-            *told = line;
+pub fn play(mut camera: Watched, stage: &Stage) {
+    // A camera that stays away, or sends nothing, is told of once; after its next frame everything is news again.
+    let mut told = HashSet::new();
+    let tell = |told: &mut HashSet<String>, line: String| {
+        if told.insert(line.clone()) {
+            (stage.tell)(line);
         }
     };
+    let mut was = false;
     while !stage.stopped() {
         match camera.open() {
             Ok(name) => tell(&mut told, format!("{name} is open.")),
@@ -220,21 +254,18 @@ pub fn play(camera: &mut Camera, stage: &Stage) {
                     &mut told,
                     format!("No camera: {reason}. Playing the synthetic scene, and looking for it."),
                 );
-                let mut found = false;
+                let mut found = None;
                 synthetic_until(stage, || {
-                    found = camera.open().is_ok();
-                    found
+                    found = camera.open().ok();
+                    found.is_some()
                 });
-                if !found {
-                    break;
-                }
-                tell(&mut told, "The camera is back.".into());
+                let Some(name) = found else { break };
+                tell(&mut told, if was { "The camera is back.".into() } else { format!("{name} is open.") });
             }
         }
         let mut came = false;
         while !stage.stopped() {
-            let mut bytes = stage.slot.buffer();
-            let sent = match camera.frame(&mut bytes) {
+            let (bytes, sent) = match camera.frame(stage.slot.buffer()) {
                 Ok(sent) => sent,
                 Err(reason) => {
                     tell(&mut told, format!("The camera is gone: {reason}."));
@@ -242,9 +273,12 @@ pub fn play(camera: &mut Camera, stage: &Stage) {
                 }
             };
             let captured = Instant::now();
-            came = true;
             match unpack(&sent, bytes, stage) {
                 Ok((bytes, format, size)) => {
+                    if !came {
+                        told.clear();
+                    }
+                    (came, was) = (true, true);
                     stage.put(Frame { id: 0, captured, size, format, bytes, truth: None });
                 }
                 Err(reason) => tell(&mut told, format!("A frame was dropped: {reason}.")),
@@ -256,6 +290,7 @@ pub fn play(camera: &mut Camera, stage: &Stage) {
             synthetic_until(stage, || true);
         }
     }
+    camera.close();
 }
 
 /// The pixels of what came, or why there are none.
@@ -347,6 +382,15 @@ fn open(wanted: &Wanted) -> Result<(nokhwa::Camera, String), String> {
         FrameFormat::RAWBGR,
         FrameFormat::GRAY,
     ];
+    // macOS asks its user, once, and wants to be asked before anything else.
+    static ASKED: std::sync::Once = std::sync::Once::new();
+    ASKED.call_once(|| {
+        let (answers, answered) = std::sync::mpsc::channel();
+        nokhwa::nokhwa_initialize(move |granted| {
+            answers.send(granted).ok();
+        });
+        answered.recv_timeout(Duration::from_secs(60)).ok();
+    });
     let index = CameraIndex::Index(wanted.index);
     let any = RequestedFormat::with_formats(RequestedFormatType::None, &formats);
     let mut camera = nokhwa::Camera::new(index, any).map_err(|error| error.to_string())?;

@@ -37,8 +37,6 @@ pub fn run(args: &Args) -> Result<(), String> {
     let events = events
         .map_err(|error| format!("no window can be opened here ({error}); try --headless --frames 100"))?;
     let proxy = events.create_proxy();
-    #[cfg(feature = "camera")]
-    nokhwa::nokhwa_initialize(|_| {});
     let looks = proxy.clone();
     thread::spawn(move || {
         while looks.send_event(Event::Cameras(camera::list())).is_ok() {
