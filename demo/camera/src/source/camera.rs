@@ -1,13 +1,18 @@
-//! Cameras: those of this machine through nokhwa, and one that plays a test's script.
+//! Cameras: those of this machine through nokhwa.
 //!
 //! A camera that is not there, or is pulled out, is looked for every second while the synthetic scene plays.
 
-use super::{Stage, synthetic_until, watch::Watched};
+use super::{
+    Stage,
+    script::{self, Script},
+    synthetic_until,
+    watch::Watched,
+};
 use crate::frame::{Format, Frame};
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// Which camera, and what is asked of it; 0 for what is nearest to 640x480 at 30 frames per second.
@@ -21,68 +26,11 @@ pub struct Wanted {
     pub rate: u32,
 }
 
-/// One thing that a scripted camera does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cue {
-    /// Sends so many frames of a size and layout.
-    Frames(usize, (usize, usize), Kind),
-    /// Is pulled out, and found again at so many looks later.
-    Unplug(usize),
-    /// Sends nothing for so many seconds.
-    Hang(usize),
-}
-
-/// How a camera sends its frames.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
-    /// As pixels.
-    Raw(Format),
-    /// As JPEGs.
-    Mjpeg,
-    /// As JPEGs that are none.
-    Garbage,
-    /// As pixels, of which some are missing.
-    Short,
-}
-
-impl Cue {
-    /// Reads `unplug:2`, `hang:9`, or `yuyv:30:640x480`.
-    ///
-    /// # Errors
-    /// A line when it is neither.
-    pub fn parse(text: &str) -> Result<Cue, String> {
-        let wrong = || format!("{text}: a cue is unplug:2, hang:9 or yuyv:30:640x480");
-        let mut parts = text.split(':');
-        let (Some(kind), Some(count)) = (parts.next(), parts.next().and_then(|count| count.parse().ok()))
-        else {
-            return Err(wrong());
-        };
-        let kind = match kind {
-            "unplug" => return Ok(Cue::Unplug(count)),
-            "hang" => return Ok(Cue::Hang(count)),
-            "mjpeg" => Kind::Mjpeg,
-            "garbage" => Kind::Garbage,
-            "short" => Kind::Short,
-            "rgba" => Kind::Raw(Format::Rgba),
-            "rgb" => Kind::Raw(Format::Rgb),
-            "bgr" => Kind::Raw(Format::Bgr),
-            "gray" => Kind::Raw(Format::Gray),
-            "yuyv" => Kind::Raw(Format::Yuyv),
-            "nv12" => Kind::Raw(Format::Nv12),
-            "i420" => Kind::Raw(Format::I420),
-            _ => return Err(wrong()),
-        };
-        let size = parts.next().and_then(|size| size.split_once('x')).ok_or_else(wrong)?;
-        let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side)).ok_or_else(wrong);
-        Ok(Cue::Frames(count, (side(size.0)?, side(size.1)?), kind))
-    }
-}
-
 /// What came from a camera.
 pub struct Sent {
-    size: (usize, usize),
+    pub(super) size: (usize, usize),
     /// `None` for a JPEG.
-    format: Option<Format>,
+    pub(super) format: Option<Format>,
 }
 
 /// A camera, whoever drives it.
@@ -96,16 +44,6 @@ pub enum Camera {
     Script(Arc<Mutex<Script>>),
 }
 
-/// A camera that does as it is told.
-#[derive(Default)]
-pub struct Script {
-    cues: VecDeque<Cue>,
-    /// Frames sent of the first cue.
-    sent: usize,
-    /// Looks until it is found.
-    missing: usize,
-}
-
 /// A camera of this machine.
 pub fn native(wanted: &Wanted) -> Camera {
     #[cfg(feature = "camera")]
@@ -115,11 +53,6 @@ pub fn native(wanted: &Wanted) -> Camera {
         let _ = wanted;
         Camera::None
     }
-}
-
-/// A camera that does as it is told.
-pub fn script(cues: &[Cue]) -> Arc<Mutex<Script>> {
-    Arc::new(Mutex::new(Script { cues: cues.to_vec().into(), ..Script::default() }))
 }
 
 /// Numbers and names of this machine's cameras.
@@ -151,17 +84,7 @@ impl Camera {
                 Ok(name)
             }
             Camera::None => Err("this program was built without cameras (feature camera)".into()),
-            Camera::Script(script) => {
-                let mut script = script.lock().expect("no panic while a script is read");
-                if script.cues.is_empty() {
-                    return Err("the script is over".into());
-                }
-                if script.missing > 0 {
-                    script.missing -= 1;
-                    return Err("the scripted camera is unplugged".into());
-                }
-                Ok("The scripted camera".into())
-            }
+            Camera::Script(script) => script::open(script),
         }
     }
 
@@ -179,16 +102,7 @@ impl Camera {
                 Ok(Sent { size, format: layout(buffer.source_frame_format()) })
             }
             Camera::None => Err("no camera".into()),
-            Camera::Script(script) => loop {
-                let next = script.lock().expect("no panic while a script is read").next()?;
-                match next {
-                    Next::Hang(time) => std::thread::sleep(time),
-                    Next::Frame(size, kind) => {
-                        std::thread::sleep(Duration::from_millis(15));
-                        return Ok(act(size, kind, bytes));
-                    }
-                }
-            },
+            Camera::Script(script) => script::frame(script, bytes),
         }
     }
 
@@ -198,40 +112,6 @@ impl Camera {
             #[cfg(feature = "camera")]
             Camera::Native(_, opened) => *opened = None,
             Camera::None | Camera::Script(_) => {}
-        }
-    }
-}
-
-/// What a script has a camera do next.
-enum Next {
-    Frame((usize, usize), Kind),
-    Hang(Duration),
-}
-
-impl Script {
-    fn next(&mut self) -> Result<Next, String> {
-        loop {
-            match self.cues.front() {
-                None => return Err("the script is over".into()),
-                Some(Cue::Unplug(looks)) => {
-                    self.missing = *looks;
-                    self.cues.pop_front();
-                    return Err("unplugged".into());
-                }
-                Some(Cue::Hang(seconds)) => {
-                    let time = Duration::from_secs(*seconds as u64);
-                    self.cues.pop_front();
-                    return Ok(Next::Hang(time));
-                }
-                Some(Cue::Frames(count, ..)) if self.sent == *count => {
-                    self.sent = 0;
-                    self.cues.pop_front();
-                }
-                Some(Cue::Frames(_, size, kind)) => {
-                    self.sent += 1;
-                    return Ok(Next::Frame(*size, *kind));
-                }
-            }
         }
     }
 }
@@ -319,42 +199,6 @@ fn unpack(sent: &Sent, bytes: Vec<u8>, stage: &Stage) -> Result<(Vec<u8>, Format
     Ok((bytes, format, sent.size))
 }
 
-/// A frame of a scripted camera: a bright disc on grey.
-fn act(size: (usize, usize), kind: Kind, bytes: &mut Vec<u8>) -> Sent {
-    let rgba = |x: usize, y: usize| {
-        let (dx, dy) = (x as f32 / size.0 as f32 - 0.5, y as f32 / size.1 as f32 - 0.5);
-        if dx.hypot(dy) < 0.25 { [230u8, 200, 120] } else { [90, 100, 110] }
-    };
-    let pixels = (0..size.0 * size.1).map(|at| rgba(at % size.0, at / size.0));
-    let format = match kind {
-        Kind::Raw(format) => Some(format),
-        Kind::Short => Some(Format::Nv12),
-        Kind::Mjpeg | Kind::Garbage => None,
-    };
-    match kind {
-        Kind::Mjpeg => {
-            let rgb: Vec<u8> = pixels.flatten().collect();
-            let color = image::ExtendedColorType::Rgb8;
-            image::codecs::jpeg::JpegEncoder::new(bytes)
-                .encode(&rgb, size.0 as u32, size.1 as u32, color)
-                .expect("memory holds a small picture");
-        }
-        Kind::Garbage => bytes.extend((0..1000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)),
-        Kind::Short => {
-            bytes.extend(std::iter::repeat_n(128, format.map_or(0, |format| format.bytes(size) / 2)))
-        }
-        Kind::Raw(Format::Rgba) => pixels.for_each(|[r, g, b]| bytes.extend([r, g, b, 255])),
-        Kind::Raw(Format::Rgb) => pixels.for_each(|pixel| bytes.extend(pixel)),
-        Kind::Raw(Format::Bgr) => pixels.for_each(|[r, g, b]| bytes.extend([b, g, r])),
-        // Colours of these do not matter here.
-        Kind::Raw(format) => {
-            bytes.extend(pixels.map(|pixel| pixel[1]));
-            bytes.resize(format.bytes(size), 128);
-        }
-    }
-    Sent { size, format }
-}
-
 #[cfg(feature = "camera")]
 fn layout(format: nokhwa::utils::FrameFormat) -> Option<Format> {
     use nokhwa::utils::FrameFormat;
@@ -389,7 +233,7 @@ fn open(wanted: &Wanted) -> Result<(nokhwa::Camera, String), String> {
         nokhwa::nokhwa_initialize(move |granted| {
             answers.send(granted).ok();
         });
-        answered.recv_timeout(Duration::from_secs(60)).ok();
+        answered.recv_timeout(std::time::Duration::from_secs(60)).ok();
     });
     let index = CameraIndex::Index(wanted.index);
     let any = RequestedFormat::with_formats(RequestedFormatType::None, &formats);

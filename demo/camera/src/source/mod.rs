@@ -2,6 +2,7 @@
 
 pub mod camera;
 mod picture;
+pub mod script;
 mod strokes;
 pub mod synthetic;
 mod video;
@@ -31,7 +32,7 @@ pub enum Source {
     /// A camera of this machine.
     Camera(camera::Wanted),
     /// A camera that plays what a test tells it.
-    Script(Vec<camera::Cue>),
+    Script(Vec<script::Cue>),
     /// A picture file.
     Picture(PathBuf),
     /// The pictures of a folder, one after the other.
@@ -57,7 +58,7 @@ impl Source {
             return Ok(Source::Camera(camera::Wanted { index, ..camera::Wanted::default() }));
         }
         if let Some(cues) = text.strip_prefix("script:") {
-            return cues.split(',').map(camera::Cue::parse).collect::<Result<_, _>>().map(Source::Script);
+            return cues.split(',').map(script::Cue::parse).collect::<Result<_, _>>().map(Source::Script);
         }
         Ok(match () {
             () if text.contains("://") => Source::Video(text.into()),
@@ -225,7 +226,7 @@ fn play(source: &Source, stage: &Stage) {
             return camera::play(Watched::new(move || camera::native(&wanted)), stage);
         }
         Source::Script(cues) => {
-            let script = camera::script(cues);
+            let script = script::script(cues);
             return camera::play(Watched::new(move || camera::Camera::Script(script.clone())), stage);
         }
         Source::Picture(path) => picture::play(std::slice::from_ref(path), stage),
