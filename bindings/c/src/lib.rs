@@ -18,6 +18,7 @@ mod log;
 #[cfg(target_vendor = "apple")]
 mod metal;
 mod model;
+mod options;
 mod session;
 mod structs;
 #[cfg(test)]
