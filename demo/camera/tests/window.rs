@@ -216,7 +216,11 @@ fn keys_clicks_and_sizes() {
         window.until("the second picture", |shot| shows(shot, 300.0, [3, 2, 1, 0]));
     }
     window.until("a line that says so", written);
+    // Frozen, no label has the window drawn: the line goes away all the same.
+    window.key("space");
+    window.until("a switch that is on", |shot| is(shot, behind, ON));
     window.until("the picture without the line", |shot| !written(shot));
+    window.key("space");
 
     window.key("h");
     window.until("the picture without the panel", |shot| shows(shot, 0.0, [3, 2, 1, 0]));
