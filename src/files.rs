@@ -31,10 +31,10 @@ pub fn try_write(path: &Path) -> Result<()> {
     fs::remove_file(beside(path)?.0)
 }
 
-/// FNV-1a: no two files that differ in one byte have the same.
+/// FNV-1a, of bytes or of wider words: no two files that differ in one of them have the same.
 #[cfg(feature = "gpu")]
-pub fn sum(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+pub fn sum<T: Into<u64>>(words: impl Iterator<Item = T>) -> u64 {
+    words.fold(0xcbf2_9ce4_8422_2325, |sum, word| (sum ^ word.into()).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Puts a file of `bytes` at `path`: written beside it under another name, then renamed. Whoever reads meanwhile

@@ -141,7 +141,8 @@ impl Plan {
     ) -> Result<Plan> {
         let layout = Layout::of(graph, outputs);
         let shape = input.with_batch(1);
-        let prepared = Layer { kind: Kind::Front, src: shape, dst: shape, dtype, fast: tuning.fast };
+        let (kind, fast) = (Kind::Front, tuning.fast);
+        let prepared = Layer { kind, src: shape, dst: shape, dtype, fast, window: [1, 1], matrix: 0 };
         let mut plan = Plan {
             front: tuning.choice(&prepared, &limits),
             prepared,

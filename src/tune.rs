@@ -41,19 +41,46 @@ use crate::{
 /// What came of a measurement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tuned {
-    /// The choices that were kept.
+    /// The choices that were kept: one for each layer that was measured, that which it began with included.
     pub tuning: Tuning,
+    /// The keys of the layers whose choice is another than it began with.
+    pub changed: Vec<String>,
     /// What one run takes with the choices that it began with, measured at the end: by the device's own clock where it
     /// has one, else a round trip.
     pub before: Duration,
     /// What one run takes with those that were kept, measured in turns with the others; no more than `before`.
     pub after: Duration,
-    /// Choices that were faster by themselves, kept or not.
+    /// Changes that were tried on the whole net, kept or not.
     pub tried: usize,
 }
 
 /// Turns that time a whole net against another.
 const TURNS: usize = 7;
+/// A change is tried on the whole net where it saves this share of a run, and kept where it saves half of it.
+const GAIN: f64 = 0.01;
+
+/// The least of what `time` says of the first and of the second, in turns, for the device's clock and its other work
+/// change.
+fn turns(mut time: impl FnMut(usize) -> Result<Duration>) -> Result<[Duration; 2]> {
+    let mut least = [Duration::MAX; 2];
+    for _ in 0..TURNS {
+        for (at, least) in least.iter_mut().enumerate() {
+            *least = (*least).min(time(at)?);
+        }
+    }
+    Ok(least)
+}
+
+/// Whether the second takes less than the first by more than noise, twice; and what they took last.
+fn faster(mut time: impl FnMut(usize) -> Result<Duration>) -> Result<(bool, [Duration; 2])> {
+    let gained = |[old, new]: [Duration; 2]| new.as_secs_f64() < old.as_secs_f64() * (1.0 - GAIN / 2.0);
+    let once = turns(&mut time)?;
+    if !gained(once) {
+        return Ok((false, once));
+    }
+    let twice = turns(time)?;
+    Ok((gained(twice), twice))
+}
 
 /// One model on one device.
 struct Bench<'a> {
@@ -67,7 +94,8 @@ struct Bench<'a> {
 }
 
 /// Measures every choice of each layer of `model` on `device`, then keeps those with which the whole net is faster
-/// and still right. `progress` is told how far it is, of what. Tries nothing new after `budget`.
+/// and still right. A choice that the device fails at is passed over. `progress` is told how far it is, of what. Tries
+/// nothing new after `budget`.
 ///
 /// # Errors
 /// [`Error::Option`](crate::Error::Option) for the CPU, which has no choices, and for a device without timestamps; those
@@ -84,7 +112,7 @@ pub fn tune(
     let first = bench.engine(&bench.options.tuning)?;
     let answer = logits(bench.run(&first)?.1);
     // Half of the time is for the whole net.
-    let sweep = bench.sweep(Instant::now() + budget / 2, progress)?;
+    let sweep = bench.sweep(Instant::now() + budget / 2, progress);
     bench.keep(first, &answer, sweep, until, progress)
 }
 
@@ -159,21 +187,6 @@ impl Bench<'_> {
         Ok(self.device_time(engine)?.unwrap_or(round_trip))
     }
 
-    /// The least of what `time` says of each, in turns, for the device's clock and its other work change.
-    fn turns(
-        &self,
-        engines: [&Arc<Engine>; 2],
-        time: impl Fn(&Self, &Arc<Engine>) -> Result<Duration>,
-    ) -> Result<[Duration; 2]> {
-        let mut least = [Duration::MAX; 2];
-        for _ in 0..TURNS {
-            for (engine, least) in engines.into_iter().zip(&mut least) {
-                *least = (*least).min(time(self, engine)?);
-            }
-        }
-        Ok(least)
-    }
-
     /// Whether what was found is `expected`, as far as the storage lets it.
     fn agrees(&self, found: &[f32], expected: &[f32]) -> bool {
         let square = |pairs: &mut dyn Iterator<Item = f32>| pairs.map(|x| f64::from(x).powi(2)).sum::<f64>();
@@ -195,5 +208,43 @@ impl Bench<'_> {
             (a - b).abs() <= step + if self.options.dtype == DType::F16 { b.abs() / 512.0 } else { 0.0 }
         };
         Ok(a.data().iter().zip(b.data()).all(near))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of two engines that take the same, the second is seldom taken; one that takes more never is, and one
+    /// that takes a twelfth less nearly always is.
+    #[test]
+    fn noise_is_no_gain() {
+        let mut state = 1u64;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 40) as f64 / (1u64 << 24) as f64
+        };
+        let mut taken = |second: f64| {
+            // A run takes up to a tenth more than it could.
+            let mut time = |at: usize| Ok(Duration::from_secs_f64([1.0, second][at] * (1.0 + 0.1 * noise())));
+            (0..1000).filter(|_| faster(&mut time).unwrap().0).count()
+        };
+        assert!(taken(1.0) < 200, "{} of 1000", taken(1.0));
+        assert_eq!(taken(1.05), 0);
+        assert!(taken(0.92) > 980, "{} of 1000", taken(0.92));
+    }
+
+    #[test]
+    fn a_gain_is_measured_twice() {
+        let ms = Duration::from_millis;
+        let mut calls = 0;
+        let mut slower_later = |at: usize| {
+            calls += 1;
+            Ok(if at == 0 { ms(100) } else { ms(if calls <= 2 * TURNS { 90 } else { 100 }) })
+        };
+        assert_eq!(faster(&mut slower_later).unwrap(), (false, [ms(100); 2]));
+        assert_eq!(calls, 4 * TURNS);
+        assert_eq!(faster(|at| Ok(ms([100, 99][at]))).unwrap(), (true, [ms(100), ms(99)]));
+        assert_eq!(faster(|at| Ok(ms([1000, 996][at]))).unwrap(), (false, [ms(1000), ms(996)]));
     }
 }

@@ -64,6 +64,16 @@ impl Weights {
         }
     }
 
+    /// All names and values, summed up: other weights have another sum.
+    #[cfg(feature = "gpu")]
+    pub fn sum(&self) -> u64 {
+        let words = |(name, array): (&String, &Array)| {
+            crate::files::sum(name.bytes())
+                ^ crate::files::sum(array.data.iter().map(|value| value.to_bits()))
+        };
+        crate::files::sum(self.arrays.iter().map(words))
+    }
+
     /// What the file called the parameter `name`, for errors; `name` itself when that is not known.
     pub fn name_in_file<'a>(&'a self, name: &'a str) -> &'a str {
         self.names_in_file.get(name).map_or(name, String::as_str)

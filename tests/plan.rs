@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mobileone::{
     DType, Error, Form, Model, Outputs, Shape,
+    graph::Op,
     kernels::{CHOICES, Choice, Kind},
     models::mobileone::{VARIANTS, synthetic},
-    plan::{Buffer, Class, Dispatch, GUARD, Limits, Plan, Tuning},
+    plan::{Buffer, Class, Dispatch, GUARD, Layer, Limits, Plan, Tuning},
 };
 
 /// WebGPU's, of a slow device.
@@ -42,6 +43,48 @@ fn variants_make_few_pipelines_and_dispatches() {
             assert_eq!(plan.dispatches.len(), 43 + 3, "43 convolutions, pool, linear, answer");
         }
     }
+}
+
+/// A key tells apart what takes another time: windows, steps, and whether there are matrices to compute on.
+#[test]
+fn keys_tell_layers_apart() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/se.timm.train.safetensors");
+    let train = Model::new(mobileone::Checkpoint::open(path).unwrap(), Form::Train).unwrap();
+    for (model, limits) in
+        [(train, DEFAULT), (variant(0), DEFAULT), (variant(0), Limits { matrix: 16, ..DEFAULT })]
+    {
+        let input = Shape::new(1, 64, 64, 3);
+        for dtype in [DType::F32, DType::F16] {
+            let (graph, weights) = (&model.graph, &model.weights);
+            let plan = Plan::new(graph, weights, input, dtype, ALL, limits, &Tuning::default()).unwrap();
+            let mut seen: HashMap<String, (usize, usize, u64)> = HashMap::new();
+            for dispatch in &plan.dispatches {
+                let Some(layer) = dispatch.layer else { continue };
+                let matrices = dtype == DType::F16 && limits.matrix > 0 && layer.kind == Kind::Pointwise;
+                assert_eq!(layer.key().ends_with(" matrix 16"), matrices, "{}", layer.key());
+                let Op::Conv { conv, .. } = &graph.nodes[dispatch.nodes[0]].op else { continue };
+                let work = (conv.kernel, conv.stride, dispatch.macs);
+                let known = *seen.entry(layer.key()).or_insert(work);
+                assert_eq!(known, work, "{}: {}", dispatch.label, layer.key());
+            }
+            let sides: BTreeSet<usize> = seen.values().map(|(side, ..)| *side).collect();
+            assert_eq!(sides, BTreeSet::from([1, 3]));
+        }
+    }
+    // What was measured without matrices does not come before them.
+    let limits = Limits { matrix: 16, ..DEFAULT };
+    let layer = |matrix| Layer {
+        kind: Kind::Pointwise,
+        src: Shape::new(1, 14, 14, 256),
+        dst: Shape::new(1, 14, 14, 256),
+        dtype: DType::F16,
+        fast: false,
+        window: [1, 1],
+        matrix,
+    };
+    let without = Tuning { layers: [(layer(0).key(), Choice::Shared(4, 1))].into(), ..Tuning::default() };
+    assert_eq!(without.choice(&layer(16), &limits), Choice::Matrix(16, 2));
+    assert_eq!(without.choice(&layer(0), &DEFAULT), Choice::Shared(4, 1));
 }
 
 #[test]
@@ -235,7 +278,7 @@ fn matrices_are_for_whole_tiles_of_f16() {
 fn modes_are_tuned_apart() {
     let model = variant(0);
     let input = Shape::new(1, 224, 224, 3);
-    let key = |mode| format!("pointwise 14x14x256 14x14x256 {mode}");
+    let key = |mode| format!("pointwise 1/1 14x14x256 14x14x256 {mode}");
     let (plain, quick) = (Choice::Registers(8, 2), Choice::Fast(8));
     let layers = BTreeMap::from([(key("f16"), plain), (key("f16-fast"), quick)]);
     for (fast, mode, choice) in [(false, "f16", plain), (true, "f16-fast", quick)] {
@@ -252,13 +295,13 @@ fn modes_are_tuned_apart() {
 fn the_way_to_the_input_is_tuned() {
     let model = variant(0);
     let key = plan(&model, (224, 224), DEFAULT).unwrap().prepared.key();
-    assert_eq!(key, "front 224x224x3 224x224x3 f32");
+    assert_eq!(key, "front 1/1 224x224x3 224x224x3 f32");
     let tuning = Tuning { layers: BTreeMap::from([(key, Choice::Prepare)]), ..Tuning::default() };
     for (size, front) in [(224, Choice::Prepare), (192, Choice::Passes)] {
         assert_eq!(tuned(&model, (size, size), DEFAULT, &tuning).unwrap().front, front, "{size}");
     }
     let passes = Tuning {
-        layers: BTreeMap::from([("front 224x224x3 224x224x3 f32".into(), Choice::Passes)]),
+        layers: BTreeMap::from([("front 1/1 224x224x3 224x224x3 f32".into(), Choice::Passes)]),
         ..tuning
     };
     let discrete = Limits { class: Class::Discrete, ..DEFAULT };

@@ -1,13 +1,13 @@
 //! Choices that are measured, and the file that keeps them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, num::NonZero, time::Duration};
 
 use mobileone::{
     Checkpoint, DType, Device, DeviceInfo, DeviceKind, Form, Input, Model, Options, Session, Shape, Tensor,
     graph::{Activation, Op},
-    kernels::{Choice, Kind},
+    kernels::Choice,
     models::mobileone::{VARIANTS, synthetic},
-    plan::Tuning,
+    plan::{Plan, Tuning},
     tune::{self, Fastest, Rivals, Times},
     verify::examine,
 };
@@ -37,7 +37,7 @@ fn a_table_is_of_one_device_driver_and_version() {
     assert_eq!(tune::read(&path, &info("1")), Ok(None), "no file, no word");
     let with = |key: &str, choice| {
         let tuning = Tuning { layers: [(key.to_string(), choice)].into(), ..Tuning::default() };
-        let fastest = Fastest { f16: key == "b", cpu: key == "a" };
+        let fastest = Fastest { f16: (key == "b").then_some(u64::MAX), cpu: (key == "a").then_some(3) };
         tune::Kept { tuning, networks: [(key.to_string(), fastest)].into() }
     };
     tune::write(&path, &info("1"), &with("a", Choice::Head)).unwrap();
@@ -45,8 +45,8 @@ fn a_table_is_of_one_device_driver_and_version() {
     let both = tune::read(&path, &info("1")).unwrap().unwrap();
     assert_eq!(both.tuning.layers.len(), 2, "other layers are kept");
     assert_eq!(both.tuning.layers["b"], Choice::Split(4, 4));
-    assert_eq!(both.fastest("a"), Fastest { f16: false, cpu: true }, "each network has its own");
-    assert_eq!(both.fastest("b"), Fastest { f16: true, cpu: false });
+    assert_eq!(both.fastest("a"), Fastest { f16: None, cpu: Some(3) }, "each network has its own");
+    assert_eq!(both.fastest("b"), Fastest { f16: Some(u64::MAX), cpu: None });
     assert_eq!(both.fastest("c"), Fastest::default(), "what was not measured runs in f32, on the device");
 
     let refused = |info: &DeviceInfo| {
@@ -101,31 +101,53 @@ fn the_fastest_of_rivals() {
         (times(9, Some(7)), Some(times(10, Some(6))), Some(9), (true, true)),
         (times(9, Some(5)), Some(times(8, Some(4))), Some(9), (true, false)),
         (times(9, Some(5)), Some(times(9, Some(5))), Some(9), (false, false)),
+        // Less than noise is no gain.
+        (times(99, Some(50)), Some(times(99, Some(49))), Some(98), (false, false)),
+        (times(99, None), Some(times(97, None)), None, (false, false)),
+        (times(100, None), Some(times(90, None)), Some(89), (true, false)),
     ];
     for (f32, f16, cpu, (half, on_cpu)) in rows {
-        let rivals = Rivals { f32, f16, cpu: cpu.map(ms), refused: None };
-        assert_eq!(rivals.fastest(), Fastest { f16: half, cpu: on_cpu }, "{rivals:?}");
+        let rivals = Rivals { f32, f16, cpu: cpu.map(|cpu| (ms(cpu), 5)), refused: None, weights: 7 };
+        let expected = Fastest { f16: half.then_some(7), cpu: on_cpu.then_some(5) };
+        assert_eq!(rivals.fastest(), expected, "{rivals:?}");
     }
+}
+
+/// What was found holds for the weights and the threads that it was found with.
+#[test]
+fn verdicts_are_of_weights_and_threads() {
+    let weights = |seed| synthetic(&VARIANTS[0], 10, seed).weights;
+    let mut changed = weights(1);
+    let name = "head.fc.bias";
+    let mut bias = changed.get(name).unwrap().clone();
+    bias.data[9] = f32::from_bits(bias.data[9].to_bits() ^ 1);
+    changed.insert(name, &bias.shape, bias.data);
+    let fastest = Fastest { f16: Some(weights(1).sum()), cpu: Some(2) };
+    assert!(fastest.in_f16(&weights(1)) && !fastest.in_f16(&weights(2)) && !fastest.in_f16(&changed));
+    assert!(!Fastest::default().in_f16(&weights(1)));
+    let cpu = |threads| Device::open("cpu").unwrap().with_threads(NonZero::new(threads).unwrap()).unwrap();
+    assert!(fastest.on(&cpu(2)) && !fastest.on(&cpu(1)) && !Fastest::default().on(&cpu(2)));
 }
 
 /// Equal layers have one key, whatever the weights; another size, width or activation has another.
 #[test]
 fn networks_have_keys() {
     let s0 = |seed| Model::new(synthetic(&VARIANTS[0], 1000, seed), Form::Fused).unwrap().graph;
-    let key = tune::network(&s0(0), (224, 224));
+    let key = tune::network(&s0(0), (224, 224), 0);
     assert_eq!(key.len(), 16);
-    assert_eq!(tune::network(&s0(1), (224, 224)), key);
-    assert_ne!(tune::network(&s0(0), (224, 192)), key);
-    assert_ne!(tune::network(&s0(0), (192, 224)), tune::network(&s0(0), (224, 192)));
+    assert_eq!(tune::network(&s0(1), (224, 224), 0), key);
+    assert_ne!(tune::network(&s0(0), (224, 192), 0), key);
+    assert_ne!(tune::network(&s0(0), (192, 224), 0), tune::network(&s0(0), (224, 192), 0));
+    assert_ne!(tune::network(&s0(0), (224, 224), 16), key, "on matrices it takes another time");
     let s1 = Model::new(synthetic(&VARIANTS[1], 1000, 0), Form::Fused).unwrap().graph;
-    assert_ne!(tune::network(&s1, (224, 224)), key);
+    assert_ne!(tune::network(&s1, (224, 224), 0), key);
     let mut linear = s0(0);
     if let Op::Conv { activation, .. } = &mut linear.nodes[5].op {
         *activation = Activation::None;
     }
-    assert_ne!(tune::network(&linear, (224, 224)), key);
+    assert_ne!(tune::network(&linear, (224, 224), 0), key);
     // A size that the network cannot take has a key all the same.
-    tune::network(&s0(0), (0, 1));
+    tune::network(&s0(0), (0, 1), 0);
 }
 
 /// The ways that are measured are those that run; f16 is in it only where it passes.
@@ -137,13 +159,30 @@ fn rivals_run_in_turns() {
     options.preprocess.size = (64, 64);
     let cpu = Device::open("cpu").unwrap();
     let rivals = tune::compare(&device, Some(&cpu), &model, &options).unwrap();
-    assert!(rivals.f32.round_trip > Duration::ZERO && rivals.cpu > Some(Duration::ZERO), "{rivals:?}");
+    let on_cpu = rivals.cpu.unwrap().0;
+    assert!(rivals.f32.round_trip > Duration::ZERO && on_cpu > Duration::ZERO, "{rivals:?}");
     let has = |feature| device.info().features.contains(&feature);
     assert_eq!(rivals.f16.is_some() || rivals.refused.is_some(), has("f16"), "{rivals:?}");
     assert_eq!(rivals.f32.device.is_some(), has("timestamps"), "{rivals:?}");
     let without = tune::compare(&device, None, &model, &options).unwrap();
-    assert!(without.cpu.is_none() && !without.fastest().cpu, "{without:?}");
+    assert!(without.cpu.is_none() && without.fastest().cpu.is_none(), "{without:?}");
     assert!(tune::compare(&cpu, None, &model, &options).is_err());
+    // Weights that are too large for f16 leave f32.
+    let large = large_weights();
+    let rivals = tune::compare(&device, None, &large, &options).unwrap();
+    assert!(rivals.f16.is_none() && rivals.fastest().f16.is_none(), "{rivals:?}");
+    let told = rivals.refused.is_some_and(|reason| reason.contains("is too large for f16"));
+    assert_eq!(told, has("f16"));
+}
+
+/// The same network with a weight that f16 does not hold.
+fn large_weights() -> Model {
+    let mut model = model();
+    let name = "head.fc.weight";
+    let mut array = model.weights.get(name).unwrap().clone();
+    array.data[0] = 1e5;
+    model.weights.insert(name, &array.shape, array.data);
+    model
 }
 
 /// Compiled pipelines go to a driver as they are: only those that were written whole do.
@@ -222,9 +261,42 @@ fn what_is_kept_is_right() {
     assert!(told.iter().all(|&(done, all)| done <= all) && told.last() == Some(&(1, 1)), "{told:?}");
     assert!(tuned.after <= tuned.before, "{tuned:?}");
     // The way from a picture to the input is none of what these two compare.
-    let of_the_net = tuned.tuning.layers.values().filter(|choice| choice.kind() != Kind::Front).count();
+    let of_the_net = tuned.changed.iter().filter(|key| !key.starts_with("front")).count();
     assert!(tuned.after < tuned.before || of_the_net == 0, "no gain, no change: {tuned:?}");
     assert!(!file.exists(), "trials leave no pipelines");
+    // Every layer is told, for an earlier measurement may have had it otherwise; and what runs is what is told.
+    let plan = |tuning: &Tuning| {
+        let (input, limits) = (Shape::new(1, 64, 64, 3), device.limits().unwrap());
+        let (graph, weights) = (&model.graph, &model.weights);
+        Plan::new(graph, weights, input, DType::F32, options.outputs, limits, tuning).unwrap()
+    };
+    let layers = |plan: &Plan| {
+        let layers = plan.dispatches.iter().filter_map(|one| Some((one.layer?.key(), one.choice?)));
+        layers.collect::<BTreeMap<String, Choice>>()
+    };
+    let (before, after) = (layers(&plan(&Tuning::default())), layers(&plan(&tuned.tuning)));
+    assert!(!after.is_empty());
+    for (key, choice) in &after {
+        assert_eq!(tuned.tuning.layers.get(key), Some(choice), "{key}: {tuned:?}");
+    }
+    for (key, choice) in &tuned.tuning.layers {
+        let known = before.get(key).filter(|_| after.contains_key(key));
+        assert!(
+            known.is_none_or(|known| (known != choice) == tuned.changed.contains(key)),
+            "{key}: {tuned:?}"
+        );
+    }
+    // A choice that lost does not outlive the measurement that it lost in.
+    let folder = std::env::temp_dir().join(format!("mobileone-again-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("table.json");
+    let kept = |tuning: Tuning| tune::Kept { tuning, ..tune::Kept::default() };
+    let old = tuned.tuning.layers.keys().map(|key| (key.clone(), Choice::Prepare)).collect();
+    tune::write(&path, device.info(), &kept(Tuning { layers: old, ..Tuning::default() })).unwrap();
+    tune::write(&path, device.info(), &kept(tuned.tuning.clone())).unwrap();
+    let read = tune::read(&path, device.info()).unwrap().unwrap();
+    assert_eq!(plan(&read.tuning), plan(&tuned.tuning));
+    std::fs::remove_dir_all(&folder).unwrap();
     options = Options { tuning: tuned.tuning, cache: None, ..options };
     for line in examine(&device, &model, options).unwrap() {
         assert_eq!(line.fault, None, "{line:?}");

@@ -1,183 +1,21 @@
 //! Arguments that several commands take.
 
 use std::{
-    cell::OnceCell,
     num::NonZero,
     path::{Path, PathBuf},
 };
 
-use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
-    Checkpoint, DType, Device, Form, Model, Options, Outputs, Preprocess, Session,
+    Checkpoint, Device, Form, Model, Options, Outputs, Preprocess, Session,
     labels::Labels,
     named::{self, Place, locate},
-    plan::Tuning,
-    tune::{Fastest, Kept, network},
 };
 
 use super::{
-    cache,
+    opened::DeviceArgs,
     out::{Stop, note, plain},
 };
-
-#[derive(clap::Args)]
-pub struct DeviceArgs {
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
-    #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
-    pub device: String,
-    /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster; f16-fast also sums up to 32
-    /// products in f16
-    #[arg(long, value_name = "T", value_enum, default_value = "auto")]
-    pub dtype: Precision,
-    /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
-    #[arg(long, value_name = "N", value_parser = threads)]
-    pub threads: Option<NonZero<usize>>,
-    /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers rightly; an experiment
-    #[arg(long)]
-    pub matrices: bool,
-    /// What was measured on the device that was opened.
-    #[arg(skip)]
-    known: OnceCell<Known>,
-}
-
-/// What was measured of a network on a device.
-#[derive(Clone, Default)]
-pub struct Known {
-    pub tuning: Tuning,
-    fastest: Fastest,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Precision {
-    Auto,
-    F32,
-    F16,
-    F16Fast,
-}
-
-impl DeviceArgs {
-    /// The device asked for, to run `model` at `size`, which is said with the reason.
-    pub fn open_for(&self, model: &Model, size: (usize, usize)) -> Result<Device, Stop> {
-        self.take(&network(&model.graph, size), self.dtype.on_cpu())
-    }
-
-    /// The same, to measure or judge it: which is the fastest for a network has no say.
-    pub fn open(&self) -> Result<Device, Stop> {
-        self.take("", false)
-    }
-
-    fn take(&self, network: &str, cpu: bool) -> Result<Device, Stop> {
-        let opened = Opened::new(&self.device, self.threads, self.matrices)?;
-        let (device, known, said) = opened.settle(network, cpu)?;
-        note(&said);
-        self.known.get_or_init(|| known);
-        if self.matrices && self.dtype() == DType::F32 {
-            return Err(Stop::Error("--matrices is for storage in f16: add --dtype f16".into()));
-        }
-        Ok(device)
-    }
-
-    /// `options` as these arguments and what was measured on the device, which was opened, want them.
-    pub fn options(&self, device: &Device, options: Options) -> Options {
-        self.dtype.options(device, self.known(), options)
-    }
-
-    /// The storage, once the device is open.
-    pub fn dtype(&self) -> DType {
-        self.dtype.dtype(self.known())
-    }
-
-    /// As it is typed, but that `auto` says what it is.
-    pub fn dtype_name(&self) -> String {
-        self.dtype.name(self.known())
-    }
-
-    fn known(&self) -> &Known {
-        self.known.get_or_init(Known::default)
-    }
-}
-
-/// A device that was opened, and what is kept of it.
-pub struct Opened {
-    pub wanted: String,
-    threads: Option<NonZero<usize>>,
-    device: Device,
-    kept: Kept,
-    /// Once it was taken.
-    cpu: OnceCell<Device>,
-}
-
-impl Opened {
-    /// The device that `wanted` and `threads` describe, with its cooperative matrices if they are wanted.
-    pub fn new(wanted: &str, threads: Option<NonZero<usize>>, matrices: bool) -> Result<Opened, Stop> {
-        let device = with_threads(Device::open(wanted)?, threads)?;
-        let device = if matrices { device.with_matrices()? } else { device };
-        let kept = cache::read(&device);
-        Ok(Opened { wanted: wanted.into(), threads, device, kept, cpu: OnceCell::new() })
-    }
-
-    /// What runs the network of this key, what is known of it there, and a line that says so. For `auto` that is the CPU
-    /// where it was found faster and `cpu` allows it.
-    pub fn settle(&self, network: &str, cpu: bool) -> Result<(Device, Known, String), Stop> {
-        let fastest = self.kept.fastest(network);
-        let name = plain(&self.device.info().to_string());
-        if cpu && fastest.cpu && self.wanted.trim().eq_ignore_ascii_case("auto") {
-            let cpu = match self.cpu.get() {
-                Some(cpu) => cpu.clone(),
-                None => with_threads(Device::open("cpu")?, self.threads)?,
-            };
-            let cpu = self.cpu.get_or_init(|| cpu).clone();
-            let faster = plain(&cpu.info().to_string());
-            let said = format!("device: {faster} (tune found it faster than {name} for this network)");
-            return Ok((cpu, Known::default(), said));
-        }
-        let said = format!("device: {name} ({})", plain(self.device.why()));
-        Ok((self.device.clone(), Known { tuning: self.kept.tuning.clone(), fastest }, said))
-    }
-}
-
-fn with_threads(device: Device, threads: Option<NonZero<usize>>) -> Result<Device, Stop> {
-    match threads {
-        Some(count) => Ok(device.with_threads(count)?),
-        None => Ok(device),
-    }
-}
-
-impl Precision {
-    /// Whether the CPU executor may take a GPU's place: it stores in f32 only.
-    pub fn on_cpu(self) -> bool {
-        matches!(self, Precision::Auto | Precision::F32)
-    }
-
-    /// `options` as this storage and what was measured on `device` want them.
-    pub fn options(self, device: &Device, known: &Known, mut options: Options) -> Options {
-        options.dtype = self.dtype(known);
-        options.tuning = known.tuning.clone();
-        options.tuning.fast = matches!(self, Precision::F16Fast);
-        options.cache = cache::pipelines(device);
-        if let Some(fault) = options.cache_fault() {
-            note(&plain(&fault));
-        }
-        options
-    }
-
-    /// As it is typed, but that `auto` says what it is.
-    pub fn name(self, known: &Known) -> String {
-        match self {
-            Precision::F16Fast => "f16-fast".into(),
-            _ => self.dtype(known).to_string(),
-        }
-    }
-
-    pub fn dtype(self, known: &Known) -> DType {
-        match self {
-            Precision::Auto if known.fastest.f16 => DType::F16,
-            Precision::Auto | Precision::F32 => DType::F32,
-            Precision::F16 | Precision::F16Fast => DType::F16,
-        }
-    }
-}
 
 #[derive(clap::Args)]
 pub struct PictureArgs {
@@ -330,49 +168,4 @@ fn triple(text: &str) -> Result<[f32; 3], String> {
     let numbers: Result<Vec<f32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
     let wrong = "expected three numbers such as 0.485,0.456,0.406";
     numbers.ok().and_then(|numbers| numbers.try_into().ok()).ok_or(wrong.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A table of this machine's own making cannot be had without a GPU: here is one made up.
-    #[test]
-    fn auto_takes_the_cpu_where_a_table_says_so() {
-        let Ok(device) = Device::open("software") else {
-            let required = std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
-            assert!(!required, "REQUIRE_GPU=1, but there is no software GPU; install mesa-vulkan-drivers");
-            return eprintln!("SKIPPED: no software GPU; install mesa-vulkan-drivers");
-        };
-        let fastest = |f16, cpu| Fastest { f16, cpu };
-        let networks =
-            [("one", fastest(false, true)), ("other", fastest(true, false)), ("both", fastest(true, true))];
-        let networks = networks.map(|(key, fastest)| (key.to_string(), fastest));
-        let opened = |wanted: &str| Opened {
-            wanted: wanted.into(),
-            threads: None,
-            device: device.clone(),
-            kept: Kept { networks: networks.clone().into(), ..Kept::default() },
-            cpu: OnceCell::new(),
-        };
-        // What was typed, the network, the storage; whether the CPU is taken, and what `auto` stores in.
-        let rows = [
-            (" Auto ", "one", Precision::Auto, true, DType::F32),
-            ("auto", "one", Precision::F32, true, DType::F32),
-            ("auto", "one", Precision::F16, false, DType::F16),
-            ("software", "one", Precision::Auto, false, DType::F32),
-            ("auto", "other", Precision::Auto, false, DType::F16),
-            ("auto", "other", Precision::F32, false, DType::F32),
-            ("software", "both", Precision::Auto, false, DType::F16),
-            ("auto", "both", Precision::Auto, true, DType::F32),
-            ("auto", "unknown", Precision::Auto, false, DType::F32),
-        ];
-        for (wanted, network, dtype, cpu, expected) in rows {
-            let (taken, known, said) = opened(wanted).settle(network, dtype.on_cpu()).unwrap();
-            assert_eq!(taken.info().backend == "cpu", cpu, "{wanted} {network}: {said}");
-            let reason = format!("(tune found it faster than {} for this network)", device.info());
-            assert_eq!(said.ends_with(&reason), cpu, "{said}");
-            assert_eq!(dtype.dtype(&known), expected, "{wanted} {network}");
-        }
-    }
 }

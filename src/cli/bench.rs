@@ -10,13 +10,14 @@ use std::{collections::BTreeMap, num::NonZero, path::PathBuf, time::Instant};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use mobileone::{DeviceKind, Form, bench::Limit, tune::network};
+use mobileone::{DeviceKind, Form, bench::Limit};
 
 use super::{
     Verdict,
-    args::{Opened, Precision, load, size, threads},
+    args::{load, size, threads},
     chart, limit,
-    out::{Stop, note, plain},
+    opened::{Opened, Precision},
+    out::{Stop, chain, note, plain},
 };
 use report::{Report, Row};
 use work::{Left, Work};
@@ -46,7 +47,7 @@ pub struct Args {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     device: Vec<String>,
-    /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster; f16-fast also sums up to 32 products in f16
+    /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster with these weights; f16-fast also sums up to 32 products in f16
     #[arg(long, value_name = "T", value_enum, default_value = "auto")]
     dtype: Vec<Precision>,
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
@@ -66,7 +67,8 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["batch", "size"])]
     sweep: bool,
     /// Start this program again and again, with empty caches and with kept ones: from its start to its first logits
-    #[arg(long, conflicts_with_all = ["batch", "sweep", "protocol", "limit", "plot"])]
+    #[arg(long, conflicts_with_all = ["batch", "sweep", "protocol", "seconds", "iterations", "rounds", "inferences",
+          "limit", "plot"])]
     start: bool,
     /// How round trips are taken
     #[arg(long, value_enum, default_value = "round-trips")]
@@ -120,13 +122,10 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     if args.start {
         return start::run(args, &models);
     }
-    let mut devices = Vec::new();
-    for wanted in &args.device {
-        devices.push(Opened::new(wanted, args.threads, args.matrices)?);
-    }
+    let mut report = Report::default();
+    let devices = args.devices(&mut report.left_out)?;
     let mut limits: BTreeMap<String, Limit> = BTreeMap::new();
     let mut told: Vec<String> = Vec::new();
-    let mut report = Report::default();
     let works = args.works().len() as u64;
     let progress = Progress::new((models.len() * devices.len() * args.dtype.len()) as u64 * works);
     let on_cpu = args.dtype.iter().all(|dtype| dtype.on_cpu());
@@ -138,10 +137,12 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
             for &dtype in &args.dtype {
                 for (batch, size) in args.works() {
                     let size = size.unwrap_or(model.preprocess.size);
-                    let (device, known, said) = opened.settle(&network(&model.graph, size), on_cpu)?;
-                    if !told.contains(&said) {
-                        progress.aside(|| note(&said));
-                        told.push(said);
+                    let (device, known, said) = opened.settle(Some((&model, size)), on_cpu)?;
+                    for line in [said].into_iter().chain(dtype.why(&known).map(String::from)) {
+                        if !told.contains(&line) {
+                            progress.aside(|| note(&line));
+                            told.push(line);
+                        }
                     }
                     let name = device.info().to_string();
                     if args.limit && !limits.contains_key(&name) {
@@ -188,13 +189,33 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         note(&format!("picture: {}", path.display()));
     }
     let software = |row: &Row| row.device.contains(&DeviceKind::Software.to_string());
-    // The limit knows nothing of matrices: what runs on them may well be faster.
+    // The limit knows nothing of matrices: what runs on them, which every row then does, may well be faster.
     let gated = |row: &&Row| !args.matrices && !software(row);
     let beaten = report.results.iter().filter(gated).filter(|row| row.floor_ms > Some(row.median_ms));
     Ok(limit::verdict(beaten.map(|row| format!("{} on {}", row.model, row.device)).collect()))
 }
 
 impl Args {
+    /// The devices, with their matrices where these are wanted; those that have none are said and left out.
+    fn devices(&self, left_out: &mut Vec<String>) -> Result<Vec<Opened>, Stop> {
+        let mut devices = Vec::new();
+        for wanted in &self.device {
+            let opened = Opened::new(wanted, self.threads)?;
+            match if self.matrices { opened.with_matrices() } else { Ok(opened) } {
+                Ok(opened) => devices.push(opened),
+                Err(error) => {
+                    let line = format!("{wanted}: {}", chain(&error));
+                    note(&format!("left out: {}", plain(&line)));
+                    left_out.push(line);
+                }
+            }
+        }
+        match devices.is_empty() {
+            true => Err(Stop::Error(left_out.join("; "))),
+            false => Ok(devices),
+        }
+    }
+
     /// Batches and sizes; `None` is the model's own.
     fn works(&self) -> Vec<(usize, Option<(usize, usize)>)> {
         if self.sweep {

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, PictureArgs, load},
+    args::{PictureArgs, load},
     feed::{Bar, Seen, feed, pictures_in},
+    opened::DeviceArgs,
     out::{self, Stop, note, plain, say},
     watch::{self, Watch},
 };

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, PictureArgs, load},
+    args::{PictureArgs, load},
     feed::{Bar, feed, pictures_in},
+    opened::DeviceArgs,
     out::{self, Stop, note, plain, say},
 };
 

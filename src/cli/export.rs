@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{Opened, PictureArgs, load},
+    args::{PictureArgs, load},
+    opened::Opened,
     out::{self, Stop, bytes, note, say},
 };
 
@@ -139,7 +140,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
 /// The limits and choices of the GPU that `device` names, else the least that all have.
 fn limits(device: Option<&str>) -> Result<(Limits, Tuning), Stop> {
     let Some(wanted) = device else { return Ok((Limits::LEAST, Tuning::default())) };
-    let (device, known, said) = Opened::new(wanted, None, false)?.settle("", false)?;
+    let (device, known, said) = Opened::new(wanted, None)?.settle(None, false)?;
     note(&said);
     match device.limits() {
         Some(limits) => Ok((limits, known.tuning)),

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, describe, open},
+    args::{describe, open},
+    opened::DeviceArgs,
     out::{self, Stop, bytes, commas, plain, say},
 };
 

@@ -16,6 +16,7 @@ mod fuse;
 mod hello;
 mod info;
 mod limit;
+mod opened;
 mod out;
 mod profile;
 mod run;

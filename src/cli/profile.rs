@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, load, size},
+    args::{load, size},
     chart::{self, Bar, Bars, Chart},
     limit,
+    opened::DeviceArgs,
     out::{self, Stop, note, plain, say},
 };
 

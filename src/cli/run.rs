@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, LEAST, keep, load},
+    args::{LEAST, keep, load},
+    opened::DeviceArgs,
     out::{self, Stop, check_output, ms, say},
 };
 

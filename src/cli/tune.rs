@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, Precision, load, size},
+    args::{load, size},
     cache,
-    out::{self, Stop, note, plain, say},
+    opened::{DeviceArgs, Precision},
+    out::{self, Stop, chain, note, plain, say},
 };
 
 const EXAMPLES: &str = "\
@@ -24,9 +25,10 @@ Examples:
 /// Measure which shaders are fastest on this device, and keep what was found
 ///
 /// Times the choices of each layer, then keeps those with which the whole network is faster when it is measured
-/// again. Last, f32, f16 and the CPU executor run the network in turns: the fastest is what `--dtype auto` and
-/// `--device auto` take for this network from then on. Later runs on this device read what was kept; another driver
-/// or version makes it void.
+/// again; a batch of any size runs with what one picture was measured with. Last, f32, f16 and the CPU executor run
+/// the network in turns: the fastest is what `--device auto` takes for this network from then on, and `--dtype auto`
+/// with these weights, which f16 was examined with. Without `--dtype` only, for else one storage is tuned and the other
+/// is not. Later runs on this device read what was kept; another driver or version makes it void.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -53,10 +55,11 @@ pub struct Args {
 struct Report {
     model: String,
     device: String,
-    /// The network's key in the table.
-    network: String,
+    /// The network's key in the table, where it was kept what is fastest.
+    network: Option<String>,
     /// Storages whose layers were tuned, and the time of a run before and after, by the device's own clock.
     storages: Vec<Storage>,
+    /// Layers that now run otherwise than a device of this class runs them.
     kept: Vec<Row>,
     /// Round trips, in turns.
     f32_ms: f64,
@@ -115,11 +118,19 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     };
     let budget = Duration::from_secs(args.seconds) / storages.len() as u32;
     let mut kept = Kept::default();
-    let mut rows = Vec::new();
+    let (mut rows, mut changed, mut refused) = (Vec::new(), Vec::new(), None);
     for dtype in storages {
         options.dtype = dtype;
-        let Tuned { tuning, before, after, tried } =
-            tune::tune(&device, &model, &options, budget, &mut progress)?;
+        let tuned = match tune::tune(&device, &model, &options, budget, &mut progress) {
+            Err(error) if half && dtype == DType::F16 => {
+                refused = Some(chain(&error));
+                continue;
+            }
+            other => other?,
+        };
+        let Tuned { tuning, changed: keys, before, after, tried } = tuned;
+        let row = |layer: String| Row { choice: tuning.layers[&layer].to_string(), layer };
+        changed.extend(keys.into_iter().map(row));
         kept.tuning.layers.extend(tuning.layers);
         let dtype = if options.tuning.fast { "f16-fast".into() } else { dtype.to_string() };
         rows.push(Storage { dtype, before_ms: ms(before), after_ms: ms(after), tried });
@@ -133,29 +144,34 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Some(count) => Device::open("cpu")?.with_threads(count)?,
         None => Device::open("cpu")?,
     };
-    let rivals = tune::compare(&device, Some(&cpu), &model, &options)?;
-    let network = tune::network(&model.graph, options.preprocess.size);
-    kept.networks.insert(network.clone(), rivals.fastest());
+    let mut rivals = tune::compare(&device, Some(&cpu), &model, &options)?;
+    if refused.is_some() {
+        (rivals.f16, rivals.refused) = (None, refused);
+    }
+    // One storage that was tuned against another that was not tells nothing.
+    let network = matches!(args.device.dtype, Precision::Auto).then(|| {
+        let matrix = device.limits().map_or(0, |limits| limits.matrix);
+        tune::network(&model.graph, options.preprocess.size, matrix)
+    });
+    let fastest = rivals.fastest();
+    kept.networks.extend(network.clone().map(|network| (network, fastest)));
     bar.finish_and_clear();
     // What was measured is told even where it cannot be kept.
     let written = tune::write(&path, device.info(), &kept).map_err(about);
     if written.is_ok() {
         note(&format!("written: {}", plain(&path.display().to_string())));
     }
-    let layers = kept.tuning.layers.iter();
-    let layers = layers.map(|(layer, choice)| Row { layer: layer.clone(), choice: choice.to_string() });
-    let fastest = rivals.fastest();
     let report = Report {
         model: model.name.clone(),
         device: device.info().to_string(),
         network,
         storages: rows,
-        kept: layers.collect(),
+        kept: changed,
         f32_ms: ms(rivals.f32.round_trip),
         f16_ms: rivals.f16.map(|times| ms(times.round_trip)),
-        cpu_ms: rivals.cpu.map(ms),
-        f16: fastest.f16,
-        cpu: fastest.cpu,
+        cpu_ms: rivals.cpu.map(|(time, _)| ms(time)),
+        f16: fastest.f16.is_some(),
+        cpu: fastest.cpu.is_some(),
         output: written.is_ok().then(|| path.display().to_string()),
     };
     if args.json {
@@ -184,15 +200,18 @@ impl Report {
         };
         let mut all = vec![times("f32", &rivals.f32)];
         all.extend(rivals.f16.as_ref().map(|f16| times("f16", f16)));
-        all.extend(rivals.cpu.map(|cpu| format!("the CPU executor {:.2} ms", ms(cpu))));
+        all.extend(rivals.cpu.map(|(cpu, _)| format!("the CPU executor {:.2} ms", ms(cpu))));
         say(&format!("round trips in turns: {}", all.join(", ")))?;
         if let Some(reason) = &rivals.refused {
-            say(&format!("f16 was faster, but it is wrong here: {}", plain(reason)))?;
+            say(&format!("f16 is out of the question: {}", plain(reason)))?;
         }
         let dtype = if self.f16 { "f16" } else { "f32" };
-        say(&match self.cpu {
-            true => "the CPU executor is the fastest: --device auto takes it for this network".to_string(),
-            false => format!("--dtype auto takes {dtype} for this network"),
+        say(&match (&self.network, self.cpu) {
+            (None, _) => {
+                "what --dtype auto and --device auto take stays as it was; tune without --dtype tells".into()
+            }
+            (_, true) => "the CPU executor is the fastest: --device auto takes it for this network".into(),
+            _ => format!("--dtype auto takes {dtype} for this network with these weights"),
         })
     }
 }

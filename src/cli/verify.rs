@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{DeviceArgs, load},
+    args::load,
+    opened::DeviceArgs,
     out::{self, Stop, plain, say},
 };
 

@@ -11,6 +11,7 @@ use std::{
 use super::{Gpu, cache::Cache};
 use crate::{
     error::Result,
+    kernels::Choice,
     plan::{Binding, Plan},
 };
 
@@ -22,14 +23,25 @@ pub struct Wanted {
     pub text: String,
     /// What is bound to it, by number.
     pub bindings: Vec<(u32, wgpu::BufferBindingType)>,
+    /// Whether it checks its indices and loops as it runs, whatever the others do.
+    pub checked: bool,
 }
 
 /// How texts are compiled.
 pub struct Compiler<'a> {
     pub gpu: &'a Gpu,
     pub cache: Option<Cache>,
-    /// Whether shaders check their indices and loops as they run.
+    /// Whether all shaders check their indices and loops as they run.
     pub checked: bool,
+}
+
+/// Whether no device at hand has run the choice yet: what is proven of its shader is not seen.
+fn unseen(choice: Choice) -> bool {
+    match choice {
+        Choice::Matrix(..) => true,
+        Choice::Subgroup(_, lanes) => lanes != 8,
+        _ => false,
+    }
 }
 
 /// The texts of `plan`, each once, and which of them each dispatch runs.
@@ -44,7 +56,8 @@ pub fn texts(plan: &Plan) -> (Vec<Wanted>, Vec<usize>) {
                 (binding.index, wgpu::BufferBindingType::Storage { read_only: !binding.written })
             };
             let bindings = dispatch.bindings.iter().map(kind).collect();
-            wanted.push(Wanted { label: dispatch.label.clone(), text, bindings });
+            let checked = dispatch.choice.is_some_and(unseen);
+            wanted.push(Wanted { label: dispatch.label.clone(), text, bindings, checked });
             wanted.len() - 1
         }));
     }
@@ -92,7 +105,7 @@ impl Compiler<'_> {
     fn one(&self, wanted: &Wanted) -> wgpu::ComputePipeline {
         let device = &self.gpu.device;
         let label = Some(wanted.label.as_str());
-        let module = self.module(label, &wanted.text);
+        let module = self.module(label, &wanted.text, self.checked || wanted.checked);
         let entry = |&(binding, ty): &(u32, wgpu::BufferBindingType)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -124,16 +137,56 @@ impl Compiler<'_> {
 
     /// A module of one of our texts, with the runtime's checks where they are wanted.
     #[allow(unsafe_code)]
-    fn module(&self, label: Option<&str>, text: &str) -> wgpu::ShaderModule {
+    fn module(&self, label: Option<&str>, text: &str, checked: bool) -> wgpu::ShaderModule {
         let descriptor =
             wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(text.into()) };
-        if self.checked {
+        if checked {
             return self.gpu.device.create_shader_module(descriptor);
         }
         let checks = wgpu::ShaderRuntimeChecks::unchecked();
         // SAFETY: every text is made of a file of this crate whose indices stay inside the buffers that the plan
-        // binds to it, which tests see for each choice, with checks and without, on shapes that no tile divides
-        // and with a guard behind each output; and each of its loops counts up or down to a bound.
+        // binds to it, which tests see for each choice that comes here, with checks and without, on shapes that no
+        // tile divides and with a guard behind each output; and each of its loops counts up or down to a bound.
+        // Choices that no device at hand has run keep their checks: `unseen`.
         unsafe { self.gpu.device.create_shader_module_trusted(descriptor, checks) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kernels::{CHOICES, Kind},
+        models::{
+            Form, Model,
+            mobileone::{VARIANTS, synthetic},
+        },
+        plan::{Limits, Outputs, Tuning},
+        tensor::{DType, Shape},
+    };
+
+    /// What no device at hand runs stays checked, and nothing else does.
+    #[test]
+    fn unseen_choices_stay_checked() {
+        let model = Model::new(synthetic(&VARIANTS[0], 10, 0), Form::Fused).unwrap();
+        let (input, outputs) = (Shape::new(1, 64, 64, 3), Outputs { logits: true, ..Outputs::default() });
+        for &choice in CHOICES.iter().filter(|choice| choice.kind() == Kind::Pointwise) {
+            let (subgroup, matrix) = match choice {
+                Choice::Subgroup(_, lanes) => (lanes, 0),
+                Choice::Matrix(size, _) => (0, size),
+                _ => (0, 0),
+            };
+            let limits = Limits { subgroup, matrix, ..Limits::LEAST };
+            let tuning = Tuning { fast: matches!(choice, Choice::Fast(_)), ..Tuning::only(choice) };
+            let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, outputs, limits, &tuning);
+            let plan = plan.unwrap();
+            let (wanted, which) = texts(&plan);
+            let checked = |at: usize| wanted[which[at]].checked;
+            let unseen = matrix > 0 || subgroup > 8;
+            let own = |at: &usize| plan.dispatches[*at].choice == Some(choice);
+            let (own, other): (Vec<usize>, Vec<usize>) = (0..which.len()).partition(own);
+            assert!(own.len() > 10 && own.into_iter().all(|at| checked(at) == unseen), "{choice}");
+            assert!(matrix > 0 || !other.into_iter().any(checked), "{choice}");
+        }
     }
 }

@@ -51,7 +51,7 @@ impl Front {
                 (DST, wgpu::BufferBindingType::Storage { read_only: false }),
             ];
             bindings.extend(uniforms.iter().copied().map(uniform));
-            Wanted { label: label.into(), text: kernel.text(), bindings }
+            Wanted { label: label.into(), text: kernel.text(), bindings, checked: false }
         };
         let mut all = vec![
             wanted("resize", resize::kernel(), &[4]),

@@ -175,8 +175,8 @@ impl Gpu {
         let kind = |&(binding, _): &(u32, &wgpu::Buffer)| {
             (binding, wgpu::BufferBindingType::Storage { read_only: binding != DST })
         };
-        let wanted =
-            Wanted { label: label.into(), text: kernel.text(), bindings: buffers.iter().map(kind).collect() };
+        let bindings = buffers.iter().map(kind).collect();
+        let wanted = Wanted { label: label.into(), text: kernel.text(), bindings, checked: false };
         let compiler = Compiler { gpu: self, cache: None, checked: false };
         let pipeline = compiler.all(&[wanted])?.remove(0);
         let entry = |(binding, buffer): &(u32, &'a wgpu::Buffer)| wgpu::BindGroupEntry {

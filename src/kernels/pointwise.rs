@@ -13,7 +13,6 @@ pub const SUBGROUP: Shader = shader!("pointwise_subgroup");
 pub const SHARED: Shader = shader!("pointwise_shared");
 /// The inputs split among the rows of a workgroup.
 pub const SPLIT: Shader = shader!("pointwise_split");
-
 /// A subgroup's cooperative matrices.
 pub const MATRIX: Shader = shader!("pointwise_matrix");
 

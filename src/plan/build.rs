@@ -32,13 +32,17 @@ impl Source<'_> {
         Ok(())
     }
 
-    fn layer(&self, kind: Kind, src: NodeId, dst: NodeId) -> Layer {
-        let (src, dst) = (self.shapes[src], self.shapes[dst]);
-        Layer { kind, src, dst, dtype: self.dtype, fast: self.tuning.fast }
+    /// What the nodes from `first` to `last` compute.
+    fn layer(&self, kind: Kind, first: NodeId, last: NodeId) -> Layer {
+        let (src, dst) = (self.shapes[self.graph.nodes[first].inputs[0]], self.shapes[last]);
+        let window = self.conv(first).map_or([1, 1], |conv| [conv.kernel, conv.stride]);
+        let matrices = self.dtype == DType::F16 && matches!(kind, Kind::Pointwise | Kind::Block);
+        let matrix = if matrices { self.limits.matrix } else { 0 };
+        Layer { kind, src, dst, dtype: self.dtype, fast: self.tuning.fast, window, matrix }
     }
 
-    fn choice(&self, kind: Kind, src: NodeId, dst: NodeId) -> Choice {
-        self.tuning.choice(&self.layer(kind, src, dst), &self.limits)
+    fn choice(&self, kind: Kind, first: NodeId, last: NodeId) -> Choice {
+        self.tuning.choice(&self.layer(kind, first, last), &self.limits)
     }
 
     fn conv(&self, id: NodeId) -> Option<&Conv> {
@@ -65,30 +69,29 @@ impl Source<'_> {
             if taken[id] {
                 continue;
             }
-            let src = node.inputs[0];
             let alone = |choice| Run { nodes: vec![id], choice };
             let run = match &node.op {
                 Op::Conv { conv, .. } if conv.is_depthwise() => {
                     let next = self.reader(id).filter(|_| graph.features != id);
                     let next = next.filter(|&next| self.conv(next).is_some_and(Conv::is_pointwise));
-                    match next.map(|next| (next, self.choice(Kind::Block, src, next))) {
+                    match next.map(|next| (next, self.choice(Kind::Block, id, next))) {
                         Some((next, choice)) if choice != Choice::Apart => {
                             Run { nodes: vec![id, next], choice: Some(choice) }
                         }
-                        _ => alone(Some(self.choice(Kind::Depthwise, src, id))),
+                        _ => alone(Some(self.choice(Kind::Depthwise, id, id))),
                     }
                 }
                 Op::Conv { conv, .. } if conv.is_pointwise() => {
-                    alone(Some(self.choice(Kind::Pointwise, src, id)))
+                    alone(Some(self.choice(Kind::Pointwise, id, id)))
                 }
-                Op::Conv { .. } => alone(Some(self.choice(Kind::Stem, src, id))),
+                Op::Conv { .. } => alone(Some(self.choice(Kind::Stem, id, id))),
                 Op::Pool
                     if graph.features == id
                         && self.reader(id).is_some()
                         && self.reader(id) == graph.logits =>
                 {
                     let next = graph.logits.expect("the reader is the classifier");
-                    match self.choice(Kind::Head, src, next) {
+                    match self.choice(Kind::Head, id, next) {
                         Choice::Head => Run { nodes: vec![id, next], choice: Some(Choice::Head) },
                         _ => alone(None),
                     }
@@ -227,7 +230,7 @@ impl Source<'_> {
         let maps = map(src_id) + map(last) + read.map_or(0, map) + written.map_or(0, map);
         let label = label(&node.name, &kernel, src, dst);
         let macs = run.nodes.iter().map(|&id| self.costs[id].macs).sum();
-        let layer = run.choice.map(|choice| self.layer(choice.kind(), src_id, last));
+        let layer = run.choice.map(|choice| self.layer(choice.kind(), first, last));
         Ok(Dispatch {
             label,
             kernel,

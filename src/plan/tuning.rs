@@ -9,6 +9,8 @@ use crate::{
 };
 
 /// The choices that come before those of the device's class. One that the device cannot run is passed over.
+///
+/// A batch of any size runs with the same choices, which are measured, and chosen by class, for one picture.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tuning {
     /// Choices of single layers, by [`Layer::key`].
@@ -33,14 +35,20 @@ pub struct Layer {
     pub dtype: DType,
     /// Whether [`Tuning::fast`] holds: another mode, other choices.
     pub fast: bool,
+    /// Side and step of its window, for a block those of its depthwise layer; 1 and 1 where there is none.
+    pub window: [usize; 2],
+    /// [`Limits::matrix`], where it may compute on matrices; else 0.
+    pub matrix: usize,
 }
 
 impl Layer {
-    /// `pointwise 14x14x256 14x14x256 f32`, or `... f16-fast`: equal layers have one key.
+    /// `depthwise 3/2 28x28x128 14x14x128 f32`, or `... f16-fast matrix 16`: equal layers have one key.
     pub fn key(&self) -> String {
-        let Layer { kind, src, dst, dtype, fast } = self;
+        let Layer { kind, src, dst, dtype, fast, window: [side, step], matrix } = self;
         let mode = if *fast { "-fast" } else { "" };
-        format!("{kind} {}x{}x{} {}x{}x{} {dtype}{mode}", src.h, src.w, src.c, dst.h, dst.w, dst.c)
+        let matrix = if *matrix > 0 { format!(" matrix {matrix}") } else { String::new() };
+        let maps = format!("{}x{}x{} {}x{}x{}", src.h, src.w, src.c, dst.h, dst.w, dst.c);
+        format!("{kind} {side}/{step} {maps} {dtype}{mode}{matrix}")
     }
 
     /// Whether `choice` computes this layer on a device of `limits`.

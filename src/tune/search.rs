@@ -1,23 +1,21 @@
 //! The search: each layer by itself first, then what seems faster on the whole net.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{Bench, Tuned, logits};
+use super::{Bench, GAIN, Tuned, faster, logits, turns};
 use crate::{
     error::Result,
     gpu::Engine,
     kernels::{CHOICES, Choice, Kind},
-    plan::{Layer, Tuning},
+    plan::{Layer, Limits, Tuning},
 };
 
 /// Runs that time a dispatch.
 const RUNS: usize = 5;
-/// A choice is tried on the whole net where it saves this share of a run, and kept where it saves half of it.
-const GAIN: f64 = 0.01;
 /// The most choices that are tried on the whole net.
 const MOST_TRIALS: usize = 24;
 
@@ -25,54 +23,24 @@ const MOST_TRIALS: usize = 24;
 type Times = BTreeMap<String, (Layer, Vec<(Choice, f64)>)>;
 
 /// Choices to try on the whole net, with the seconds that they save by themselves.
-type Wanted = Vec<(Vec<(String, Choice)>, f64)>;
+type Wanted = Vec<(Vec<(Layer, Choice)>, f64)>;
 
 impl Bench<'_> {
-    /// Times all choices: the n-th of each kind in one plan.
-    pub fn sweep(&self, until: Instant, progress: &mut dyn FnMut(usize, usize)) -> Result<Times> {
-        let limits = self.gpu.limits();
-        let kinds = [Kind::Stem, Kind::Depthwise, Kind::Pointwise, Kind::Block];
+    /// Times all choices.
+    pub fn sweep(&self, until: Instant, progress: &mut dyn FnMut(usize, usize)) -> Times {
         let fast = self.options.tuning.fast;
-        let of = |kind| {
-            let suits = move |choice: &&Choice| {
-                let runs = match choice {
-                    Choice::Subgroup(_, lanes) => *lanes == limits.subgroup,
-                    Choice::Matrix(size, _) => *size == limits.matrix,
-                    _ => true,
-                };
-                choice.kind() == kind && runs && (fast || !matches!(choice, Choice::Fast(_)))
-            };
-            CHOICES.iter().filter(suits).copied().collect::<Vec<Choice>>()
-        };
-        let table: Vec<Vec<Choice>> = kinds.into_iter().map(of).collect();
-        let rounds = table[..3].iter().map(Vec::len).max().unwrap_or(0);
-        let blocks: Vec<Choice> =
-            table[3].iter().copied().filter(|choice| *choice != Choice::Apart).collect();
-        let all = rounds + blocks.len();
-        let mut times = Times::new();
-        for round in 0..all {
-            progress(round, 2 * all);
-            if Instant::now() >= until {
-                break;
-            }
-            let choices = match round < rounds {
-                true => table[..3].iter().filter_map(|choices| choices.get(round)).copied().collect(),
-                false => vec![blocks[round - rounds]],
-            };
-            let tuning = Tuning { choices, layers: BTreeMap::new(), fast };
-            let engine = self.engine(&tuning)?;
-            self.run(&engine)?; // compiles where the driver does so late
-            let profile = engine.profile(&self.input, RUNS)?;
-            for (dispatch, profiled) in engine.plan().dispatches.iter().zip(profile) {
-                let (Some(layer), Some(choice)) = (dispatch.layer, dispatch.choice) else { continue };
-                let measured = &mut times.entry(layer.key()).or_insert((layer, Vec::new())).1;
-                match measured.iter_mut().find(|(known, _)| *known == choice) {
-                    Some((_, least)) => *least = least.min(profiled.seconds),
-                    None => measured.push((choice, profiled.seconds)),
-                }
-            }
-        }
-        Ok(times)
+        sweep(self.gpu.limits(), fast, until, progress, |tuning| self.profile(tuning))
+    }
+
+    /// The seconds of each layer that `tuning` runs.
+    fn profile(&self, tuning: &Tuning) -> Result<Vec<(Layer, Choice, f64)>> {
+        let engine = self.engine(tuning)?;
+        self.run(&engine)?; // compiles where the driver does so late
+        let profile = engine.profile(&self.input, RUNS)?;
+        let dispatches = engine.plan().dispatches.iter().zip(profile);
+        Ok(dispatches
+            .filter_map(|(one, profiled)| Some((one.layer?, one.choice?, profiled.seconds)))
+            .collect())
     }
 
     /// Takes the fastest choice of each layer where the whole net is faster with it and still gives `answer`, the
@@ -85,58 +53,117 @@ impl Bench<'_> {
         until: Instant,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Tuned> {
-        let whole = self.turns([&first, &first], Bench::time)?[0];
+        let whole = turns(|_| self.time(&first))?[0];
         let mut wanted = gains(&times, &first, whole);
         wanted.truncate(MOST_TRIALS);
         // Pool and classifier have no times of their own: only the whole net tells.
         wanted.extend(head(&first));
+        let mut considered: Vec<Layer> = times.values().map(|(layer, _)| *layer).collect();
         let mut tuning = self.options.tuning.clone();
         let mut engine = first.clone();
-        let all = wanted.len();
-        for (at, (keys, _)) in wanted.iter().enumerate() {
-            progress(all + at, 2 * all);
+        let (all, mut tried) = (wanted.len(), 0);
+        for (changes, _) in &wanted {
+            progress(all + tried, 2 * all);
             if Instant::now() >= until {
                 break;
             }
+            tried += 1;
+            considered.extend(changes.iter().map(|(layer, _)| *layer));
             let mut next = tuning.clone();
-            next.layers.extend(keys.iter().cloned());
-            let candidate = self.engine(&next)?;
-            if !self.agrees(&logits(self.run(&candidate)?.1), answer) {
-                continue;
-            }
-            if gained(self.turns([&engine, &candidate], Bench::time)?) {
-                (tuning, engine) = (next, candidate);
+            next.layers.extend(changes.iter().map(|(layer, choice)| (layer.key(), *choice)));
+            if let Ok(Some(better)) = self.better(&engine, &next, answer) {
+                (tuning, engine) = (next, better);
             }
         }
         // Each step was measured by itself: only the first against the last tells what all of them gain.
-        let [before, after] = self.turns([&first, &engine], Bench::time)?;
-        let (mut tuning, after) = match tuning != self.options.tuning && after < before {
+        let (gained, [before, after]) = faster(|at| self.time([&first, &engine][at]))?;
+        let (mut tuning, after) = match gained {
             true => (tuning, after),
             false => (self.options.tuning.clone(), before),
         };
-        tuning.layers.extend(self.front(&tuning)?);
+        if Instant::now() < until {
+            tried += 1;
+            let front = first.plan().prepared;
+            tuning.layers.extend(self.front(&tuning).ok().flatten().map(|choice| (front.key(), choice)));
+            considered.push(front);
+        }
+        // What stays as it was is told too, for an earlier measurement may have had it otherwise.
+        let limits = self.gpu.limits();
+        let chosen = considered.iter().map(|layer| (layer.key(), tuning.choice(layer, &limits)));
+        tuning.layers = tuning.layers.clone().into_iter().chain(chosen).collect();
+        let other =
+            |layer: &&Layer| tuning.choice(layer, &limits) != self.options.tuning.choice(layer, &limits);
+        let changed: BTreeSet<String> = considered.iter().filter(other).map(Layer::key).collect();
         progress(1, 1);
-        Ok(Tuned { tuning, before, after, tried: all + 1 })
+        Ok(Tuned { tuning, changed: changed.into_iter().collect(), before, after, tried })
     }
 
-    /// The other way from a picture's bytes to the input, where whole runs from bytes are faster with it, twice.
-    fn front(&self, tuning: &Tuning) -> Result<Option<(String, Choice)>> {
+    /// The engine of `tuning`, where it gives `answer` faster than `engine`.
+    fn better(&self, engine: &Arc<Engine>, tuning: &Tuning, answer: &[f32]) -> Result<Option<Arc<Engine>>> {
+        let candidate = self.engine(tuning)?;
+        let right = self.agrees(&logits(self.run(&candidate)?.1), answer);
+        let better = right && faster(|at| self.time([engine, &candidate][at]))?.0;
+        Ok(better.then_some(candidate))
+    }
+
+    /// The other way from a picture's bytes to the input, where whole runs from bytes are faster with it.
+    fn front(&self, tuning: &Tuning) -> Result<Option<Choice>> {
         let one = self.engine(tuning)?;
-        let key = one.plan().prepared.key();
         let choice = if one.plan().front == Choice::Passes { Choice::Prepare } else { Choice::Passes };
         let mut next = tuning.clone();
-        next.layers.insert(key.clone(), choice);
+        next.layers.insert(one.plan().prepared.key(), choice);
         let pair = [&one, &self.engine(&next)?];
-        let faster = self.prepares(pair)?
-            && gained(self.turns(pair, Bench::run_pixels)?)
-            && gained(self.turns(pair, Bench::run_pixels)?);
-        Ok(faster.then_some((key, choice)))
+        let better = self.prepares(pair)? && faster(|at| self.run_pixels(pair[at]))?.0;
+        Ok(better.then_some(choice))
     }
 }
 
-/// Whether the second of two times is less than the first by more than noise.
-fn gained([old, new]: [Duration; 2]) -> bool {
-    new.as_secs_f64() < old.as_secs_f64() * (1.0 - GAIN / 2.0)
+/// Times all choices that a device of `limits` may run: the n-th of each kind in one plan.
+fn sweep(
+    limits: Limits,
+    fast: bool,
+    until: Instant,
+    progress: &mut dyn FnMut(usize, usize),
+    mut profile: impl FnMut(&Tuning) -> Result<Vec<(Layer, Choice, f64)>>,
+) -> Times {
+    let kinds = [Kind::Stem, Kind::Depthwise, Kind::Pointwise, Kind::Block];
+    let of = |kind| {
+        let suits = move |choice: &&Choice| {
+            let runs = match choice {
+                Choice::Subgroup(_, lanes) => *lanes == limits.subgroup,
+                Choice::Matrix(size, _) => *size == limits.matrix,
+                _ => true,
+            };
+            choice.kind() == kind && runs && (fast || !matches!(choice, Choice::Fast(_)))
+        };
+        CHOICES.iter().filter(suits).copied().collect::<Vec<Choice>>()
+    };
+    let table: Vec<Vec<Choice>> = kinds.into_iter().map(of).collect();
+    let rounds = table[..3].iter().map(Vec::len).max().unwrap_or(0);
+    let blocks: Vec<Choice> = table[3].iter().copied().filter(|choice| *choice != Choice::Apart).collect();
+    let all = rounds + blocks.len();
+    let mut times = Times::new();
+    for round in 0..all {
+        progress(round, 2 * all);
+        if Instant::now() >= until {
+            break;
+        }
+        let choices = match round < rounds {
+            true => table[..3].iter().filter_map(|choices| choices.get(round)).copied().collect(),
+            false => vec![blocks[round - rounds]],
+        };
+        let tuning = Tuning { choices, layers: BTreeMap::new(), fast };
+        // What fails at a choice has others; a device that is lost fails at what follows.
+        let Ok(profile) = profile(&tuning) else { continue };
+        for (layer, choice, seconds) in profile {
+            let measured = &mut times.entry(layer.key()).or_insert((layer, Vec::new())).1;
+            match measured.iter_mut().find(|(known, _)| *known == choice) {
+                Some((_, least)) => *least = least.min(seconds),
+                None => measured.push((choice, seconds)),
+            }
+        }
+    }
+    times
 }
 
 /// The fastest choice of each layer, where it is another than `engine`'s and saves enough of a run of `whole`.
@@ -164,24 +191,25 @@ fn gains(times: &Times, engine: &Engine, whole: Duration) -> Wanted {
             let depthwise = times.values().find(|(other, _)| {
                 other.kind == Kind::Depthwise
                     && other.src == layer.src
+                    && other.window == layer.window
                     && other.dst.pixels() == layer.dst.pixels()
             });
             let Some((other, apart)) = depthwise else { continue };
-            let pointwise = Layer { kind: Kind::Pointwise, src: other.dst, ..*layer }.key();
+            let pointwise = Layer { kind: Kind::Pointwise, src: other.dst, window: [1, 1], ..*layer }.key();
             let (Some((_, a)), Some((_, b))) =
                 (best(apart), times.get(&pointwise).and_then(|(_, measured)| best(measured)))
             else {
                 continue;
             };
             let saved = (a + b - seconds) * count(&pointwise) as f64;
-            wanted.push((vec![(key.clone(), choice)], saved));
+            wanted.push((vec![(*layer, choice)], saved));
         } else {
             let layers =
                 engine.plan().dispatches.iter().filter(|one| one.layer.is_some_and(|one| one.key() == *key));
             let Some(current) = layers.filter_map(|one| one.choice).next() else { continue };
             let Some(now) = of(key, current) else { continue };
             if choice != current {
-                wanted.push((vec![(key.clone(), choice)], (now - seconds) * count(key) as f64));
+                wanted.push((vec![(*layer, choice)], (now - seconds) * count(key) as f64));
             }
         }
     }
@@ -197,7 +225,37 @@ fn head(engine: &Engine) -> Wanted {
     let (Some(logits), Some(last)) = (plan.logits, layers.rfind(|layer| layer.kind != Kind::Head)) else {
         return Wanted::new();
     };
-    let layer = Layer { kind: Kind::Head, src: last.dst, dst: plan.place(logits).shape, ..*last };
+    let (kind, dst) = (Kind::Head, plan.place(logits).shape);
+    let layer = Layer { kind, src: last.dst, dst, window: [1, 1], matrix: 0, ..*last };
     let joined = plan.dispatches.iter().any(|one| one.choice == Some(Choice::Head));
-    vec![(vec![(layer.key(), if joined { Choice::Steps } else { Choice::Head })], 0.0)]
+    vec![(vec![(layer, if joined { Choice::Steps } else { Choice::Head })], 0.0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        error::Error,
+        tensor::{DType, Shape},
+    };
+
+    /// A device that fails at some choices is measured with the others.
+    #[test]
+    fn a_choice_that_fails_is_passed_over() {
+        let map = Shape::new(1, 14, 14, 256);
+        let (kind, dtype, fast) = (Kind::Pointwise, DType::F32, false);
+        let layer = Layer { kind, src: map, dst: map, dtype, fast, window: [1, 1], matrix: 0 };
+        let failing = |choice: &Choice| matches!(choice, Choice::Shared(..) | Choice::Registers(1, _));
+        let profile = |tuning: &Tuning| match tuning.choices.iter().any(failing) {
+            true => Err(Error::Option("no".into())),
+            false => Ok(vec![(layer, tuning.choice(&layer, &Limits::LEAST), 1.0)]),
+        };
+        let until = Instant::now() + Duration::from_secs(3600);
+        let times = sweep(Limits::LEAST, false, until, &mut |_, _| (), profile);
+        let measured = &times[&layer.key()].1;
+        let has = |choice| measured.iter().any(|(known, _)| *known == choice);
+        assert!(has(Choice::Registers(8, 2)) && has(Choice::Split(7, 16)), "{measured:?}");
+        assert!(!measured.iter().any(|(choice, _)| failing(choice)), "{measured:?}");
+        assert!(sweep(Limits::LEAST, false, Instant::now(), &mut |_, _| (), profile).is_empty());
+    }
 }

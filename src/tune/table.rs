@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::Fastest;
 use crate::{
     files::{sum, try_write, write_whole},
+    graph::Conv,
     info::DeviceInfo,
-    kernels::{Choice, SHADERS},
+    kernels::{CHOICES, Choice, Kind, Literal, SHADERS, block, depthwise, pointwise, stem},
     plan::Tuning,
+    tensor::{DType, Shape},
 };
 
 /// What is known of a device.
@@ -32,7 +34,7 @@ impl Kept {
 struct Table {
     device: String,
     driver: String,
-    /// The texts of the shaders, summed up.
+    /// The texts of the shaders and what fills them in, summed up.
     texts: String,
     /// Storages and executors by the keys of their networks.
     networks: BTreeMap<String, Fastest>,
@@ -40,9 +42,33 @@ struct Table {
     layers: BTreeMap<String, String>,
 }
 
-/// Every shader's text, summed up: another text, another speed.
+/// What speeds hang on besides the device, summed up: every shader's text, how each choice fills a head and lays its
+/// grid out, and the version of the rest.
 fn texts() -> String {
-    format!("{:016x}", sum(SHADERS.iter().flat_map(|shader| shader.text.bytes())))
+    let texts = SHADERS.iter().map(|shader| shader.text.to_string());
+    let kernels = CHOICES.iter().filter_map(|&choice| Some(format!("{:?}", kernel(choice)?)));
+    let rest = env!("CARGO_PKG_VERSION").to_string();
+    let all: Vec<String> = texts.chain(kernels).chain([rest]).collect();
+    format!("{:016x}", sum(all.iter().flat_map(|text| text.bytes())))
+}
+
+/// A layer's head and workgroups as `choice` has them; `None` where that gives its kernels nothing to choose.
+fn kernel(choice: Choice) -> Option<(Vec<(&'static str, Literal)>, usize)> {
+    let map = |side, c| Shape::new(1, side, side, c);
+    let (picture, src, dst) = (map(28, 3), map(28, 256), map(14, 256));
+    let conv = Conv { src_c: 256, dst_c: 256, kernel: 3, stride: 2, padding: 1, groups: 256 };
+    let dense = Conv { src_c: 3, groups: 1, ..conv };
+    let dtype = DType::F32;
+    let kernel = match choice.kind() {
+        Kind::Stem => stem::kernel(&dense, picture, dst, true, choice, dtype),
+        Kind::Depthwise => depthwise::kernel(&conv, src, dst, true, choice, dtype),
+        Kind::Pointwise => pointwise::kernel(dst, dst, true, choice, dtype),
+        Kind::Block if choice != Choice::Apart => {
+            block::kernel(&conv, src, dst, [true; 2], choice, dtype, 32 << 10)
+        }
+        Kind::Block | Kind::Head | Kind::Front => return None,
+    };
+    Some((kernel.head, kernel.workgroups))
 }
 
 /// What was measured on the device `info`, from the file at `path`; `None` where there is no file.
@@ -99,4 +125,23 @@ pub fn write(path: &Path, info: &DeviceInfo, kept: &Kept) -> std::io::Result<()>
     let (device, driver, texts) = (info.to_string(), info.driver.clone(), texts());
     let table = Table { device, driver, texts, networks, layers };
     write_whole(path, &serde_json::to_vec_pretty(&table)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What lies in Rust and not in a shader's text is in the sum.
+    #[test]
+    fn heads_and_grids_are_summed_up() {
+        for (choice, name) in [
+            (Choice::Block(4, 2, 8), "CHUNK"),
+            (Choice::Subgroup(8, 32), "SUBGROUPS"),
+            (Choice::Matrix(16, 2), "ROWS"),
+        ] {
+            let (head, workgroups) = kernel(choice).unwrap();
+            assert!(head.iter().any(|(known, _)| *known == name) && workgroups > 0, "{choice}: {head:?}");
+        }
+        assert_eq!(CHOICES.iter().filter(|&&choice| kernel(choice).is_none()).count(), 5);
+    }
 }

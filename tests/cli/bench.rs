@@ -138,6 +138,21 @@ fn starts_with_empty_and_with_kept_caches() {
         assert!(0.0 < ms("warm_min_ms") && ms("warm_min_ms") <= ms("warm_ms"), "{row}");
         assert_eq!((&row["dtype"], &row["input"]), (&"f32".into(), &serde_json::json!([1, 3, 64, 80])));
     }
+    // A row for each size; what a start has no use for is refused.
+    let sizes = ["bench", "--start", "--model", &tiny, "--size", "64x80,48", "--device", "cpu", "--json"];
+    let report = json(0, sizes);
+    let inputs = report["starts"].as_array().unwrap().iter().map(|row| &row["input"][2]).collect::<Vec<_>>();
+    assert_eq!(inputs, [64, 48]);
+    for (name, value) in [
+        ("--seconds", "1"),
+        ("--iterations", "1"),
+        ("--rounds", "1"),
+        ("--inferences", "1"),
+        ("--batch", "1"),
+    ] {
+        let refused = run(sizes.into_iter().chain([name, value]));
+        assert!(refused.code == Some(2) && refused.err.contains("cannot be used with"), "{refused:?}");
+    }
     let table = run(typed[..8].iter().copied().chain(["--csv"]));
     assert_eq!((table.code, table.out.lines().count()), (Some(0), 2), "{table:?}");
     assert!(

@@ -131,6 +131,35 @@ fn matrices_are_asked_for() {
             "{line}"
         );
     }
+    // A row of `bench` is left out.
+    let tiny = data("odd.timm.fused.safetensors");
+    let bench = |more: &[&str]| {
+        let mut command = command();
+        command
+            .args(["bench", "--model", &tiny, "--size", "64", "--iterations", "1", "--matrices"])
+            .args(more);
+        finish(command)
+    };
+    for more in [&["--dtype", "f16"][..], &["--dtype", "f32"]] {
+        let none = bench(&[&["--device", "llvmpipe", "--device", "cpu"], more].concat());
+        assert_eq!((none.code, none.out.as_str()), (Some(2), ""), "{none:?}");
+        let left_out = none.err.lines().filter(|line| line.starts_with("left out: ")).count();
+        assert_eq!(left_out, 2, "{none:?}");
+        let line = none.err.lines().last().unwrap();
+        assert!(line.contains("llvmpipe: ") && line.contains("; cpu: the CPU executor has no"), "{line}");
+    }
+}
+
+/// A file of the tiny network with a weight that f16 does not hold.
+fn large_weights(folder: &std::path::Path) -> String {
+    let mut checkpoint = mobileone::Checkpoint::open(data("odd.timm.fused.safetensors")).unwrap();
+    let name = "head.fc.weight";
+    let mut array = checkpoint.weights.get(name).unwrap().clone();
+    array.data[0] = 1e5;
+    checkpoint.weights.insert(name, &array.shape, array.data);
+    let path = folder.join("large.safetensors");
+    checkpoint.save(&path, mobileone::DType::F32).unwrap();
+    path.to_str().unwrap().into()
 }
 
 /// The file that `tune` writes is read by later runs, and left aside with a line where it is of no use.
@@ -186,8 +215,11 @@ fn what_was_tuned_is_taken() {
     // A choice that no class of devices has shows in the plan.
     let mut table: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let layers = |table: &Value| table["layers"].as_object().unwrap().clone();
-    assert_eq!(layers(&table).len(), report["kept"].as_array().unwrap().len());
-    table["layers"]["stem 224x224x3 112x112x6 f32"] = "strip 1".into();
+    for row in report["kept"].as_array().unwrap() {
+        assert_eq!(layers(&table)[row["layer"].as_str().unwrap()], row["choice"], "{report}");
+    }
+    assert!(layers(&table).contains_key("stem 3/2 64x64x3 32x32x6 f32"), "what did not change is kept too");
+    table["layers"]["stem 3/2 224x224x3 112x112x6 f32"] = "strip 1".into();
     std::fs::write(&path, table.to_string()).unwrap();
     let plan = || run(&["info", &model, "--layers", "--device", "llvmpipe"]);
     let shown = plan();
@@ -197,19 +229,44 @@ fn what_was_tuned_is_taken() {
     let network = report["network"].as_str().unwrap();
     let fastest = table["networks"].as_object().unwrap();
     assert_eq!(fastest.keys().collect::<Vec<_>>(), [network]);
-    assert_eq!(fastest[network]["cpu"], report["cpu"]);
+    assert_eq!(fastest[network]["cpu"].is_number(), report["cpu"] == true, "{table}");
+    assert_eq!(fastest[network]["f16"].is_number(), report["f16"] == true, "{table}");
     if has_f16(&devices) {
-        table["networks"] = serde_json::json!({ network: { "f16": true, "cpu": false } });
-        std::fs::write(&path, table.to_string()).unwrap();
-        let dtype = |more: &[&str]| {
-            let typed = ["bench", "--model", &model, "--device", "llvmpipe", "--iterations", "1", "--json"];
+        let weights = mobileone::Model::load(&model).unwrap().weights.sum();
+        let bench = |path: &str, more: &[&str]| {
+            let typed = ["bench", "--model", path, "--device", "llvmpipe", "--iterations", "1", "--json"];
             let run = run(&[&typed[..], more].concat());
             let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{run:?}"));
-            report["results"][0]["dtype"].as_str().unwrap().to_string()
+            (report["results"][0]["dtype"].as_str().unwrap().to_string(), run.err)
         };
-        assert_eq!(dtype(&["--size", "64"]), "f16");
+        let dtype = |more: &[&str]| bench(&model, more).0;
+        table["networks"] = serde_json::json!({ network: { "f16": weights, "cpu": null } });
+        std::fs::write(&path, table.to_string()).unwrap();
+        let (taken, said) = bench(&model, &["--size", "64"]);
+        assert!(taken == "f16" && said.contains("dtype: f16 (tune found it faster"), "{taken}: {said}");
         assert_eq!(dtype(&["--size", "64", "--dtype", "f32"]), "f32", "what is typed comes first");
         assert_eq!(dtype(&["--size", "96"]), "f32", "another size is another network");
+        // Other weights were not examined: those of this network are too large for f16.
+        let large = large_weights(&cache);
+        let (taken, said) = bench(&large, &["--size", "64"]);
+        assert!(taken == "f32" && said.contains("examined it with other weights"), "{taken}: {said}");
+        // They are tuned in f32 all the same.
+        let typed =
+            ["tune", "--seconds", "2", "--json", "--model", &large, "--device", "llvmpipe", "--size", "64"];
+        let tuned = run(&typed);
+        assert_eq!(tuned.code, Some(0), "{tuned:?}");
+        let report: Value = serde_json::from_str(&tuned.out).unwrap();
+        assert_eq!((&report["network"], &report["f16"]), (&network.into(), &false.into()));
+        let storages = report["storages"].as_array().unwrap();
+        assert!(storages.len() == 1 && storages[0]["dtype"] == "f32", "{report}");
+        assert_eq!(dtype(&["--size", "64"]), "f32", "and f16 is out of the question");
+        // One storage that was tuned against another that was not tells nothing.
+        std::fs::write(&path, table.to_string()).unwrap();
+        let tuned = run(&[&["tune", "--seconds", "2", "--json", "--dtype", "f32"][..], &typed[4..]].concat());
+        let report: Value = serde_json::from_str(&tuned.out).unwrap_or_else(|_| panic!("{tuned:?}"));
+        assert!(report["network"].is_null(), "{report}");
+        assert_eq!(dtype(&["--size", "64"]), "f16", "what was known before is kept");
+        table = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     }
 
     table["driver"] = "another".into();

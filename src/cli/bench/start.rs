@@ -11,14 +11,13 @@ use mobileone::{
     Array, DType, Device, Error, Form, Model, Shape,
     bench::{Stats, input},
     checkpoint::write_tensors,
-    tune::network,
 };
 use serde::Serialize;
 
 use super::{Args, Progress, report};
 use crate::cli::{
     Verdict,
-    args::{Opened, load},
+    args::load,
     cache,
     out::{self, Stop, note, plain},
 };
@@ -58,56 +57,57 @@ pub fn run(args: &Args, models: &[PathBuf]) -> Result<Verdict, Stop> {
     let folder = Folder::new(folder)?;
     let folder = &folder.0;
     let mut report = Report { starts: Vec::new(), left_out: Vec::new() };
-    let devices = args
-        .device
-        .iter()
-        .map(|wanted| Opened::new(wanted, args.threads, args.matrices))
-        .collect::<Result<Vec<_>, _>>()?;
-    let progress = Progress::new((models.len() * devices.len() * args.dtype.len()) as u64);
+    let devices = args.devices(&mut report.left_out)?;
+    let sizes: Vec<_> = args.works().into_iter().map(|(_, size)| size).collect();
+    let rows = models.len() * sizes.len() * devices.len() * args.dtype.len();
+    let progress = Progress::new(rows as u64);
     for spec in models {
         let model = load(spec, Form::Fused)?;
         let file = folder.join("model.safetensors");
         model.to_checkpoint().save(&file, DType::F32)?;
-        let size = args.size.first().copied().unwrap_or(model.preprocess.size);
-        let x = write_input(folder, &model, size)?;
-        for opened in &devices {
-            for &dtype in &args.dtype {
-                let (device, known, _) = opened.settle(&network(&model.graph, size), dtype.on_cpu())?;
-                let name = dtype.name(&known);
-                let work = format!("{} on {}, {name}", spec.display(), device.info());
-                progress.begin(&work);
-                let process = Process {
-                    folder,
-                    model: &file,
-                    input: &x,
-                    device: &device,
-                    wanted: &opened.wanted,
-                    dtype: &name,
-                    args,
-                };
-                match process.starts(|share| progress.set(share)) {
-                    Ok([cold, warm]) => {
-                        let info = device.info();
-                        report.starts.push(Start {
-                            model: spec.display().to_string(),
-                            device: info.to_string(),
-                            driver: info.driver.clone(),
-                            dtype: name,
-                            input: [1, model.graph.input_channels(), size.0, size.1],
-                            starts: STARTS,
-                            cold_ms: report::ms(cold.median),
-                            cold_min_ms: report::ms(cold.min),
-                            warm_ms: report::ms(warm.median),
-                            warm_min_ms: report::ms(warm.min),
-                        });
+        for size in &sizes {
+            let size = size.unwrap_or(model.preprocess.size);
+            let x = write_input(folder, &model, size)?;
+            for opened in &devices {
+                for &dtype in &args.dtype {
+                    let (device, known, _) = opened.settle(Some((&model, size)), dtype.on_cpu())?;
+                    let name = dtype.name(&known);
+                    let work =
+                        format!("{} on {}, {name}, {}x{}", spec.display(), device.info(), size.0, size.1);
+                    progress.begin(&work);
+                    let process = Process {
+                        folder,
+                        model: &file,
+                        input: &x,
+                        device: &device,
+                        wanted: &opened.wanted,
+                        dtype: &dtype.typed(&known),
+                        args,
+                    };
+                    match process.starts(|share| progress.set(share)) {
+                        Ok([cold, warm]) => {
+                            let info = device.info();
+                            report.starts.push(Start {
+                                model: spec.display().to_string(),
+                                device: info.to_string(),
+                                driver: info.driver.clone(),
+                                dtype: name,
+                                input: [1, model.graph.input_channels(), size.0, size.1],
+                                starts: STARTS,
+                                cold_ms: report::ms(cold.median),
+                                cold_min_ms: report::ms(cold.min),
+                                warm_ms: report::ms(warm.median),
+                                warm_min_ms: report::ms(warm.min),
+                            });
+                        }
+                        Err(reason) => {
+                            let line = format!("{work}: {reason}");
+                            progress.aside(|| note(&format!("left out: {}", plain(&line))));
+                            report.left_out.push(line);
+                        }
                     }
-                    Err(reason) => {
-                        let line = format!("{work}: {reason}");
-                        progress.aside(|| note(&format!("left out: {}", plain(&line))));
-                        report.left_out.push(line);
-                    }
+                    progress.end();
                 }
-                progress.end();
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Instant};
 
 use mobileone::{
-    Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
+    DType, Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
     bench::{Bounds, Limit, Stats, input, round_trips, trim},
 };
 
@@ -12,7 +12,8 @@ use super::{
     report::{Row, ms},
 };
 use crate::cli::{
-    args::{Known, Precision, load},
+    args::load,
+    opened::{Known, MATRICES_IN_F16, Precision},
     out::{Stop, chain},
 };
 
@@ -22,6 +23,7 @@ const DROPPED: usize = 10;
 const PROFILED: usize = 3;
 /// The most warm-ups after the first answer.
 const WARM_UPS: usize = 3;
+
 /// Why there is no row.
 pub enum Left {
     /// The device cannot do it.
@@ -68,6 +70,9 @@ impl std::fmt::Display for Work<'_> {
 
 impl Work<'_> {
     pub fn measure(&self, progress: &Progress) -> Result<Row, Left> {
+        if self.args.matrices && self.dtype.dtype(self.known) == DType::F32 {
+            return Err(Left::Out(MATRICES_IN_F16.into()));
+        }
         let channels = self.model.graph.input_channels();
         let shape = Shape::new(self.batch, self.size.0, self.size.1, channels);
         let x = input(shape)?;
