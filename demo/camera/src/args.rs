@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(long, default_value = "digits")]
     pub model: String,
     /// The device: auto, cpu, gpu, software, a backend, or a part of a name
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", value_parser = |text: &str| Ok::<_, String>(text.trim().to_lowercase()))]
     pub device: String,
     /// Compute in f16, on a GPU that can
     #[arg(long)]
@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long, num_args = 2, value_names = ["FOLDER", "FILE"])]
     pub animate: Option<Vec<PathBuf>>,
     /// Columns of the animation
-    #[arg(long, default_value_t = 560)]
+    #[arg(long, default_value_t = 560, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub width: u32,
 
     /// Throw the device away after every so many labelled frames

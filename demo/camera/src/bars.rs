@@ -33,6 +33,11 @@ struct Bar {
 }
 
 impl Bars {
+    /// Forgets everything: what is shown has no label.
+    pub fn clear(&mut self) {
+        *self = Bars::default();
+    }
+
     /// Follows the answer of the frame `id`; the same one again changes nothing.
     pub fn follow(&mut self, id: u64, answer: &Answer) {
         if self.id == Some(id) {

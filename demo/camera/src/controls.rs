@@ -8,7 +8,7 @@ use crate::{
 use egui::{ComboBox, RichText, TextEdit, Ui, vec2};
 use std::path::Path;
 
-/// Sizes and rates that a camera may be asked for; 0 leaves it to the camera.
+/// Sizes and rates that a camera may be asked for; 0 is what [`Wanted`] makes of it.
 const SIZES: [(u32, u32); 4] = [(0, 0), (640, 480), (1280, 720), (1920, 1080)];
 const RATES: [u32; 4] = [0, 15, 30, 60];
 
@@ -69,7 +69,7 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
     });
     ui.add_space(2.0);
     let line = match scene.running {
-        Some((_, device, half)) => format!("runs on {device}, {}", if *half { "f16" } else { "f32" }),
+        Some(running) => format!("runs on {}, {}", running.on, if running.half { "f16" } else { "f32" }),
         None => "no model runs yet".into(),
     };
     ui.label(RichText::new(line).size(11.0).color(DIM));
@@ -111,7 +111,7 @@ pub fn sources(scene: &Scene) -> Vec<Source> {
     let now = &scene.settings.source;
     for (index, _) in scene.cameras {
         match now {
-            Source::Camera(wanted) if wanted.index == *index => {}
+            Source::Camera(wanted) if wanted.index == *index => sources.push(now.clone()),
             _ => sources.push(Source::Camera(Wanted { index: *index, ..Wanted::default() })),
         }
     }
@@ -183,6 +183,7 @@ fn camera(ui: &mut Ui, wanted: &Wanted, actions: &mut Vec<Action>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::Settings;
 
     /// What is dropped onto the window, or typed.
     #[test]
@@ -210,6 +211,44 @@ mod tests {
                 (found, expected) => assert_eq!(found, expected, "{text}"),
             }
         }
+    }
+
+    /// One key goes through everything, however often it is pressed.
+    #[test]
+    fn keys_go_round() {
+        let camera = |index, rate| Source::Camera(Wanted { index, rate, ..Wanted::default() });
+        let mut settings = Settings {
+            model: "digits".into(),
+            device: "auto".into(),
+            half: false,
+            source: camera(1, 30),
+            rate: 30.0,
+            keep: 1,
+        };
+        let cameras = [(0, "first".into()), (1, "second".into())];
+        let adapters = ["big".to_string(), "small".into()];
+        let mut seen = (Vec::new(), Vec::new());
+        for _ in 0..4 {
+            let scene = Scene {
+                shown: None,
+                samples: &[],
+                summary: Default::default(),
+                settings: &settings,
+                running: None,
+                progress: None,
+                lines: &Default::default(),
+                adapters: &adapters,
+                cameras: &cameras,
+                frozen: false,
+            };
+            let source = next(&sources(&scene), &settings.source).expect("another");
+            let device = next(&devices(&scene), &settings.device).expect("another");
+            (settings.source, settings.device) = (source.clone(), device.clone());
+            seen.0.push(source);
+            seen.1.push(device);
+        }
+        assert_eq!(seen.0, [Source::Synthetic, camera(0, 0), camera(1, 0), Source::Synthetic]);
+        assert_eq!(seen.1, ["cpu", "big", "small", "auto"]);
     }
 
     #[test]

@@ -1,46 +1,44 @@
 //! What cameras and videos send, made RGBA: by a shader, and by its twin on the host for the CPU executor.
 
 use crate::frame::Format;
+use mobileone::preprocess::{Yuv, YuvMatrix, YuvPlanes, YuvRange};
 
 /// The layouts in the order of the shader's cases.
 pub const FORMATS: [Format; 7] =
     [Format::Rgba, Format::Rgb, Format::Bgr, Format::Gray, Format::Yuyv, Format::Nv12, Format::I420];
 
-/// Writes the pixels of `raw` to `rgba`, whose room is used again. What is missing at the end of `raw` is black.
-pub fn to_rgba(raw: &[u8], (width, height): (usize, usize), format: Format, rgba: &mut Vec<u8>) {
+/// Writes the pixels of `raw` to `rgba`, whose room is used again. YUV is BT.601 of limited range, as cameras send it.
+/// Of a frame whose bytes do not fit its size nothing is written.
+pub fn to_rgba(raw: &[u8], size: (usize, usize), format: Format, rgba: &mut Vec<u8>) {
     rgba.clear();
-    rgba.reserve(4 * width * height);
-    let (plane, half) = (width * height, width.div_ceil(2));
-    let byte = |at: usize| i32::from(raw.get(at).copied().unwrap_or(0));
-    for y in 0..height {
-        for x in 0..width {
-            let at = y * width + x;
-            let quarter = y / 2 * half + x / 2;
-            let pixel = match format {
-                Format::Rgba => [byte(4 * at), byte(4 * at + 1), byte(4 * at + 2)],
-                Format::Rgb => [byte(3 * at), byte(3 * at + 1), byte(3 * at + 2)],
-                Format::Bgr => [byte(3 * at + 2), byte(3 * at + 1), byte(3 * at)],
-                Format::Gray => [byte(at); 3],
-                Format::Yuyv => {
-                    let pair = 4 * (y * half + x / 2);
-                    rgb(byte(pair + 2 * (x % 2)), byte(pair + 1), byte(pair + 3))
-                }
-                Format::Nv12 => rgb(byte(at), byte(plane + 2 * quarter), byte(plane + 2 * quarter + 1)),
-                Format::I420 => {
-                    let u = plane + quarter;
-                    rgb(byte(at), byte(u), byte(u + half * height.div_ceil(2)))
-                }
-            };
-            let [r, g, b] = pixel.map(|value| value.clamp(0, 255) as u8);
-            rgba.extend([r, g, b, 255]);
+    let (width, height) = size;
+    if raw.len() != format.bytes(size) {
+        return;
+    }
+    let (luma, chroma) = raw.split_at(raw.len().min(width * height));
+    let chroma_stride = 2 * width.div_ceil(2);
+    let nv12 =
+        |chroma, rgba| yuv(YuvPlanes::Nv12 { luma, luma_stride: width, chroma, chroma_stride }, size, rgba);
+    match format {
+        Format::Rgba => rgba.extend(raw.as_chunks().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b, 255])),
+        Format::Rgb => rgba.extend(raw.as_chunks().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, 255])),
+        Format::Bgr => rgba.extend(raw.as_chunks().0.iter().flat_map(|[b, g, r]| [*r, *g, *b, 255])),
+        Format::Gray => rgba.extend(raw.iter().flat_map(|grey| [*grey, *grey, *grey, 255])),
+        Format::Yuyv => yuv(YuvPlanes::Yuyv { bytes: raw, stride: 2 * chroma_stride }, size, rgba),
+        Format::Nv12 => nv12(chroma, rgba),
+        Format::I420 => {
+            let (cb, cr) = chroma.split_at(chroma.len() / 2);
+            let pairs: Vec<u8> = cb.iter().zip(cr).flat_map(|(cb, cr)| [*cb, *cr]).collect();
+            nv12(&pairs, rgba);
         }
     }
 }
 
-/// BT.601 of limited range, in 8 bits of fraction.
-fn rgb(y: i32, u: i32, v: i32) -> [i32; 3] {
-    let (c, d, e) = (298 * (y - 16) + 128, u - 128, v - 128);
-    [(c + 409 * e) >> 8, (c - 100 * d - 208 * e) >> 8, (c + 516 * d) >> 8]
+fn yuv(planes: YuvPlanes, size: (usize, usize), rgba: &mut Vec<u8>) {
+    let (matrix, range) = (YuvMatrix::Bt601, YuvRange::Limited);
+    if (Yuv { planes, size, crop: None, matrix, range }).to_rgba(rgba).is_err() {
+        rgba.clear();
+    }
 }
 
 /// The shader, compiled.

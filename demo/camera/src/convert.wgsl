@@ -15,11 +15,18 @@ fn byte(at: u32) -> i32 {
     return i32((raw[at / 4u] >> (8u * (at % 4u))) & 255u);
 }
 
-fn rgb(y: i32, u: i32, v: i32) -> vec3<i32> {
-    let c = 298 * (y - 16) + 128;
-    let d = u - 128;
-    let e = v - 128;
-    return vec3<i32>(c + 409 * e, c - 100 * d - 208 * e, c + 516 * d) >> vec3<u32>(8u);
+// What a step of luma, Cr or Cb adds to a colour, in 1/65536: the library's numbers for BT.601 of limited range.
+const LUMA: i32 = 76309;
+const RED_CR: i32 = 104597;
+const GREEN_CB: i32 = -25675;
+const GREEN_CR: i32 = -53279;
+const BLUE_CB: i32 = 132201;
+
+fn rgb(y: i32, cb: i32, cr: i32) -> vec3<i32> {
+    let b = cb - 128;
+    let r = cr - 128;
+    let grey = LUMA * (y - 16) + 32768; // halves are rounded up
+    return (vec3<i32>(grey) + vec3<i32>(RED_CR * r, GREEN_CB * b + GREEN_CR * r, BLUE_CB * b)) >> vec3<u32>(16u);
 }
 
 @compute @workgroup_size(8, 8)

@@ -2,6 +2,7 @@
 //! network from that texture, and collect the answers of the frames in flight.
 
 use crate::{
+    convert,
     figures::{Figures, Sample},
     frame::{Format, Frame, Slot, Truth},
     gpu::Gpu,
@@ -35,8 +36,12 @@ pub struct Engine {
     pub name: Arc<str>,
     /// The device, for people.
     pub device: Arc<str>,
+    /// The device, as it was asked for.
+    pub wanted: String,
     /// Whether it computes in f16.
     pub half: bool,
+    /// Which load of this program made it.
+    pub load: u64,
     /// How pictures become inputs.
     pub preprocess: Preprocess,
 }
@@ -94,6 +99,8 @@ pub struct Place {
     pub wake: Arc<dyn Fn() + Send + Sync>,
     /// Lines for people.
     pub tell: Arc<dyn Fn(String) + Send + Sync>,
+    /// Told when the model of a load is given up, and why.
+    pub give_up: Arc<dyn Fn(u64, String) + Send + Sync>,
 }
 
 impl Worker {
@@ -109,6 +116,12 @@ impl Worker {
         let own = shared.clone();
         let thread = thread::Builder::new().name("engine".into()).spawn(move || work(&place, &own)).ok();
         Worker { shared, thread }
+    }
+
+    /// Has it end, and gives it to whoever waits for that: it may have to wait for the device.
+    pub fn retire(mut self) -> Option<JoinHandle<()>> {
+        self.shared.stop.store(true, Ordering::Release);
+        self.thread.take()
     }
 
     /// What is shared with it.
@@ -147,85 +160,148 @@ struct Flight {
     host: Duration,
 }
 
+/// Frames in a row that may fail before the model is given up.
+const FAILURES: usize = 30;
+
+/// What went wrong since a label came.
+#[derive(Default)]
+struct Trouble {
+    count: usize,
+    reason: String,
+    /// What people were told of last: the same is not told again.
+    told: String,
+}
+
+impl Trouble {
+    /// Keeps a failure. It is told of once the device works again, for a loss is told of by others.
+    fn keep(&mut self, reason: String) {
+        self.count += 1;
+        self.reason = reason;
+    }
+
+    fn end(&mut self, place: &Place) {
+        if std::mem::take(&mut self.count) > 0 {
+            self.tell(format!("A frame has no label: {}.", self.reason), place);
+        }
+    }
+
+    fn tell(&mut self, line: String, place: &Place) {
+        if self.told != line {
+            (place.tell)(line.clone());
+            self.told = line;
+        }
+    }
+}
+
+/// What became of a frame that was sent.
+enum Sent {
+    /// Its label will come.
+    Flight(Flight),
+    /// It has none, for no model runs, or for a reason.
+    Plain(Arc<Plate>, Option<String>),
+    /// It was dropped, for everything is in use.
+    Full,
+}
+
 fn work(place: &Place, shared: &Shared) {
     let mut plates = Plates::new(&place.gpu.device);
     let mut engine: Option<Engine> = None;
     let mut flights: VecDeque<Flight> = VecDeque::with_capacity(FRAMES);
+    let mut trouble = Trouble::default();
+    let (mut rgba, mut before) = (Vec::new(), Instant::now());
     while !shared.stop.load(Ordering::Acquire) && !place.gpu.is_lost() {
         if let Some(next) = shared.next.lock().expect("no panic while a model changes hands").take() {
             // Frames in flight are given up; newer ones follow at once.
             flights.clear();
             engine = Some(next);
+            trouble = Trouble::default();
         }
         place.gpu.device.poll(wgpu::PollType::Poll).ok();
-        if let Some(running) = &engine
-            && let Err(reason) = collect(&mut flights, running, place, shared)
-        {
-            flights.clear();
-            engine = None;
-            if !place.gpu.turns_out_lost() {
-                (place.tell)(format!("{reason}. Choose a model or a device to go on."));
+        if let Some(running) = &engine {
+            collect(&mut flights, running, place, shared, &mut trouble, &mut before);
+            if trouble.count >= FAILURES {
+                if !place.gpu.turns_out_lost(&shared.stop) {
+                    (place.give_up)(running.load, trouble.reason.clone());
+                }
+                flights.clear();
+                engine = None;
+                trouble = Trouble::default();
             }
         }
-        if flights.len() == FRAMES || shared.frozen.load(Ordering::Acquire) {
-            thread::sleep(Duration::from_micros(200));
+        let frozen = shared.frozen.load(Ordering::Acquire) && settled(shared, engine.is_some());
+        if flights.len() == FRAMES || frozen {
+            let idle = flights.is_empty();
+            thread::sleep(if idle { Duration::from_millis(10) } else { Duration::from_micros(200) });
             continue;
         }
         let patience =
             if flights.is_empty() { Duration::from_millis(10) } else { Duration::from_micros(200) };
         let Some(frame) = place.slot.take(patience) else { continue };
-        let begun = Instant::now();
-        match send(&frame, engine.as_ref(), place, &mut plates) {
-            Ok(Some((plate, ticket))) => {
-                let (id, truth, captured) = (frame.id, frame.truth, frame.captured);
-                match ticket {
-                    Some((ticket, submitted)) => {
-                        let host = begun.elapsed();
-                        flights.push_back(Flight { ticket, plate, id, truth, captured, submitted, host });
-                    }
-                    None => show(Shown { id, plate, truth, answer: None }, place, shared),
-                }
+        match send(&frame, engine.as_ref(), place, &mut plates, &mut rgba) {
+            Ok(Sent::Flight(flight)) => flights.push_back(flight),
+            Ok(Sent::Plain(plate, reason)) => {
+                reason.into_iter().for_each(|reason| trouble.keep(reason));
+                show(Shown { id: frame.id, plate, truth: frame.truth, answer: None }, place, shared);
             }
-            Ok(None) => shared.figures.lock().expect("no panic while figures are kept").dropped += 1,
-            Err(_) if place.gpu.turns_out_lost() => {}
-            Err(reason) => (place.tell)(reason),
+            Ok(Sent::Full) => shared.figures.lock().expect("no panic while figures are kept").dropped += 1,
+            Err(reason) => trouble.tell(reason, place),
         }
         place.slot.give_back(frame.bytes);
     }
 }
 
-/// Uploads a frame and submits it, at the moment that is given with its ticket; `None` when it has to be dropped because everything is in use.
+/// Whether what is shown can stand still: it is there, and has its label where a model runs.
+fn settled(shared: &Shared, runs: bool) -> bool {
+    let shown = shared.shown.lock().expect("no panic while a frame is shown");
+    shown.as_ref().is_some_and(|shown| shown.answer.is_some() || !runs)
+}
+
+/// Uploads a frame and submits it; `rgba` is room for its pixels where the CPU executor wants them otherwise.
+///
+/// # Errors
+/// A line when it is no frame that this device can show.
 fn send(
     frame: &Frame,
     engine: Option<&Engine>,
     place: &Place,
     plates: &mut Plates,
-) -> Result<Option<(Arc<Plate>, Option<(Ticket, Instant)>)>, String> {
+    rgba: &mut Vec<u8>,
+) -> Result<Sent, String> {
     let (width, height) = frame.size;
     let most = place.gpu.device.limits().max_texture_dimension_2d as usize;
-    if !(1..=most).contains(&width)
-        || !(1..=most).contains(&height)
-        || frame.bytes.len() != frame.format.bytes(frame.size)
-    {
+    let (found, needed) = (frame.bytes.len(), frame.format.bytes(frame.size));
+    if !(1..=most).contains(&width) || !(1..=most).contains(&height) || found != needed {
         return Err(format!(
-            "A frame of {width}x{height} was dropped: the device takes 1 to {most} pixels per side."
+            "A frame of {width}x{height} was dropped: the device takes 1 to {most} pixels per side, and this \
+             layout {needed} bytes (found {found})."
         ));
     }
-    let Some(plate) = plates.take(&place.gpu.queue, frame.size, frame.format) else { return Ok(None) };
-    let mut encoder = place.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    plates.record(&mut encoder, &plate, frame)?;
     let begun = Instant::now();
+    let Some(plate) = plates.take(&place.gpu.queue, frame.size, frame.format) else { return Ok(Sent::Full) };
+    let mut encoder = place.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    if let Err(reason) = plates.record(&mut encoder, &plate, frame) {
+        // Nothing reads this plate: the next frame takes another, if the device is there at all.
+        return Ok(Sent::Plain(plate, Some(reason)));
+    }
+    let mut submitted = Instant::now();
     let ticket = match engine {
-        // A frame from before the CPU executor came in is not RGBA yet: it goes by without a label.
-        Some(engine) if engine.cpu && frame.format != Format::Rgba => None,
-        Some(engine) if engine.cpu => Some(engine.session.submit(Input::Pixels(Pixels {
-            bytes: &frame.bytes,
-            size: frame.size,
-            stride: 4 * width,
-            format: PixelFormat::Rgba8,
-            crop: None,
-            rotation: Rotation::None,
-        }))),
+        Some(engine) if engine.cpu => {
+            // From before the CPU executor came in: the source does this from now on.
+            let bytes = if frame.format == Format::Rgba {
+                &frame.bytes
+            } else {
+                convert::to_rgba(&frame.bytes, frame.size, frame.format, rgba);
+                rgba
+            };
+            Some(engine.session.submit(Input::Pixels(Pixels {
+                bytes,
+                size: frame.size,
+                stride: 4 * width,
+                format: PixelFormat::Rgba8,
+                crop: None,
+                rotation: Rotation::None,
+            })))
+        }
         Some(engine) => {
             let texture = PixelTexture { texture: &plate.texture, crop: None, rotation: Rotation::None };
             Some(engine.session.encode(&mut encoder, Input::Texture(texture)))
@@ -234,41 +310,64 @@ fn send(
     };
     place.gpu.queue.submit([encoder.finish()]);
     plate.submitted();
+    if engine.is_some_and(|engine| !engine.cpu) {
+        submitted = Instant::now();
+    }
     match ticket {
-        None => Ok(Some((plate, None))),
-        Some(Ok(ticket)) => Ok(Some((plate, Some((ticket, begun))))),
-        Some(Err(mobileone::Error::Busy)) => Ok(None),
-        Some(Err(error)) => Err(format!("A frame was dropped: {error}.")),
+        None => Ok(Sent::Plain(plate, None)),
+        Some(Ok(ticket)) => {
+            let Frame { id, truth, captured, .. } = *frame;
+            Ok(Sent::Flight(Flight { ticket, plate, id, truth, captured, submitted, host: begun.elapsed() }))
+        }
+        Some(Err(mobileone::Error::Busy)) => Ok(Sent::Full),
+        Some(Err(error)) => Ok(Sent::Plain(plate, Some(error.to_string()))),
     }
 }
 
-/// Takes the answers that have come, in the order of their frames.
+/// Takes the answers that have come, in the order of their frames; `before` is when the last one came.
 fn collect(
     flights: &mut VecDeque<Flight>,
     engine: &Engine,
     place: &Place,
     shared: &Shared,
-) -> Result<(), String> {
+    trouble: &mut Trouble,
+    before: &mut Instant,
+) {
     while let Some(first) = flights.front_mut() {
-        let Some(mut answer) = first.ticket.try_take().map_err(|error| error.to_string())? else { break };
+        let taken = match first.ticket.try_take() {
+            Ok(None) => break,
+            Ok(Some(answer)) => Ok(answer),
+            Err(error) => Err(error.to_string()),
+        };
         let (answered, Some(flight)) = (Instant::now(), flights.pop_front()) else { break };
+        let Flight { id, plate, truth, .. } = flight;
+        let mut answer = match taken {
+            Ok(answer) => answer,
+            Err(reason) => {
+                trouble.keep(reason);
+                show(Shown { id, plate, truth, answer: None }, place, shared);
+                continue;
+            }
+        };
+        trouble.end(place);
         let top = answer.top.pop().unwrap_or_default();
-        let judged = flight.truth.map(|truth| {
+        let judged = truth.map(|truth| {
             let right = top.first().is_some_and(|best| truth.accepts(engine.labels.name(best.index)));
             (right, truth.ink > 0.1 && truth.ink < 0.5)
         });
+        // A frame behind another one waits for it first.
+        let began = flight.submitted.max(std::mem::replace(before, answered));
         let sample = Sample {
             answered,
             latency: answered.duration_since(flight.captured).as_secs_f32(),
-            engine: answered.duration_since(flight.submitted).as_secs_f32(),
+            engine: answered.duration_since(began).as_secs_f32(),
             host: flight.host.as_secs_f32(),
         };
-        shared.figures.lock().expect("no panic while figures are kept").add(flight.id, sample, judged);
-        let crop = crop(&engine.preprocess, flight.plate.size);
+        shared.figures.lock().expect("no panic while figures are kept").add(id, sample, judged);
+        let crop = crop(&engine.preprocess, plate.size);
         let answer = Some(Answer { top, labels: engine.labels.clone(), crop, answered });
-        show(Shown { id: flight.id, plate: flight.plate, truth: flight.truth, answer }, place, shared);
+        show(Shown { id, plate, truth, answer }, place, shared);
     }
-    Ok(())
 }
 
 fn show(new: Shown, place: &Place, shared: &Shared) {

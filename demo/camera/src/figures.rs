@@ -12,9 +12,9 @@ pub struct Sample {
     pub answered: Instant,
     /// From the source's having it to its label, in seconds.
     pub latency: f32,
-    /// From its submission to its label, in seconds.
+    /// From its submission, or the label of the frame before where that came later, to its label, in seconds.
     pub engine: f32,
-    /// What this thread spent on it: upload, preprocessing's and network's commands, in seconds.
+    /// What the engine's thread spent on it: upload, preprocessing's and network's commands, in seconds.
     pub host: f32,
 }
 
@@ -23,10 +23,9 @@ pub struct Sample {
 pub struct Figures {
     samples: VecDeque<Sample>,
     keep: usize,
-    begun: Option<Instant>,
     /// Frames labelled.
     pub labelled: u64,
-    /// Of those whose truth is known: how many, and how many labels were right.
+    /// Of those, the ones whose truth is known.
     pub judged: u64,
     /// Of those judged, the right ones.
     pub right: u64,
@@ -60,7 +59,6 @@ impl Figures {
         Figures {
             samples: VecDeque::with_capacity(keep),
             keep,
-            begun: None,
             labelled: 0,
             judged: 0,
             right: 0,
@@ -78,7 +76,6 @@ impl Figures {
             self.samples.pop_front();
         }
         self.samples.push_back(sample);
-        self.begun.get_or_insert(sample.answered);
         self.labelled += 1;
         self.disorder += u64::from(self.newest.is_some_and(|newest| newest >= id));
         self.newest = Some(id);

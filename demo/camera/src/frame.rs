@@ -1,7 +1,10 @@
 //! Frames on their way from a source to the engine. The newest wins: nothing ever queues.
 
 use std::{
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -98,8 +101,17 @@ impl Slot {
     }
 
     /// Puts a frame in, instead of one that nobody took.
-    pub fn put(&self, mut frame: Frame) {
+    pub fn put(&self, frame: Frame) {
+        self.put_unless(frame, &AtomicBool::new(false));
+    }
+
+    /// Puts a frame in, if its source has not been stopped: after that and [`Slot::clear`] none of it comes.
+    pub fn put_unless(&self, mut frame: Frame, stopped: &AtomicBool) {
         let mut state = self.state();
+        if stopped.load(Ordering::Acquire) {
+            state.keep(frame.bytes);
+            return;
+        }
         frame.id = state.next;
         state.next += 1;
         if let Some(old) = state.newest.replace(frame) {
@@ -185,6 +197,8 @@ mod tests {
         assert_eq!((newest.id, &newest.bytes[..]), (2, &[2][..]));
         assert_eq!(slot.counts(), (3, 2));
         assert!(slot.take(Duration::from_millis(1)).is_none() && slot.wait_taken(Duration::ZERO));
+        slot.put_unless(frame(3), &AtomicBool::new(true));
+        assert!(slot.take(Duration::ZERO).is_none() && slot.counts() == (3, 2), "its source was stopped");
         slot.give_back(Vec::with_capacity(100));
         assert!((0..3).any(|_| slot.buffer().capacity() == 100), "the room is used again");
     }

@@ -19,6 +19,8 @@ pub struct Gpu {
     pub queue: wgpu::Queue,
     /// What it is.
     pub info: DeviceInfo,
+    /// All that could have been opened.
+    pub found: Vec<DeviceInfo>,
     fault: Arc<Mutex<Option<String>>>,
     lost: Arc<AtomicBool>,
 }
@@ -54,9 +56,19 @@ pub fn adapters(
     }
 }
 
+/// The places in `infos` of what `wanted` opens, best first: for `cpu` and `auto` the best there is, software last,
+/// for the window has to be drawn somewhere.
+pub fn order(wanted: &str, infos: &[DeviceInfo]) -> Vec<usize> {
+    match wanted {
+        "cpu" | "auto" => {
+            ["gpu", "software"].iter().flat_map(|wanted| DeviceInfo::choose(wanted, infos)).collect()
+        }
+        _ => DeviceInfo::choose(wanted, infos),
+    }
+}
+
 impl Gpu {
-    /// Opens what `wanted` describes; `cpu` and `auto` open the best there is, software last, for the window has to
-    /// be drawn somewhere. `wake` is called when the device is lost.
+    /// Opens the first of [`order`] that can be opened. `wake` is called when the device is lost.
     ///
     /// # Errors
     /// A line when there is no such device, or none at all.
@@ -68,12 +80,10 @@ impl Gpu {
     ) -> Result<Gpu, String> {
         let found = adapters(instance, surface);
         let infos: Vec<DeviceInfo> = found.iter().map(|(info, _)| info.clone()).collect();
-        let mut order = DeviceInfo::choose(wanted, &infos);
+        let order = order(wanted, &infos);
         let mut refused =
             String::from("no graphics driver here can draw and compute (on Debian: mesa-vulkan-drivers)");
-        if matches!(wanted, "cpu" | "auto") {
-            order.extend(["gpu", "software"].iter().flat_map(|wanted| DeviceInfo::choose(wanted, &infos)));
-        } else if order.is_empty() && !infos.is_empty() {
+        if order.is_empty() && !infos.is_empty() {
             let names: Vec<String> = infos.iter().map(DeviceInfo::to_string).collect();
             refused = format!("device \"{wanted}\": not here; there is: {}, and cpu", names.join(", "));
         }
@@ -81,8 +91,15 @@ impl Gpu {
             match open(&found[at].1) {
                 Ok((device, queue)) => {
                     let (adapter, info) = (found[at].1.clone(), infos[at].clone());
-                    let gpu =
-                        Gpu { adapter, device, queue, info, fault: Arc::default(), lost: Arc::default() };
+                    let gpu = Gpu {
+                        adapter,
+                        device,
+                        queue,
+                        info,
+                        found: infos,
+                        fault: Arc::default(),
+                        lost: Arc::default(),
+                    };
                     gpu.keep_faults(wake);
                     return Ok(gpu);
                 }
@@ -110,9 +127,9 @@ impl Gpu {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// The same after a failure, of which the word of a loss may come a moment later.
-    pub fn turns_out_lost(&self) -> bool {
-        (0..500).any(|_| {
+    /// The same after a failure, of which the word of a loss may come a moment later; not waited for past `stop`.
+    pub fn turns_out_lost(&self, stop: &AtomicBool) -> bool {
+        (0..500).take_while(|_| !stop.load(Ordering::Acquire)).any(|_| {
             self.device.poll(wgpu::PollType::Poll).ok();
             self.is_lost() || {
                 std::thread::sleep(Duration::from_millis(2));
@@ -139,4 +156,34 @@ fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), wgpu::Re
         required_limits: adapter.limits(),
         ..Default::default()
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `auto` and `cpu` are drawn on the best there is, software where there is nothing else.
+    #[test]
+    fn the_window_is_drawn_on_the_best() {
+        let info = |name: &str, kind| DeviceInfo {
+            name: name.into(),
+            backend: "vulkan",
+            kind,
+            driver: String::new(),
+            features: Vec::new(),
+        };
+        let infos = [info("llvmpipe", DeviceKind::Software), info("Big", DeviceKind::Discrete)];
+        let rows: [(&str, &[usize]); 6] = [
+            ("auto", &[1, 0]),
+            ("cpu", &[1, 0]),
+            ("software", &[0]),
+            ("llvmpipe", &[0]),
+            ("big", &[1]),
+            ("none", &[]),
+        ];
+        for (wanted, expected) in rows {
+            assert_eq!(order(wanted, &infos), expected, "{wanted}");
+        }
+        assert_eq!(order("auto", &infos[..1]), [0]);
+    }
 }

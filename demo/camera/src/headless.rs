@@ -24,8 +24,7 @@ use std::{
 
 /// How long a run waits for its next label.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Changes in a soaked run, and the fewest labels between two of them.
-const SOAK_CHANGES: u64 = 50;
+/// Labels between two changes of a soaked run.
 const SOAK_PAUSE: u64 = 10;
 /// Sizes that a soaked run resizes to.
 const SOAK_SIZES: [[u32; 2]; 5] = [[640, 400], [1, 1], [1100, 700], [333, 777], [900, 300]];
@@ -93,9 +92,23 @@ impl Screen {
 pub struct Tally {
     drawn: u64,
     drawn_disorder: u64,
+    newest: Option<u64>,
     draw: Vec<f32>,
-    recovered: u64,
-    warm: Option<u64>,
+    warm: Option<[Option<u64>; 2]>,
+}
+
+impl Tally {
+    /// Counts a frame that came to be drawn.
+    pub fn see(&mut self, id: u64) {
+        self.drawn_disorder += u64::from(self.newest.is_some_and(|newest| id < newest));
+        self.newest = Some(id);
+    }
+
+    /// Counts a drawing, and the time that it took of the host.
+    pub fn drew(&mut self, time: Duration) {
+        self.draw.push(time.as_secs_f32());
+        self.drawn += 1;
+    }
 }
 
 /// Runs until so many frames are labelled, and prints the figures.
@@ -118,24 +131,21 @@ pub fn run(args: &Args) -> Result<(), String> {
     let mut live = Live::start(gpu::instance(None), None, args.settings()?, Arc::new(wake))?;
     let mut view = View::new(args.mirror);
     let mut screen = Screen::new(&live.gpu, [args.size.0, args.size.1]);
-    let mut soak = args.soak.then(|| Soak::new(args, frames)).transpose()?;
+    let mut soak = args.soak.then(|| Soak::new(args)).transpose()?;
     let (begun, mut tally, mut last, mut told) =
         (Instant::now(), Tally::default(), (None, Instant::now()), None);
     loop {
         let rung = bell.0.lock().expect("no panic while the bell rings");
         let waited = bell.1.wait_timeout_while(rung, Duration::from_millis(20), |rung| !*rung);
         *waited.expect("no panic while the bell rings").0 = false;
-        live.tick();
+        if live.tick()? {
+            screen = Screen::new(&live.gpu, screen.target.size);
+        }
         for (came, line) in &live.lines {
             if told.is_none_or(|told| *came > told) {
                 eprintln!("{line}");
                 told = Some(*came);
             }
-        }
-        if live.gpu.is_lost() {
-            live.recover(None)?;
-            screen = Screen::new(&live.gpu, screen.target.size);
-            tally.recovered += 1;
         }
         if live.running.is_none() && live.progress.is_none() {
             return Err("nothing runs: see the lines above".into());
@@ -144,28 +154,31 @@ pub fn run(args: &Args) -> Result<(), String> {
         if let Some(soak) = &mut soak {
             soak.step(labelled, &mut live, &mut screen);
         }
-        if args.lose_every.is_some_and(|every| labelled / every > tally.recovered) {
+        if args.lose_every.is_some_and(|every| labelled / every > live.recovered) {
             live.gpu.device.destroy();
         }
         // What is loaded first and kept is there by now.
         if labelled >= frames / 4 && tally.warm.is_none() {
-            tally.warm = figures::memory();
+            tally.warm = Some(memory(&live));
         }
         let shown =
             live.shown().filter(|shown| shown.answer.is_some() && last.0.is_none_or(|last| shown.id != last));
         if let Some(shown) = shown {
             let free = args.record.is_some() || !screen.busy.load(Ordering::Acquire);
-            tally.drawn_disorder += u64::from(last.0.is_some_and(|last| shown.id < last));
+            tally.see(shown.id);
             last = (Some(shown.id), Instant::now());
             if !args.no_draw && free {
                 let before = Instant::now();
                 screen.draw(&live, &mut view, &shown, begun.elapsed().as_secs_f64(), args.record.is_some());
-                tally.draw.push(before.elapsed().as_secs_f32());
+                let time = before.elapsed();
                 if let Some(folder) = &args.record {
                     save(&live, &screen, folder.join(format!("{:06}.png", tally.drawn)))?;
                 }
-                tally.drawn += 1;
+                tally.drew(time);
             }
+        }
+        if live.progress.is_some() {
+            last.1 = Instant::now(); // fetching a model takes its time
         }
         if last.1.elapsed() > PATIENCE {
             return Err(format!("no label within {} s", PATIENCE.as_secs()));
@@ -174,7 +187,7 @@ pub fn run(args: &Args) -> Result<(), String> {
             break;
         }
     }
-    report(args, &live, tally);
+    report(args, &live, &tally);
     Ok(())
 }
 
@@ -197,36 +210,36 @@ fn save(live: &Live, screen: &Screen, path: PathBuf) -> Result<(), String> {
 struct Soak {
     file: PathBuf,
     done: u64,
-    pause: u64,
     /// Whether the device changes too.
     devices: bool,
 }
 
 impl Soak {
-    fn new(args: &Args, frames: u64) -> Result<Soak, String> {
+    fn new(args: &Args) -> Result<Soak, String> {
         // The built-in model as a file: another model to switch to, without a network.
         let file = std::env::temp_dir().join(format!("camera-soak-{}.safetensors", std::process::id()));
         std::fs::write(&file, mobileone::sample::DIGITS)
             .map_err(|error| format!("{}: {error}", file.display()))?;
-        let (pause, devices) = ((frames / SOAK_CHANGES).max(SOAK_PAUSE), args.device == "auto");
-        Ok(Soak { file, done: 0, pause, devices })
+        Ok(Soak { file, done: 0, devices: args.device == "auto" })
     }
 
     fn step(&mut self, labelled: u64, live: &mut Live, screen: &mut Screen) {
-        if labelled / self.pause <= self.done || live.progress.is_some() {
+        if labelled / SOAK_PAUSE <= self.done || live.progress.is_some() {
             return;
         }
-        self.done = labelled / self.pause;
-        match self.done % 5 {
+        self.done = labelled / SOAK_PAUSE;
+        match self.done % 6 {
             0 => live.set_model(self.file.to_string_lossy().into_owned()),
             1 => live.set_model("digits".into()),
             2 if self.devices => {
                 let cpu = live.settings.device == "cpu";
                 live.set_device(if cpu { live.gpu.info.name.clone() } else { "cpu".into() });
             }
-            2 => live.set_half(false),
+            2 => live.set_device("cpu".into()),
+            // Where the CPU runs, which has no f16, this is a load that fails, and is made again.
+            5 if self.devices => live.set_half(!live.settings.half),
             3 => {
-                let size = SOAK_SIZES[(self.done / 5 % SOAK_SIZES.len() as u64) as usize];
+                let size = SOAK_SIZES[(self.done / 6 % SOAK_SIZES.len() as u64) as usize];
                 screen.target = Arc::new(Offscreen::new(&live.gpu, size, FORMAT));
             }
             _ => live.set_source(Source::Synthetic),
@@ -240,23 +253,34 @@ impl Drop for Soak {
     }
 }
 
+/// Bytes in use: the program's, and those that it has of its device, where these are known.
+fn memory(live: &Live) -> [Option<u64>; 2] {
+    let report = live.gpu.device.generate_allocator_report();
+    [figures::memory(), report.map(|report| report.total_allocated_bytes)]
+}
+
 /// Prints the figures of a run.
-pub fn report(args: &Args, live: &Live, mut tally: Tally) {
+pub fn report(args: &Args, live: &Live, tally: &Tally) {
     let figures = live.figures(Clone::clone);
     let Summary { rate, latency, latency_99, engine, host } = figures.summary(Duration::MAX);
     let (captured, replaced) = live.counts();
-    let (memory, warm) = (figures::memory(), tally.warm);
-    tally.draw.sort_by(f32::total_cmp);
-    let draw = tally.draw.get(tally.draw.len() / 2).copied().unwrap_or(0.0);
+    let ([memory, device_memory], warm) = (memory(live), tally.warm.unwrap_or_default());
+    let mut draw = tally.draw.clone();
+    draw.sort_by(f32::total_cmp);
+    let draw = draw.get(draw.len() / 2).copied().unwrap_or(0.0);
     let accuracy = (figures.judged > 0).then(|| figures.right as f64 / figures.judged as f64);
-    let (model, device, half) = live.running.clone().unwrap_or_else(|| ("".into(), "".into(), false));
+    let running = live.running.as_ref();
+    let (model, device) = running.map_or(("", ""), |running| (&*running.model, &*running.on));
+    let half = running.is_some_and(|running| running.half);
     let ms = |seconds: f32| (f64::from(seconds) * 1e5).round() / 100.0;
     let mb = |bytes: u64| (bytes as f64 / 1e5).round() / 10.0;
-    let growth = memory.zip(warm).map(|(end, warm)| mb(end) - mb(warm));
+    let growth = |end: Option<u64>, warm: Option<u64>| {
+        end.zip(warm).map(|(end, warm)| ((mb(end) - mb(warm)) * 10.0).round() / 10.0)
+    };
     if args.json {
         let json = serde_json::json!({
-            "model": &*model,
-            "device": &*device,
+            "model": model,
+            "device": device,
             "dtype": if half { "f16" } else { "f32" },
             "draws_on": live.gpu.info.to_string(),
             "source": live.settings.source.name(),
@@ -267,7 +291,9 @@ pub fn report(args: &Args, live: &Live, mut tally: Tally) {
             "host_ms": ms(host),
             "draw_host_ms": (tally.drawn > 0).then(|| ms(draw)),
             "memory_mb": memory.map(mb),
-            "memory_growth_mb": growth.map(|growth| (growth * 10.0).round() / 10.0),
+            "memory_growth_mb": growth(memory, warm[0]),
+            "device_memory_mb": device_memory.map(mb),
+            "device_memory_growth_mb": growth(device_memory, warm[1]),
             "accuracy": accuracy,
             "judged": figures.judged,
             "between": figures.between,
@@ -276,7 +302,7 @@ pub fn report(args: &Args, live: &Live, mut tally: Tally) {
             "dropped": figures.dropped,
             "drawn": (tally.drawn > 0).then_some(tally.drawn),
             "out_of_order": figures.disorder + tally.drawn_disorder,
-            "recovered": tally.recovered,
+            "recovered": live.recovered,
         });
         println!("{json:#}");
         return;

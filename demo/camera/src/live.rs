@@ -1,10 +1,12 @@
 //! Everything between the source and the picture on the screen, the same with a window and without.
 
+mod device;
+
 use crate::{
     engine::{Engine, Place, Shown, Worker},
     figures::Figures,
     frame::Slot,
-    gpu::{self, Gpu},
+    gpu::Gpu,
     load::{self, Loaded, Progress},
     source::{Capture, Source, Stage},
 };
@@ -12,10 +14,10 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -38,11 +40,29 @@ pub struct Settings {
 
 /// How long a line for people stays.
 const LINE_STAYS: Duration = Duration::from_secs(8);
+/// How long a model has to be set before it is looked for.
+const GLANCE: Duration = Duration::from_millis(150);
 /// Lines kept, the newest last.
 const LINES: usize = 4;
 
+/// What runs.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// The model, as it was asked for.
+    pub model: Arc<str>,
+    /// The device, for people.
+    pub on: Arc<str>,
+    /// Whether in f16.
+    pub half: bool,
+    /// The device, as it was asked for.
+    device: String,
+    load: u64,
+}
+
 enum Event {
     Line(String),
+    Opened(u64, Box<device::Opened>),
+    GivenUp(u64, String),
     Progress(u64, Progress),
     Model(Arc<Loaded>),
     Engine(u64, Box<Engine>),
@@ -55,15 +75,28 @@ pub struct Live {
     pub gpu: Arc<Gpu>,
     /// What is set.
     pub settings: Settings,
-    /// What runs, once something does: the model, the device, and whether in f16.
-    pub running: Option<(Arc<str>, Arc<str>, bool)>,
+    /// What runs, once something does.
+    pub running: Option<Running>,
     /// Where the load stands that is under way.
     pub progress: Option<Progress>,
     /// Lines for people, and when they came.
     pub lines: VecDeque<(Instant, String)>,
-    /// The adapters that can be chosen.
+    /// How often a lost device was opened anew.
+    pub recovered: u64,
+    /// The names of the adapters that can be chosen, each once.
     pub adapters: Vec<String>,
+    /// What is drawn to, if there is a window.
+    pub surface: Option<Arc<wgpu::Surface<'static>>>,
     instance: wgpu::Instance,
+    /// Which opening of a device is under way; its number, and how many began.
+    opening: Option<u64>,
+    openings: u64,
+    opened: Instant,
+    /// How long to wait before a device is opened that was lost as soon as it was there.
+    pause: Duration,
+    /// Threads that work on a device, and end by themselves.
+    threads: Vec<JoinHandle<()>>,
+    ended: Arc<AtomicBool>,
     slot: Arc<Slot>,
     rgba: Arc<AtomicBool>,
     capture: Option<Capture>,
@@ -71,6 +104,8 @@ pub struct Live {
     figures: Figures,
     loaded: Option<Arc<Loaded>>,
     load: u64,
+    /// The number of the newest load, for those that it replaces.
+    newest: Arc<AtomicU64>,
     /// Held while a load works on the device; what it guards is whether none may begin any more.
     compiling: Arc<Mutex<bool>>,
     wake: Arc<dyn Fn() + Send + Sync>,
@@ -86,20 +121,27 @@ impl Live {
     /// A line when no device can be opened.
     pub fn start(
         instance: wgpu::Instance,
-        surface: Option<&wgpu::Surface>,
+        surface: Option<Arc<wgpu::Surface<'static>>>,
         settings: Settings,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Live, String> {
-        let gpu = Arc::new(Gpu::open(&instance, surface, &settings.device, wake.clone())?);
-        let adapters = gpu::adapters(&instance, surface).into_iter().map(|(info, _)| info.name).collect();
+        let gpu = Arc::new(Gpu::open(&instance, surface.as_deref(), &settings.device, wake.clone())?);
         let (sender, events) = channel();
         let mut live = Live {
+            adapters: device::names(&gpu),
             gpu,
             running: None,
             progress: None,
             lines: VecDeque::new(),
-            adapters,
+            recovered: 0,
+            surface,
             instance,
+            opening: None,
+            openings: 0,
+            opened: Instant::now(),
+            pause: Duration::ZERO,
+            threads: Vec::new(),
+            ended: Arc::default(),
             slot: Arc::default(),
             rgba: Arc::default(),
             capture: None,
@@ -107,6 +149,7 @@ impl Live {
             figures: Figures::new(settings.keep),
             loaded: None,
             load: 0,
+            newest: Arc::default(),
             compiling: Arc::default(),
             wake,
             events,
@@ -129,46 +172,63 @@ impl Live {
     }
 
     fn start_worker(&mut self) {
-        let tell = self.teller();
+        let (tell, give_up) = (self.teller(), self.teller());
         let place = Place {
             gpu: self.gpu.clone(),
             slot: self.slot.clone(),
             wake: self.wake.clone(),
             tell: Arc::new(move |line| tell(Event::Line(line))),
+            give_up: Arc::new(move |load, reason| give_up(Event::GivenUp(load, reason))),
         };
         let frozen = self.is_frozen();
         if let Some(worker) = self.worker.take() {
             self.figures = worker.shared().figures.lock().expect("no panic while figures are kept").clone();
+            self.threads.retain(|thread| !thread.is_finished());
+            self.threads.extend(worker.retire());
         }
         self.worker = Some(Worker::start(place, self.figures.clone(), frozen));
     }
 
     /// Loads the model that is set and makes it ready for the device that is set, on a thread.
     fn load(&mut self) {
+        if self.opening.is_some() {
+            return; // comes with the device
+        }
         self.load += 1;
+        self.newest.store(self.load, Ordering::Release);
         self.progress = Some(Progress { text: format!("loading {}", self.settings.model), share: None });
-        self.rgba.store(load::on_cpu(&self.settings.device, &self.gpu), Ordering::Release);
         let (tell, load, gpu) = (self.teller(), self.load, self.gpu.clone());
         let Settings { model, device, half, .. } = self.settings.clone();
-        let compiling = self.compiling.clone();
+        let (compiling, newest) = (self.compiling.clone(), self.newest.clone());
         let known = self.loaded.clone().filter(|loaded| loaded.name == model);
         let run = move || {
             let progress = |progress| tell(Event::Progress(load, progress));
+            let wanted = || match newest.load(Ordering::Acquire) == load {
+                true => Ok(()),
+                false => Err("another one was asked for".to_string()),
+            };
             let make = || {
                 let loaded = match known {
                     Some(loaded) => loaded,
-                    None => Arc::new(load::model(&model, &progress)?),
+                    None => {
+                        // Names that are only passed by are not fetched.
+                        thread::sleep(GLANCE);
+                        wanted()?;
+                        Arc::new(load::model(&model, &progress)?)
+                    }
                 };
+                wanted()?;
                 progress(Progress { text: format!("preparing {model}"), share: None });
                 tell(Event::Model(loaded.clone()));
                 let ended = compiling.lock().expect("no panic while a model is made ready");
                 if *ended {
                     return Err("the program ends".to_string());
                 }
-                match load::engine(&loaded, &gpu, &device, half) {
+                wanted()?;
+                match load::engine(&loaded, &gpu, &device, half, load) {
                     Err(reason) if half => {
                         tell(Event::Line(format!("{reason}. Running in f32.")));
-                        load::engine(&loaded, &gpu, &device, false)
+                        load::engine(&loaded, &gpu, &device, false, load)
                     }
                     made => made,
                 }
@@ -183,8 +243,13 @@ impl Live {
         }
     }
 
-    /// Takes what the threads have to say.
-    pub fn tick(&mut self) {
+    /// Takes what the threads have to say, and opens a lost device anew. Whether the device is another one now:
+    /// then all that was made on it has to be made again.
+    ///
+    /// # Errors
+    /// A line when the device is lost and no other can be opened.
+    pub fn tick(&mut self) -> Result<bool, String> {
+        let mut another = false;
         while let Ok(event) = self.events.try_recv() {
             match event {
                 Event::Line(line) => self.say(line),
@@ -193,27 +258,66 @@ impl Live {
                 Event::Engine(load, engine) if load == self.load => {
                     self.progress = None;
                     self.settings.half = engine.half;
-                    self.running = Some((engine.name.clone(), engine.device.clone(), engine.half));
+                    self.rgba.store(engine.cpu, Ordering::Release);
+                    self.running = Some(Running {
+                        model: engine.name.clone(),
+                        on: engine.device.clone(),
+                        half: engine.half,
+                        device: engine.wanted.clone(),
+                        load,
+                    });
                     if let Some(worker) = &self.worker {
                         worker.run(*engine);
                     }
                 }
-                Event::Failed(load, reason) if load == self.load => {
-                    self.progress = None;
-                    // What runs goes on, and is what is set again.
-                    let running = self.running.clone();
-                    let goes_on = running.map(|(name, ..)| {
-                        self.settings.model = name.to_string();
-                        format!(" {name} goes on.")
-                    });
-                    self.say(format!("{reason}.{}", goes_on.unwrap_or_default()));
+                Event::Failed(load, reason) if load == self.load && !self.gpu.is_lost() => {
+                    self.go_on(&reason)
                 }
-                Event::Progress(..) | Event::Engine(..) | Event::Failed(..) => {}
+                Event::GivenUp(load, reason) => {
+                    if self.running.as_ref().is_some_and(|running| running.load == load) {
+                        self.running = None;
+                        self.say(format!("{reason}. Choose a model or a device to go on."));
+                    }
+                }
+                Event::Opened(number, opened) if self.opening == Some(number) => {
+                    self.opening = None;
+                    match opened.gpu {
+                        Ok((gpu, refused)) => {
+                            self.replace(gpu, opened.lost, refused);
+                            another = true;
+                        }
+                        Err(reason) if opened.lost => return Err(reason),
+                        Err(reason) => self.go_on(&reason),
+                    }
+                }
+                Event::Progress(..) | Event::Engine(..) | Event::Failed(..) | Event::Opened(..) => {}
             }
         }
-        if let Some(fault) = self.gpu.take_fault().filter(|_| !self.gpu.is_lost()) {
+        if self.gpu.is_lost() {
+            if self.opening.is_none() {
+                self.open();
+            }
+        } else if let Some(fault) = self.gpu.take_fault() {
             self.say(format!("The device says: {}", fault.lines().next().unwrap_or_default()));
         }
+        self.expire();
+        Ok(another)
+    }
+
+    /// What runs goes on, and is what is set again.
+    fn go_on(&mut self, reason: &str) {
+        self.progress = None;
+        let goes_on = self.running.as_ref().map_or(String::new(), |running| {
+            self.settings.model = running.model.to_string();
+            self.settings.device = running.device.clone();
+            self.settings.half = running.half;
+            format!(" {} goes on.", running.model)
+        });
+        self.say(format!("{reason}.{goes_on}"));
+    }
+
+    /// Takes away the lines that have been there for long.
+    pub fn expire(&mut self) {
         let now = Instant::now();
         self.lines.retain(|(came, _)| now.duration_since(*came) < LINE_STAYS);
     }
@@ -276,53 +380,15 @@ impl Live {
         self.settings.half = half;
         self.load();
     }
-
-    /// Runs on another device. Where that is another GPU, the window is drawn there too, and has to begin anew:
-    /// then this is true, and [`Live::recover`] comes next.
-    pub fn set_device(&mut self, device: String) -> bool {
-        let name = self.gpu.info.name.to_lowercase();
-        let stays = matches!(&*device, "auto" | "cpu") || name.contains(&device.to_lowercase());
-        self.settings.device = device;
-        if stays {
-            self.load();
-        }
-        !stays
-    }
-
-    /// Opens the device anew and makes everything on it again, after it was lost or for another one.
-    ///
-    /// # Errors
-    /// A line when no device can be opened; everything stays as it was.
-    pub fn recover(&mut self, surface: Option<&wgpu::Surface>) -> Result<(), String> {
-        if self.gpu.is_lost() {
-            let reason = self.gpu.take_fault().filter(|reason| !reason.is_empty());
-            self.say(format!(
-                "The device was lost{}; opened anew.",
-                reason.map_or(String::new(), |reason| format!(": {reason}"))
-            ));
-        }
-        let open = |wanted: &str| Gpu::open(&self.instance, surface, wanted, self.wake.clone());
-        let opened = match open(&self.settings.device) {
-            // A GPU may be gone for good.
-            Err(reason) => open("auto").map(|gpu| (gpu, Some(reason)))?,
-            Ok(gpu) => (gpu, None),
-        };
-        self.gpu = Arc::new(opened.0);
-        if let Some(reason) = opened.1 {
-            self.settings.device = "auto".into();
-            self.say(format!("{reason}. Taking what there is."));
-        }
-        self.start_worker();
-        self.load();
-        Ok(())
-    }
 }
 
 impl Drop for Live {
-    /// Waits for a load that works on the device: drivers do not survive the end of the program under it.
+    /// Waits for what works on a device: drivers do not survive the end of the program under it.
     fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
         if let Ok(mut ended) = self.compiling.lock() {
             *ended = true;
         }
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }

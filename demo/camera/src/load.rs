@@ -53,11 +53,11 @@ pub fn on_cpu(wanted: &str, gpu: &Gpu) -> bool {
     wanted == "cpu" || wanted == "auto" && gpu.is_software()
 }
 
-/// Plans and compiles a model: on the window's device, or on the CPU.
+/// Plans and compiles a model for the load of this number: on the window's device, or on the CPU.
 ///
 /// # Errors
 /// A line that names what is wrong.
-pub fn engine(loaded: &Loaded, gpu: &Gpu, wanted: &str, half: bool) -> Result<Engine, String> {
+pub fn engine(loaded: &Loaded, gpu: &Gpu, wanted: &str, half: bool, load: u64) -> Result<Engine, String> {
     let cpu = on_cpu(wanted, gpu);
     let make = || -> mobileone::Result<Engine> {
         let device = match cpu {
@@ -81,7 +81,9 @@ pub fn engine(loaded: &Loaded, gpu: &Gpu, wanted: &str, half: bool) -> Result<En
             labels: loaded.labels.clone(),
             name: loaded.name.as_str().into(),
             device: device.info().to_string().into(),
+            wanted: wanted.into(),
             half,
+            load,
             preprocess: options.preprocess,
         })
     };

@@ -5,7 +5,7 @@ use crate::{
     controls,
     engine::Shown,
     figures::{Sample, Summary},
-    live::Settings,
+    live::{Running, Settings},
     load::Progress,
     source::Source,
     theme::{ACCENT, CARD, DIM, EDGE, PANEL, PANEL_WIDTH, SECOND, TEXT},
@@ -16,7 +16,6 @@ use egui::{
 };
 use std::{
     collections::VecDeque,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -30,8 +29,8 @@ pub struct Scene<'a> {
     pub summary: Summary,
     /// What is set.
     pub settings: &'a Settings,
-    /// What runs: model, device, whether in f16.
-    pub running: Option<&'a (Arc<str>, Arc<str>, bool)>,
+    /// What runs.
+    pub running: Option<&'a Running>,
     /// The load under way.
     pub progress: Option<&'a Progress>,
     /// Lines for people.
@@ -113,8 +112,9 @@ impl View {
     pub fn show(&mut self, ui: &mut Ui, scene: &Scene) -> Vec<Action> {
         let mut actions = Vec::new();
         self.keyboard(ui, scene, &mut actions);
-        if let Some((_, Shown { id, answer: Some(answer), .. })) = scene.shown {
-            self.bars.follow(*id, answer);
+        match scene.shown {
+            Some((_, Shown { id, answer: Some(answer), .. })) => self.bars.follow(*id, answer),
+            _ => self.bars.clear(),
         }
         let wide = ui.available_width() >= PANEL_WIDTH + 260.0;
         if self.panel && wide {
@@ -165,7 +165,7 @@ impl View {
         let mut foot = whole.left_bottom() + vec2(14.0, -14.0);
         if let Some(progress) = scene.progress {
             let rect = badge(&painter, foot, Align2::LEFT_BOTTOM, &progress.text, 13.0, ACCENT);
-            // A share that is not known goes to and fro.
+            // A share that is not known fills again and again.
             let share = progress.share.unwrap_or_else(|| (ui.input(|input| input.time) as f32 * 0.7).fract());
             let line = Rect::from_min_size(
                 rect.left_bottom() + vec2(8.0, -5.0),

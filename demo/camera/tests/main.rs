@@ -1,6 +1,7 @@
 //! The demo's tests: conversions against their twin, the program without a window, and the window itself.
 
 mod convert;
+mod live;
 mod run;
 mod window;
 
@@ -28,6 +29,17 @@ fn folder(name: &str) -> std::path::PathBuf {
     std::fs::remove_dir_all(&folder).ok();
     std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
     folder
+}
+
+/// A device, or a loud skip where there is none.
+fn gpu() -> Option<camera::gpu::Gpu> {
+    let opened =
+        camera::gpu::Gpu::open(&camera::gpu::instance(None), None, "auto", std::sync::Arc::new(|| {}));
+    if let Err(reason) = &opened {
+        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{reason}");
+        eprintln!("SKIPPED: {reason}; install mesa-vulkan-drivers");
+    }
+    opened.ok()
 }
 
 /// Whether `program` can be started; where it cannot, a test that needs it says so and stops, or fails where

@@ -18,7 +18,7 @@ fn number(figures: &Value, name: &str) -> f64 {
 #[test]
 fn labels_are_right() {
     for (device, dtype) in [("cpu", "f32"), ("software", "f32"), ("software", "f16")] {
-        // Ten digits of 2.4 s at 10 frames a second, as fast as they are taken: every digit is judged.
+        // Ten digits of 2.4 s at 10 frames a second: every digit is judged.
         let mut args = vec!["--frames", "260", "--rate", "10", "--no-draw", "--device", device];
         if dtype == "f16" {
             args.push("--half");
@@ -32,7 +32,8 @@ fn labels_are_right() {
             (0.0, &Value::from(dtype)),
             "{figures}"
         );
-        for name in ["fps", "engine_ms", "host_ms", "memory_mb"] {
+        let memory = if cfg!(target_os = "linux") { "memory_mb" } else { "fps" };
+        for name in ["fps", "engine_ms", "host_ms", memory] {
             assert!(number(&figures, name) > 0.0, "{name} in {figures}");
         }
         let latency = &figures["latency_ms"];
@@ -52,7 +53,12 @@ fn soak() {
         assert_eq!(number(&figures, "out_of_order"), 0.0, "{figures}");
         assert!(number(&figures, "drawn") > number(&figures, "frames") / 20.0, "{figures}");
         assert!(number(&figures, "accuracy") >= 0.95, "{figures}");
-        assert!(device == "auto" || number(&figures, "memory_growth_mb") < 24.0, "{figures}\n{said}");
+        // A frame has 1.2 MB of pixels: in a long run one in three hundred that were kept would be seen.
+        let most = 20.0 + 0.004 * number(&figures, "frames");
+        let flat = |name: &str| figures[name].is_null() || number(&figures, name) < most;
+        assert!(cfg!(not(target_os = "linux")) || figures["memory_growth_mb"].is_number(), "{figures}");
+        assert!(device == "auto" || flat("memory_growth_mb"), "{figures}\n{said}");
+        assert!(flat("device_memory_growth_mb"), "{figures}\n{said}");
     }
 }
 
@@ -86,6 +92,16 @@ fn a_camera_may_do_anything() {
             assert!(said.contains(line), "{line} in:\n{said}");
         }
     }
+}
+
+/// A camera that hangs is given up, and is told of once.
+#[test]
+fn a_camera_may_hang() {
+    let script = "script:rgba:5:64x64,hang:600";
+    let (figures, said) = figures(&["--frames", "250", "--device", "cpu", "--source", script]);
+    assert_eq!(said.matches("The camera is gone: nothing came for 5 s.").count(), 1, "{said}");
+    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(number(&figures, "judged") >= 240.0, "the scene is played meanwhile: {figures}");
 }
 
 #[test]
@@ -148,7 +164,8 @@ fn a_recording_becomes_an_animation() {
 /// What cannot be had ends with a line that says so, and no panic.
 #[test]
 fn what_cannot_be_had_is_said() {
-    let rows: [(&[&str], &str); 8] = [
+    let rows: [(&[&str], &str); 9] = [
+        (&["--animate", "/no/such", "/tmp/never.png", "--width", "0"], "0 is not in 1..=8192"),
         (&["--headless", "--frames", "3", "--device", "nosuch"], "\"nosuch\": not here"),
         (&["--headless"], "--frames"),
         (&["--headless", "--frames", "3", "--source", "/no/such"], "/no/such: no such file"),

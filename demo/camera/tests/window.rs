@@ -73,7 +73,7 @@ impl<'a> Window<'a> {
         let mut command = camera(args);
         command.env("WINIT_X11_SCALE_FACTOR", scale);
         command.env("DISPLAY", &display.1).env_remove("WAYLAND_DISPLAY").current_dir(shots);
-        let process = command.spawn().expect("the program starts");
+        let process = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut window = Window { display, process, id: String::new(), shots: shots.into() };
         let begun = Instant::now();
         while window.id.is_empty() {
@@ -186,6 +186,7 @@ fn keys_clicks_and_sizes() {
     let plain =
         window.until("the picture and its crop", |shot| shows(shot, 300.0, [0, 1, 2, 3]) && marked(shot));
     assert_eq!(plain.dimensions(), SIZE);
+    assert!(!written(&plain), "a line before there is anything to say");
     golden(&plain, &mut window);
 
     window.key("m");
@@ -214,8 +215,12 @@ fn keys_clicks_and_sizes() {
         window.key("Return");
         window.until("the second picture", |shot| shows(shot, 300.0, [3, 2, 1, 0]));
     }
-    let line = (40.0, 700.0 - 14.0 - 5.0);
-    window.until("a line that says so", |shot| is(shot, line, [12, 15, 20]) || is(shot, line, [12, 14, 19]));
+    window.until("a line that says so", written);
+    // Frozen, no label has the window drawn: the line goes away all the same.
+    window.key("space");
+    window.until("a switch that is on", |shot| is(shot, behind, ON));
+    window.until("the picture without the line", |shot| !written(shot));
+    window.key("space");
 
     window.key("h");
     window.until("the picture without the panel", |shot| shows(shot, 0.0, [3, 2, 1, 0]));
@@ -232,8 +237,6 @@ fn keys_clicks_and_sizes() {
     window.xdotool(&["windowsize", &window.id, "1100", "700"]);
     window.xdotool(&["windowfocus", &window.id]);
     window.until("the picture after the window was away", |shot| shows(shot, 300.0, [3, 2, 1, 0]));
-    window.key("F11");
-    window.key("F11");
 
     window.key("s");
     let (saved, begun) = (folder.join("camera-001.png"), Instant::now());
@@ -250,6 +253,70 @@ fn keys_clicks_and_sizes() {
     std::fs::remove_dir_all(folder).ok();
 }
 
+/// Whether a line stands at the foot of the picture: its badge's left edge, and bright letters behind it.
+fn written(shot: &RgbImage) -> bool {
+    let foot = shot.height() - 14;
+    let edge = (foot - 20..foot - 10).all(|y| {
+        let [left, right] = [13, 14].map(|x| shot.get_pixel(x, y).0);
+        (0..3).all(|c| right[c] >= left[c] + 12)
+    });
+    let bright = |&(x, y): &(u32, u32)| shot.get_pixel(x, y).0.iter().all(|value| *value > 140);
+    let letters = (20..62).flat_map(|x| (foot - 24..foot - 4).map(move |y| (x, y))).filter(bright).count();
+    edge && letters >= 15
+}
+
+/// The picture's part of a window with its panel.
+fn picture(shot: &RgbImage) -> Vec<u8> {
+    image::imageops::crop_imm(shot, 180, 100, 440, 500).to_image().into_raw()
+}
+
+/// Frozen, a scene that moves stands still; and the keys that switch do so, as the figures say in the end.
+#[test]
+fn a_moving_scene_and_its_switches() {
+    let Some(display) = Display::open() else { return };
+    let folder = folder("moving");
+    let file = folder.join("digits.safetensors");
+    std::fs::write(&file, mobileone::sample::DIGITS).expect("the folder can be written");
+    let args = ["--model", file.to_str().expect("a plain path"), "--device", "cpu", "--source", "synthetic"];
+    let mut window = Window::open(&display, &folder, &args, "1");
+    let moves = |window: &mut Window| {
+        let before = picture(&window.shot());
+        window.until("movement", |shot| picture(shot) != before);
+    };
+    moves(&mut window);
+    window.key("space");
+    // The badge lies over the corner of the picture, with letters of a colour that the scene has not.
+    let frozen = |shot: &RgbImage| {
+        let letters = (28..100).flat_map(|x| (28..160).map(move |y| shot.get_pixel(x, y).0));
+        letters.filter(|[r, g, b]| *r < 150 && (100..200).contains(g) && *b > 180).count() >= 15
+    };
+    window.until("the badge", frozen);
+    std::thread::sleep(Duration::from_secs(1)); // what is in flight comes yet
+    let still = picture(&window.shot());
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(picture(&window.shot()) == still, "it moves though it is frozen");
+    window.key("space");
+    moves(&mut window);
+    drop(window);
+
+    // From each to another: a file to the first model of the list, the CPU to the first GPU, a picture to the scene.
+    let still = folder.join("still.png");
+    quarters(&still, [0, 1, 2, 3]);
+    let source = still.to_str().expect("a plain path");
+    let more = ["--source", source, "--rate", "10", "--frames", "300", "--json"];
+    let mut window = Window::open(&display, &folder, &[&args[..4], &more].concat(), "1");
+    window.until("the picture", |shot| shows(shot, 300.0, [0, 1, 2, 3]));
+    ["c", "n", "d", "p"].into_iter().for_each(|key| window.key(key));
+    let mut said = String::new();
+    let mut pipe = window.process.stdout.take().expect("it was asked for");
+    std::io::Read::read_to_string(&mut pipe, &mut said).expect("the program writes UTF-8");
+    let figures: serde_json::Value = serde_json::from_str(&said).expect("JSON, once");
+    let found = ["source", "model", "dtype"].map(|name| figures[name].as_str().unwrap_or_default());
+    assert_eq!(found, ["synthetic scene", "digits", "f16"], "{figures}");
+    assert_eq!(figures["device"], figures["draws_on"], "{figures}");
+    std::fs::remove_dir_all(folder).ok();
+}
+
 /// The panel's switches, which no figure changes, look as they did; `UPDATE_GOLDEN=1` writes them anew.
 fn golden(shot: &RgbImage, window: &mut Window) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/switches.png");
@@ -260,9 +327,9 @@ fn golden(shot: &RgbImage, window: &mut Window) {
     let golden = image::open(&path).expect("tests/data/switches.png").into_rgb8();
     window.until("the switches of tests/data/switches.png", |shot| {
         let found = cut(shot);
-        let apart =
-            found.as_raw().iter().zip(golden.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
-        found.dimensions() == golden.dimensions() && apart <= golden.as_raw().len() as u64
+        // The shortest word is of more pixels than this.
+        let apart = found.as_raw().iter().zip(golden.as_raw()).filter(|(a, b)| a.abs_diff(**b) > 24).count();
+        found.dimensions() == golden.dimensions() && apart <= 3 * 16
     });
 }
 
@@ -305,6 +372,18 @@ fn full_screen() {
         }
         window.until(key, |shot| shot.dimensions() == size && shows(shot, 300.0, [0, 1, 2, 3]));
     }
+    window.xdotool(&["windowminimize", "--sync", &window.id]);
+    let visible = |window: &Window| window.xdotool(&["search", "--onlyvisible", "--name", "MobileOne"]);
+    assert_eq!(visible(&window), "", "it was not minimised");
+    std::thread::sleep(Duration::from_millis(500));
+    window.is_alive();
+    let begun = Instant::now();
+    while visible(&window).is_empty() {
+        window.xdotool(&["windowmap", &window.id]);
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(begun.elapsed() < PATIENCE, "it does not come back");
+    }
+    window.until("the picture again", |shot| shot.dimensions() == SIZE && shows(shot, 300.0, [0, 1, 2, 3]));
     std::fs::remove_dir_all(folder).ok();
 }
 
@@ -323,6 +402,11 @@ fn a_lost_device() {
         assert!(output.status.success() && !said.contains("panicked"), "{device}: {said}");
         let figures: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert!(figures["frames"].as_u64() >= Some(40) && figures["out_of_order"] == 0, "{figures}");
+        assert!(
+            figures["recovered"].as_u64() >= Some(2) && figures["drawn"].as_u64() >= Some(5),
+            "{figures}"
+        );
+        assert!(figures["draw_host_ms"].as_f64() > Some(0.0), "{figures}");
     }
     std::fs::remove_dir_all(folder).ok();
 }

@@ -1,15 +1,21 @@
-//! Cameras: those of this machine through nokhwa, and one that plays a test's script.
+//! Cameras: those of this machine through nokhwa.
 //!
 //! A camera that is not there, or is pulled out, is looked for every second while the synthetic scene plays.
 
-use super::{Stage, synthetic_until};
+use super::{
+    Stage,
+    script::{self, Script},
+    synthetic_until,
+    watch::Watched,
+};
 use crate::frame::{Format, Frame};
 use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Instant,
 };
 
-/// Which camera, and what is asked of it; 0 leaves the choice to the camera.
+/// Which camera, and what is asked of it; 0 for what is nearest to 640x480 at 30 frames per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Wanted {
     /// Its number on this machine.
@@ -20,65 +26,11 @@ pub struct Wanted {
     pub rate: u32,
 }
 
-/// One thing that a scripted camera does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cue {
-    /// Sends so many frames of a size and layout.
-    Frames(usize, (usize, usize), Kind),
-    /// Is pulled out, and found again at so many looks later.
-    Unplug(usize),
-}
-
-/// How a camera sends its frames.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
-    /// As pixels.
-    Raw(Format),
-    /// As JPEGs.
-    Mjpeg,
-    /// As JPEGs that are none.
-    Garbage,
-    /// As pixels, of which some are missing.
-    Short,
-}
-
-impl Cue {
-    /// Reads `unplug:2`, or `yuyv:30:640x480`.
-    ///
-    /// # Errors
-    /// A line when it is neither.
-    pub fn parse(text: &str) -> Result<Cue, String> {
-        let wrong = || format!("{text}: a cue is unplug:2 or yuyv:30:640x480");
-        let mut parts = text.split(':');
-        let (Some(kind), Some(count)) = (parts.next(), parts.next().and_then(|count| count.parse().ok()))
-        else {
-            return Err(wrong());
-        };
-        let kind = match kind {
-            "unplug" => return Ok(Cue::Unplug(count)),
-            "mjpeg" => Kind::Mjpeg,
-            "garbage" => Kind::Garbage,
-            "short" => Kind::Short,
-            "rgba" => Kind::Raw(Format::Rgba),
-            "rgb" => Kind::Raw(Format::Rgb),
-            "bgr" => Kind::Raw(Format::Bgr),
-            "gray" => Kind::Raw(Format::Gray),
-            "yuyv" => Kind::Raw(Format::Yuyv),
-            "nv12" => Kind::Raw(Format::Nv12),
-            "i420" => Kind::Raw(Format::I420),
-            _ => return Err(wrong()),
-        };
-        let size = parts.next().and_then(|size| size.split_once('x')).ok_or_else(wrong)?;
-        let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side)).ok_or_else(wrong);
-        Ok(Cue::Frames(count, (side(size.0)?, side(size.1)?), kind))
-    }
-}
-
 /// What came from a camera.
 pub struct Sent {
-    size: (usize, usize),
+    pub(super) size: (usize, usize),
     /// `None` for a JPEG.
-    format: Option<Format>,
+    pub(super) format: Option<Format>,
 }
 
 /// A camera, whoever drives it.
@@ -89,17 +41,7 @@ pub enum Camera {
     /// None: the program was built without.
     None,
     /// A test's.
-    Script(Script),
-}
-
-/// A camera that does as it is told.
-#[derive(Default)]
-pub struct Script {
-    cues: VecDeque<Cue>,
-    /// Frames sent of the first cue.
-    sent: usize,
-    /// Looks until it is found.
-    missing: usize,
+    Script(Arc<Mutex<Script>>),
 }
 
 /// A camera of this machine.
@@ -111,11 +53,6 @@ pub fn native(wanted: &Wanted) -> Camera {
         let _ = wanted;
         Camera::None
     }
-}
-
-/// A camera that does as it is told.
-pub fn script(cues: &[Cue]) -> Camera {
-    Camera::Script(Script { cues: cues.to_vec().into(), ..Script::default() })
 }
 
 /// Numbers and names of this machine's cameras.
@@ -135,7 +72,7 @@ pub fn list() -> Vec<(u32, String)> {
 
 impl Camera {
     /// Opens it, and says what it is.
-    fn open(&mut self) -> Result<String, String> {
+    pub(super) fn open(&mut self) -> Result<String, String> {
         match self {
             #[cfg(feature = "camera")]
             Camera::Native(wanted, opened) => {
@@ -147,17 +84,12 @@ impl Camera {
                 Ok(name)
             }
             Camera::None => Err("this program was built without cameras (feature camera)".into()),
-            Camera::Script(script) if script.cues.is_empty() => Err("the script is over".into()),
-            Camera::Script(script) if script.missing > 0 => {
-                script.missing -= 1;
-                Err("the scripted camera is unplugged".into())
-            }
-            Camera::Script(_) => Ok("The scripted camera".into()),
+            Camera::Script(script) => script::open(script),
         }
     }
 
     /// Waits for a frame and writes it to `bytes`.
-    fn frame(&mut self, bytes: &mut Vec<u8>) -> Result<Sent, String> {
+    pub(super) fn frame(&mut self, bytes: &mut Vec<u8>) -> Result<Sent, String> {
         bytes.clear();
         match self {
             #[cfg(feature = "camera")]
@@ -170,30 +102,12 @@ impl Camera {
                 Ok(Sent { size, format: layout(buffer.source_frame_format()) })
             }
             Camera::None => Err("no camera".into()),
-            Camera::Script(Script { cues, sent, missing }) => loop {
-                match cues.front() {
-                    None => return Err("the script is over".into()),
-                    Some(Cue::Unplug(looks)) => {
-                        *missing = *looks;
-                        cues.pop_front();
-                        return Err("unplugged".into());
-                    }
-                    Some(Cue::Frames(count, ..)) if sent == count => {
-                        *sent = 0;
-                        cues.pop_front();
-                    }
-                    Some(Cue::Frames(_, size, kind)) => {
-                        *sent += 1;
-                        std::thread::sleep(Duration::from_millis(15));
-                        return Ok(act(*size, *kind, bytes));
-                    }
-                }
-            },
+            Camera::Script(script) => script::frame(script, bytes),
         }
     }
 
     /// Lets go of it.
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         match self {
             #[cfg(feature = "camera")]
             Camera::Native(_, opened) => *opened = None,
@@ -203,15 +117,15 @@ impl Camera {
 }
 
 /// Plays a camera until it is stopped.
-pub fn play(camera: &mut Camera, stage: &Stage) {
-    let mut told = String::new();
-    let tell = |told: &mut String, line: String| {
-        // A camera that stays away is told of once.
-        if *told != line {
-            (stage.tell)(line.clone());
-            *told = line;
+pub fn play(mut camera: Watched, stage: &Stage) {
+    // A camera that stays away, or sends nothing, is told of once; after its next frame everything is news again.
+    let mut told = HashSet::new();
+    let tell = |told: &mut HashSet<String>, line: String| {
+        if told.insert(line.clone()) {
+            (stage.tell)(line);
         }
     };
+    let mut was = false;
     while !stage.stopped() {
         match camera.open() {
             Ok(name) => tell(&mut told, format!("{name} is open.")),
@@ -220,21 +134,18 @@ pub fn play(camera: &mut Camera, stage: &Stage) {
                     &mut told,
                     format!("No camera: {reason}. Playing the synthetic scene, and looking for it."),
                 );
-                let mut found = false;
+                let mut found = None;
                 synthetic_until(stage, || {
-                    found = camera.open().is_ok();
-                    found
+                    found = camera.open().ok();
+                    found.is_some()
                 });
-                if !found {
-                    break;
-                }
-                tell(&mut told, "The camera is back.".into());
+                let Some(name) = found else { break };
+                tell(&mut told, if was { "The camera is back.".into() } else { format!("{name} is open.") });
             }
         }
         let mut came = false;
         while !stage.stopped() {
-            let mut bytes = stage.slot.buffer();
-            let sent = match camera.frame(&mut bytes) {
+            let (bytes, sent) = match camera.frame(stage.slot.buffer()) {
                 Ok(sent) => sent,
                 Err(reason) => {
                     tell(&mut told, format!("The camera is gone: {reason}."));
@@ -242,9 +153,12 @@ pub fn play(camera: &mut Camera, stage: &Stage) {
                 }
             };
             let captured = Instant::now();
-            came = true;
             match unpack(&sent, bytes, stage) {
                 Ok((bytes, format, size)) => {
+                    if !came {
+                        told.clear();
+                    }
+                    (came, was) = (true, true);
                     stage.put(Frame { id: 0, captured, size, format, bytes, truth: None });
                 }
                 Err(reason) => tell(&mut told, format!("A frame was dropped: {reason}.")),
@@ -256,6 +170,7 @@ pub fn play(camera: &mut Camera, stage: &Stage) {
             synthetic_until(stage, || true);
         }
     }
+    camera.close();
 }
 
 /// The pixels of what came, or why there are none.
@@ -282,42 +197,6 @@ fn unpack(sent: &Sent, bytes: Vec<u8>, stage: &Stage) -> Result<(Vec<u8>, Format
     }
     bytes.truncate(needed);
     Ok((bytes, format, sent.size))
-}
-
-/// A frame of a scripted camera: a bright disc on grey.
-fn act(size: (usize, usize), kind: Kind, bytes: &mut Vec<u8>) -> Sent {
-    let rgba = |x: usize, y: usize| {
-        let (dx, dy) = (x as f32 / size.0 as f32 - 0.5, y as f32 / size.1 as f32 - 0.5);
-        if dx.hypot(dy) < 0.25 { [230u8, 200, 120] } else { [90, 100, 110] }
-    };
-    let pixels = (0..size.0 * size.1).map(|at| rgba(at % size.0, at / size.0));
-    let format = match kind {
-        Kind::Raw(format) => Some(format),
-        Kind::Short => Some(Format::Nv12),
-        Kind::Mjpeg | Kind::Garbage => None,
-    };
-    match kind {
-        Kind::Mjpeg => {
-            let rgb: Vec<u8> = pixels.flatten().collect();
-            let color = image::ExtendedColorType::Rgb8;
-            image::codecs::jpeg::JpegEncoder::new(bytes)
-                .encode(&rgb, size.0 as u32, size.1 as u32, color)
-                .expect("memory holds a small picture");
-        }
-        Kind::Garbage => bytes.extend((0..1000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)),
-        Kind::Short => {
-            bytes.extend(std::iter::repeat_n(128, format.map_or(0, |format| format.bytes(size) / 2)))
-        }
-        Kind::Raw(Format::Rgba) => pixels.for_each(|[r, g, b]| bytes.extend([r, g, b, 255])),
-        Kind::Raw(Format::Rgb) => pixels.for_each(|pixel| bytes.extend(pixel)),
-        Kind::Raw(Format::Bgr) => pixels.for_each(|[r, g, b]| bytes.extend([b, g, r])),
-        // Colours of these do not matter here.
-        Kind::Raw(format) => {
-            bytes.extend(pixels.map(|pixel| pixel[1]));
-            bytes.resize(format.bytes(size), 128);
-        }
-    }
-    Sent { size, format }
 }
 
 #[cfg(feature = "camera")]
@@ -347,6 +226,15 @@ fn open(wanted: &Wanted) -> Result<(nokhwa::Camera, String), String> {
         FrameFormat::RAWBGR,
         FrameFormat::GRAY,
     ];
+    // macOS asks its user, once, and wants to be asked before anything else.
+    static ASKED: std::sync::Once = std::sync::Once::new();
+    ASKED.call_once(|| {
+        let (answers, answered) = std::sync::mpsc::channel();
+        nokhwa::nokhwa_initialize(move |granted| {
+            answers.send(granted).ok();
+        });
+        answered.recv_timeout(std::time::Duration::from_secs(60)).ok();
+    });
     let index = CameraIndex::Index(wanted.index);
     let any = RequestedFormat::with_formats(RequestedFormatType::None, &formats);
     let mut camera = nokhwa::Camera::new(index, any).map_err(|error| error.to_string())?;

@@ -2,9 +2,11 @@
 
 pub mod camera;
 mod picture;
+pub mod script;
 mod strokes;
 pub mod synthetic;
 mod video;
+mod watch;
 
 use crate::{
     convert,
@@ -12,13 +14,15 @@ use crate::{
 };
 use std::{
     path::{Path, PathBuf},
+    process::Child,
     sync::{
-        Arc,
+        Arc, Mutex, TryLockError,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
+use watch::Watched;
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +32,7 @@ pub enum Source {
     /// A camera of this machine.
     Camera(camera::Wanted),
     /// A camera that plays what a test tells it.
-    Script(Vec<camera::Cue>),
+    Script(Vec<script::Cue>),
     /// A picture file.
     Picture(PathBuf),
     /// The pictures of a folder, one after the other.
@@ -54,7 +58,7 @@ impl Source {
             return Ok(Source::Camera(camera::Wanted { index, ..camera::Wanted::default() }));
         }
         if let Some(cues) = text.strip_prefix("script:") {
-            return cues.split(',').map(camera::Cue::parse).collect::<Result<_, _>>().map(Source::Script);
+            return cues.split(',').map(script::Cue::parse).collect::<Result<_, _>>().map(Source::Script);
         }
         Ok(match () {
             () if text.contains("://") => Source::Video(text.into()),
@@ -95,6 +99,10 @@ pub struct Stage {
     /// Frames per second of what has no pace of its own; 0 for as many as are taken.
     pub rate: f64,
     stop: Arc<AtomicBool>,
+    /// The process that this source reads from, ended with it.
+    child: Arc<Mutex<Option<Child>>>,
+    /// Held by the source that plays.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Stage {
@@ -110,7 +118,8 @@ impl Stage {
             self.slot.give_back(std::mem::replace(&mut frame.bytes, rgba));
             frame.format = Format::Rgba;
         }
-        self.slot.put(frame);
+        // A frame that comes late is of a source that is not wanted any more.
+        self.slot.put_unless(frame, &self.stop);
     }
 
     /// Waits for the moment of the frame after `before`, or until the last one was taken where there is no rate.
@@ -136,11 +145,15 @@ impl Stage {
     }
 }
 
+/// How long a source may take to let go of its camera.
+const HANDOVER: Duration = Duration::from_secs(3);
+
 /// A source at work. Dropped, it stops, but is not waited for: a camera may hang.
 pub struct Capture {
     stop: Arc<AtomicBool>,
     slot: Arc<Slot>,
-    thread: Option<JoinHandle<()>>,
+    child: Arc<Mutex<Option<Child>>>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Capture {
@@ -148,29 +161,40 @@ impl Capture {
     pub fn start(source: Source, mut stage: Stage, before: Option<Capture>) -> Capture {
         let stop = Arc::new(AtomicBool::new(false));
         stage.stop = stop.clone();
-        let slot = stage.slot.clone();
-        let before = before.and_then(|mut before| {
+        let tell = stage.tell.clone();
+        let (slot, child) = (stage.slot.clone(), stage.child.clone());
+        if let Some(before) = before {
             before.stop();
-            before.thread.take()
-        });
+            stage.turn = before.turn.clone();
+        }
+        let turn = stage.turn.clone();
+        slot.clear();
         let run = move || {
-            let begun = Instant::now();
-            while before.as_ref().is_some_and(|thread| !thread.is_finished()) {
-                if begun.elapsed() > Duration::from_secs(3) || stage.stopped() {
-                    break;
+            let (begun, turn) = (Instant::now(), stage.turn.clone());
+            // One that hangs is not waited for.
+            let _held = loop {
+                match turn.try_lock() {
+                    Ok(held) => break Some(held),
+                    Err(TryLockError::Poisoned(held)) => break Some(held.into_inner()),
+                    Err(TryLockError::WouldBlock) if stage.stopped() => return,
+                    Err(TryLockError::WouldBlock) if begun.elapsed() > HANDOVER => break None,
+                    Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
                 }
-                thread::sleep(Duration::from_millis(5));
-            }
-            stage.slot.clear();
+            };
             play(&source, &stage);
         };
-        let thread = thread::Builder::new().name("capture".into()).spawn(run).ok();
-        Capture { stop, slot, thread }
+        if let Err(error) = thread::Builder::new().name("capture".into()).spawn(run) {
+            tell(format!("The system gives no thread for this source: {error}."));
+        }
+        Capture { stop, slot, child, turn }
     }
 
     fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.slot.wake();
+        if let Ok(Some(child)) = self.child.lock().as_deref_mut() {
+            child.kill().ok();
+        }
     }
 }
 
@@ -188,7 +212,8 @@ impl Stage {
         rate: f64,
         tell: Arc<dyn Fn(String) + Send + Sync>,
     ) -> Stage {
-        Stage { slot, tell, rgba, rate, stop: Arc::default() }
+        let (stop, child, turn) = (Arc::default(), Arc::default(), Arc::default());
+        Stage { slot, tell, rgba, rate, stop, child, turn }
     }
 }
 
@@ -196,8 +221,14 @@ impl Stage {
 fn play(source: &Source, stage: &Stage) {
     let ended = match source {
         Source::Synthetic => Ok(()),
-        Source::Camera(wanted) => return camera::play(&mut camera::native(wanted), stage),
-        Source::Script(cues) => return camera::play(&mut camera::script(cues), stage),
+        Source::Camera(wanted) => {
+            let wanted = *wanted;
+            return camera::play(Watched::new(move || camera::native(&wanted)), stage);
+        }
+        Source::Script(cues) => {
+            let script = script::script(cues);
+            return camera::play(Watched::new(move || camera::Camera::Script(script.clone())), stage);
+        }
         Source::Picture(path) => picture::play(std::slice::from_ref(path), stage),
         Source::Folder(path) => picture::play_folder(path, stage),
         Source::Video(place) => video::play(place, stage),

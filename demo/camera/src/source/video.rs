@@ -4,10 +4,9 @@ use super::Stage;
 use crate::frame::{Format, Frame};
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// Sides of a frame that are believed.
@@ -23,54 +22,52 @@ pub fn play(place: &str, stage: &Stage) -> Result<(), String> {
     }
     // `file:` keeps ffmpeg from taking a name with a colon or a dash for something else.
     let input = if file { format!("file:{place}") } else { place.to_string() };
-    command.args(["-i", &input, "-an", "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "-"]);
+    // Whatever the video's colours are made by: what comes is BT.601 of limited range, as cameras send it.
+    command.args([
+        "-i",
+        &input,
+        "-an",
+        "-vf",
+        "scale=out_color_matrix=bt601:out_range=tv",
+        "-pix_fmt",
+        "yuv420p",
+        "-f",
+        "yuv4mpegpipe",
+        "-",
+    ]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let child = child.map_err(|error| match error.kind() {
+    let mut child = child.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "videos need ffmpeg, which is not installed".to_string(),
         _ => format!("ffmpeg: {error}"),
     })?;
-    let mut child = child;
     let (Some(pipe), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
         return Err("ffmpeg has no output".into());
     };
-    let process = Process(Arc::new(Mutex::new(child)));
+    *stage.child.lock().expect("no panic while a process changes hands") = Some(child);
+    let process = Process(stage);
+    if stage.stopped() {
+        return Ok(()); // too early to have been ended with its source
+    }
     // Read as it comes, so that ffmpeg never waits for us to listen; the last line tells why it ended.
     let errors = thread::spawn(move || BufReader::new(errors).lines().map_while(Result::ok).last());
-    // A stream that stalls is not waited for once it is not wanted any more.
-    let (watched, own) = (Arc::downgrade(&process.0), stage.clone());
-    thread::spawn(move || {
-        while let Some(child) = watched.upgrade() {
-            if own.stopped() {
-                kill(&child);
-            }
-            drop(child);
-            thread::sleep(Duration::from_millis(100));
-        }
-    });
     let ended = read(&mut BufReader::with_capacity(1 << 20, pipe), stage);
     if stage.stopped() {
         return Ok(());
     }
-    kill(&process.0);
+    drop(process);
     let said = errors.join().ok().flatten();
     Err(format!("{place}: {}", said.or(ended.err()).unwrap_or_else(|| "the video is over".into())))
 }
 
 /// Ended and waited for when it is dropped.
-struct Process(Arc<Mutex<Child>>);
+struct Process<'a>(&'a Stage);
 
-impl Drop for Process {
+impl Drop for Process<'_> {
     fn drop(&mut self) {
-        kill(&self.0);
-        if let Ok(mut child) = self.0.lock() {
+        if let Some(mut child) = self.0.child.lock().ok().and_then(|mut child| child.take()) {
+            child.kill().ok();
             child.wait().ok();
         }
-    }
-}
-
-fn kill(child: &Mutex<Child>) {
-    if let Ok(mut child) = child.lock() {
-        child.kill().ok();
     }
 }
 

@@ -37,8 +37,6 @@ pub fn run(args: &Args) -> Result<(), String> {
     let events = events
         .map_err(|error| format!("no window can be opened here ({error}); try --headless --frames 100"))?;
     let proxy = events.create_proxy();
-    #[cfg(feature = "camera")]
-    nokhwa::nokhwa_initialize(|_| {});
     let looks = proxy.clone();
     thread::spawn(move || {
         while looks.send_event(Event::Cameras(camera::list())).is_ok() {
@@ -81,15 +79,15 @@ impl ApplicationHandler<Event> for App<'_> {
         let Some(open) = &mut self.open else { return };
         match event {
             Event::Wake => {
-                let mut done = open.tick();
+                let done = open.tick();
                 let labelled = open.live.figures(|figures| figures.labelled);
-                if self.args.lose_every.is_some_and(|every| labelled / every > open.lost) {
-                    open.lost += 1;
+                if self.args.lose_every.is_some_and(|every| labelled / every > open.live.recovered) {
                     open.live.gpu.device.destroy();
-                    done = done.and_then(|()| open.tick());
                 }
-                if self.args.frames.is_some_and(|frames| labelled >= frames) {
-                    headless::report(self.args, &open.live, headless::Tally::default());
+                // Some systems deliver what is left after the end was asked for.
+                let ends = self.args.frames.is_some_and(|frames| labelled >= frames) && !events.exiting();
+                if ends && done.is_ok() {
+                    headless::report(self.args, &open.live, &open.tally);
                     events.exit();
                 }
                 self.check(done, events);
@@ -151,7 +149,7 @@ impl ApplicationHandler<Event> for App<'_> {
             open.again = None;
             open.window.request_redraw();
         }
-        // Lines go away by themselves, and a load under way is looked at.
+        // Lines go away by themselves.
         let soon = open.live.lines.front().map(|_| now + Duration::from_secs(1));
         let next = [open.again, soon].into_iter().flatten().min();
         if let Some(soon) = soon

@@ -4,6 +4,7 @@ use super::Event;
 use crate::{
     args::Args,
     gpu,
+    headless::Tally,
     live::Live,
     paint::{Drawing, Offscreen, Painter},
     record, theme,
@@ -32,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(15);
 pub(super) struct Open {
     pub(super) window: Arc<Window>,
     instance: wgpu::Instance,
-    surface: wgpu::Surface<'static>,
+    surface: Arc<wgpu::Surface<'static>>,
     config: wgpu::SurfaceConfiguration,
     /// The window's size that the surface was fitted to.
     fitted: Option<PhysicalSize<u32>>,
@@ -52,7 +53,9 @@ pub(super) struct Open {
     saved: u32,
     proxy: EventLoopProxy<Event>,
     woken: Arc<AtomicBool>,
-    pub(super) lost: u64,
+    /// What was drawn, where a run of so many frames reports it.
+    pub(super) tally: Tally,
+    reports: bool,
 }
 
 impl Open {
@@ -71,6 +74,7 @@ impl Open {
         let instance = gpu::instance(Some(events.owned_display_handle()));
         let surface =
             instance.create_surface(window.clone()).map_err(|error| format!("no window: {error}"))?;
+        let surface = Arc::new(surface);
         // Wakes that come before the last one was looked at are one.
         let woken = Arc::new(AtomicBool::new(false));
         let wake = {
@@ -81,7 +85,7 @@ impl Open {
                 }
             }
         };
-        let live = Live::start(instance.clone(), Some(&surface), args.settings()?, Arc::new(wake))?;
+        let live = Live::start(instance.clone(), Some(surface.clone()), args.settings()?, Arc::new(wake))?;
         let config = configuration(&surface, &live, window.inner_size())?;
         let (context, input) = interface(&window, &live);
         let painter = Painter::new(&live.gpu, config.format);
@@ -105,7 +109,8 @@ impl Open {
             saved: 0,
             proxy: proxy.clone(),
             woken,
-            lost: 0,
+            tally: Tally::default(),
+            reports: args.frames.is_some(),
         };
         open.configure();
         Ok(open)
@@ -115,7 +120,7 @@ impl Open {
     pub(super) fn configure(&mut self) {
         let size @ PhysicalSize { width, height } = self.window.inner_size();
         let most = self.live.gpu.device.limits().max_texture_dimension_2d;
-        if width > 0 && height > 0 {
+        if width > 0 && height > 0 && !self.live.gpu.is_lost() {
             (self.config.width, self.config.height) = (width.min(most), height.min(most));
             // A window that changes at this moment may be refused; one that was never accepted must not be drawn.
             let device = &self.live.gpu.device;
@@ -131,9 +136,9 @@ impl Open {
         }
     }
 
-    /// Makes everything on the device again.
-    fn recover(&mut self) -> Result<(), String> {
-        self.live.recover(Some(&self.surface))?;
+    /// Makes everything on the device that is another one now.
+    fn renew(&mut self) -> Result<(), String> {
+        self.fitted = None;
         self.config = configuration(&self.surface, &self.live, self.window.inner_size())?;
         self.painter = Painter::new(&self.live.gpu, self.config.format);
         (self.context, self.input) = interface(&self.window, &self.live);
@@ -146,9 +151,8 @@ impl Open {
     pub(super) fn tick(&mut self) -> Result<(), String> {
         self.woken.store(false, Ordering::Release);
         let lines = self.live.lines.len();
-        self.live.tick();
-        if self.live.gpu.is_lost() {
-            self.recover()?;
+        if self.live.tick()? {
+            self.renew()?;
         }
         let shown = self.live.shown().map(|shown| shown.id);
         if shown != self.drawn || self.live.lines.len() != lines || self.live.progress.is_some() {
@@ -173,7 +177,8 @@ impl Open {
 
     pub(super) fn draw(&mut self, events: &ActiveEventLoop) -> Result<(), String> {
         let size = self.window.inner_size();
-        if size.width == 0 || size.height == 0 {
+        // A lost device is opened anew before anything can be drawn.
+        if size.width == 0 || size.height == 0 || self.live.gpu.is_lost() {
             return Ok(());
         }
         // Not every system tells of a new size before it asks for a drawing.
@@ -185,6 +190,7 @@ impl Open {
         }
         self.again = None;
         self.drawn_at = Instant::now();
+        self.live.expire();
         let shown = self.live.shown();
         let texture = shown.as_ref().map(|shown| self.painter.plate(&self.live.gpu, &shown.plate));
         let now = Instant::now();
@@ -210,6 +216,13 @@ impl Open {
         let scale = output.pixels_per_point;
         let drawing = Drawing { triangles: self.context.tessellate(output.shapes, scale), scale };
         self.present(&drawing)?;
+        let newly = shown.as_ref().map(|shown| shown.id).filter(|id| self.drawn != Some(*id));
+        if let Some(id) = newly
+            && self.reports
+        {
+            self.tally.see(id);
+            self.tally.drew(now.elapsed());
+        }
         self.drawn = shown.map(|shown| shown.id);
         if std::mem::take(&mut self.snapshot) {
             self.save(&drawing);
@@ -238,7 +251,9 @@ impl Open {
             CurrentSurfaceTexture::Lost => {
                 self.live.say("The window's surface was lost; made anew.".into());
                 let surface = self.instance.create_surface(self.window.clone());
-                self.surface = surface.map_err(|error| format!("the window's surface is lost: {error}"))?;
+                let surface = surface.map_err(|error| format!("the window's surface is lost: {error}"))?;
+                self.surface = Arc::new(surface);
+                self.live.surface = Some(self.surface.clone());
                 self.fitted = None;
                 self.configure();
                 self.window.request_redraw();
@@ -296,11 +311,7 @@ impl Open {
             Action::Snapshot => self.snapshot = true,
             Action::Quit => events.exit(),
             Action::Say(line) => self.live.say(line),
-            Action::Device(device) => {
-                if self.live.set_device(device) {
-                    self.recover()?;
-                }
-            }
+            Action::Device(device) => self.live.set_device(device),
             Action::FullScreen => {
                 let full = self.window.fullscreen().is_none().then_some(Fullscreen::Borderless(None));
                 self.window.set_fullscreen(full);

@@ -1,0 +1,98 @@
+//! The device: opened on a thread, taken when it is there, opened anew when it is lost.
+
+use super::{Event, Live};
+use crate::{
+    gpu::{self, Gpu},
+    load::Progress,
+};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What became of the opening of a device.
+pub(super) struct Opened {
+    /// Whether the one before was lost, so that there is nothing to go on with.
+    pub(super) lost: bool,
+    /// The device, and why it is not the one that is set.
+    pub(super) gpu: Result<(Gpu, Option<String>), String>,
+}
+
+impl Live {
+    /// Runs on another device. Where that is another GPU, the window is drawn there too, once it is open.
+    pub fn set_device(&mut self, device: String) {
+        let best = gpu::order(&device, &self.gpu.found).first().map(|&at| &self.gpu.found[at]);
+        let stays = device == "cpu" || best == Some(&self.gpu.info);
+        self.settings.device = device;
+        if stays && !self.gpu.is_lost() {
+            self.opening = None;
+            self.load();
+        } else {
+            self.open();
+        }
+    }
+
+    /// Opens the device that is set, on a thread; what runs goes on meanwhile, unless its device is lost.
+    pub(super) fn open(&mut self) {
+        self.openings += 1;
+        self.opening = Some(self.openings);
+        let wanted = self.settings.device.clone();
+        self.progress = Some(Progress { text: format!("opening {wanted}"), share: None });
+        let lost = self.gpu.is_lost();
+        // One that is lost as soon as it is there is not asked for all the time.
+        self.pause = match lost && self.opened.elapsed() < Duration::from_secs(1) {
+            true => (2 * self.pause).clamp(Duration::from_millis(250), Duration::from_secs(8)),
+            false => Duration::ZERO,
+        };
+        let (number, pause, ended) = (self.openings, self.pause, self.ended.clone());
+        let (tell, wake, instance, surface) =
+            (self.teller(), self.wake.clone(), self.instance.clone(), self.surface.clone());
+        let run = move || {
+            let begun = Instant::now();
+            while begun.elapsed() < pause && !ended.load(Ordering::Acquire) {
+                thread::sleep(Duration::from_millis(20));
+            }
+            let open = |wanted: &str| Gpu::open(&instance, surface.as_deref(), wanted, wake.clone());
+            let gpu = match open(&wanted) {
+                // A GPU may be gone for good.
+                Err(reason) if lost => open("auto").map(|gpu| (gpu, Some(reason))),
+                opened => opened.map(|gpu| (gpu, None)),
+            };
+            tell(Event::Opened(number, Box::new(Opened { lost, gpu })));
+        };
+        match thread::Builder::new().name("open".into()).spawn(run) {
+            Ok(thread) => self.threads.push(thread),
+            Err(_) => self.say("The system gives no thread to open a device on.".into()),
+        }
+    }
+
+    /// Takes a device instead of the one before, and makes everything on it again.
+    pub(super) fn replace(&mut self, gpu: Gpu, lost: bool, refused: Option<String>) {
+        if lost {
+            self.recovered += 1;
+            let reason = self.gpu.take_fault().filter(|reason| !reason.is_empty());
+            let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+            self.say(format!("The device was lost{reason}; opened anew."));
+        }
+        if let Some(reason) = refused {
+            self.settings.device = "auto".into();
+            self.say(format!("{reason}. Taking what there is."));
+        }
+        (self.adapters, self.opened, self.running) = (names(&gpu), Instant::now(), None);
+        self.gpu = Arc::new(gpu);
+        self.start_worker();
+        self.load();
+    }
+}
+
+/// The names of all that could be opened, each once: a GPU has one for every backend that shows it.
+pub(super) fn names(gpu: &Gpu) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for info in &gpu.found {
+        if !names.contains(&info.name) {
+            names.push(info.name.clone());
+        }
+    }
+    names
+}
