@@ -1,6 +1,6 @@
 //! Choices that are measured, and the file that keeps them.
 
-use std::{collections::BTreeMap, num::NonZero, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use mobileone::{
     Checkpoint, DType, Device, DeviceInfo, DeviceKind, Form, Input, Model, Options, Session, Shape, Tensor,
@@ -114,6 +114,7 @@ fn the_fastest_of_rivals() {
 }
 
 /// What was found holds for the weights and the threads that it was found with.
+#[cfg(feature = "cpu")]
 #[test]
 fn verdicts_are_of_weights_and_threads() {
     let weights = |seed| synthetic(&VARIANTS[0], 10, seed).weights;
@@ -125,7 +126,9 @@ fn verdicts_are_of_weights_and_threads() {
     let fastest = Fastest { f16: Some(weights(1).sum()), cpu: Some(2) };
     assert!(fastest.in_f16(&weights(1)) && !fastest.in_f16(&weights(2)) && !fastest.in_f16(&changed));
     assert!(!Fastest::default().in_f16(&weights(1)));
-    let cpu = |threads| Device::open("cpu").unwrap().with_threads(NonZero::new(threads).unwrap()).unwrap();
+    let cpu = |threads| {
+        Device::open("cpu").unwrap().with_threads(std::num::NonZero::new(threads).unwrap()).unwrap()
+    };
     assert!(fastest.on(&cpu(2)) && !fastest.on(&cpu(1)) && !Fastest::default().on(&cpu(2)));
 }
 
