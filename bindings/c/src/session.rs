@@ -95,6 +95,11 @@ impl Open {
         }
     }
 
+    /// Refuses work before it is converted or copied for nothing: those who poll ask often.
+    pub(crate) fn has_room(&self) -> Result<()> {
+        if self.engine.is_busy() { Err(engine::Error::Busy.into()) } else { Ok(()) }
+    }
+
     /// Waits for what a GPU still does of what was cancelled, which has no ticket any more.
     fn settle(&self) -> Result<()> {
         let Some((device, _)) = self.device.wgpu() else { return Ok(()) };
