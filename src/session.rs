@@ -346,6 +346,17 @@ impl Session {
         }
     }
 
+    /// Why the file of [`Options::cache`] was of no use when the session was made, in a line that names it; `None` where
+    /// it was sound or missing, and where the device keeps no pipelines.
+    pub fn cache_fault(&self) -> Option<&str> {
+        match &self.engine {
+            #[cfg(feature = "cpu")]
+            Engine::Cpu(_) => None,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.cache_fault(),
+        }
+    }
+
     /// Compute pipelines made so far; 0 on the CPU.
     pub fn pipelines(&self) -> usize {
         match &self.engine {

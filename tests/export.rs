@@ -1,6 +1,6 @@
 //! Exported folders: what stands in them, and that a Vulkan program which knows nothing else gets the same logits.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use mobileone::{
     Checkpoint, DType, Form, Model, Options, Outputs, Shape,
@@ -141,13 +141,7 @@ fn compare(files: &Export, plan: &Plan, model: &Model, limits: Limits) {
 
 #[test]
 fn every_choice_is_sound_in_every_language() {
-    let spirv_val = Command::new("spirv-val").arg("--version").output().is_ok();
-    if !spirv_val {
-        let required =
-            cfg!(target_os = "linux") && std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
-        assert!(!required, "REQUIRE_GPU=1, but there is no spirv-val; install spirv-tools");
-        eprintln!("SKIPPED: spirv-val is missing; install spirv-tools");
-    }
+    let spirv_val = crate::shaders::has_spirv_val();
     let fused = data("se.timm.fused", Form::Fused);
     let train = data("se.timm.train", Form::Train);
     let mut seen = BTreeSet::new();

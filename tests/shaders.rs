@@ -92,13 +92,7 @@ fn texts() -> BTreeMap<String, (String, DType)> {
 
 #[test]
 fn every_text_is_sound_in_every_language() {
-    let spirv_val = Command::new("spirv-val").arg("--version").output().is_ok();
-    if !spirv_val {
-        let required =
-            cfg!(target_os = "linux") && std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
-        assert!(!required, "REQUIRE_GPU=1, but there is no spirv-val; install spirv-tools");
-        eprintln!("SKIPPED: spirv-val is missing; install spirv-tools");
-    }
+    let spirv_val = has_spirv_val();
     let texts = texts();
     assert!(texts.len() > 300, "{} texts", texts.len());
     let mut on_matrices = [0, 0];
@@ -180,6 +174,18 @@ fn every_text_is_sound_in_every_language() {
         "texts on matrices of 16x16 and 8x8: {on_matrices:?}"
     );
     crate::dxc::check(&direct3d);
+}
+
+/// Whether spirv-val is there; says loudly when it is not, and on Linux fails where `REQUIRE_GPU=1`.
+pub fn has_spirv_val() -> bool {
+    let has = Command::new("spirv-val").arg("--version").output().is_ok();
+    if !has {
+        let required =
+            cfg!(target_os = "linux") && std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
+        assert!(!required, "REQUIRE_GPU=1, but there is no spirv-val; install spirv-tools");
+        eprintln!("SKIPPED: spirv-val is missing; install spirv-tools");
+    }
+    has
 }
 
 /// Asks spirv-val about a module; one that does not know cooperative matrices yet is no judge of them.

@@ -187,6 +187,9 @@ pub unsafe extern "C" fn mobileone_session_open(
         }
         let begun = Instant::now();
         let engine = engine::Session::new(&device, model, &options)?;
+        if let Some(fault) = engine.cache_fault() {
+            log::warn!("{fault}");
+        }
         log::info!("{} on {}: ready in {:?}", model.name, device.info(), begun.elapsed());
         let (height, width) = options.preprocess.size;
         let input = Shape::new(1, height, width, model.graph.input_channels());
