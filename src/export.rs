@@ -44,7 +44,10 @@
 //! | `wgsl` | as it is; `enable f16` stands in it where it is needed | `@group(0) @binding(binding)` |
 //! | `spirv` | SPIR-V 1.3, for Vulkan 1.1 on; f16 needs `shaderFloat16`, `storageBuffer16BitAccess` and `uniformAndStorageBuffer16BitAccess`; `requires.subgroup` is above 0 only where the limits were of a device that has subgroups of that one size | set 0, storage buffers (a uniform in the two kernels of the preprocessing) |
 //! | `msl` | Metal 2.4 | `[[buffer(buffer)]]`; threadgroup memory `i` is as long as `workgroup_memory[i]`, rounded up to 16 bytes |
-//! | `hlsl` | `cs_5_1`, with f16 `cs_6_2` and `-enable-16bit-types` | `register(register, space)`; `t` and `u` are raw (byte address) buffers |
+//! | `hlsl` | DXC with `-HV 2018` and `cs_6_0`, with f16 `cs_6_2` and `-enable-16bit-types`, as the first line of each file says; without f16 also FXC with `cs_5_1` | `register(register, space)`; `t` and `u` are raw (byte address) buffers |
+//!
+//! The tests judge WGSL and SPIR-V with validators and run the SPIR-V; where DXC is there they compile the HLSL to
+//! DXIL. No compiler of Metal's and no FXC has seen a kernel yet.
 //!
 //! MSL here has no buffer of sizes, and HLSL no constants from the host: no kernel checks an index at run time, and
 //! the grid stands in the text. So the sizes, ranges and workgroup counts must be those of the plan. Workgroup memory

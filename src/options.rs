@@ -42,17 +42,11 @@ pub struct Options {
     /// Whether shaders check their indices and loops as they run, on a GPU; slower by a tenth and more.
     pub checked: bool,
     /// A file for compiled pipelines, where the backend can keep them (Vulkan): read when a session is made, written
-    /// when it made new ones; one that is damaged is left aside, and written anew.
+    /// when it made new ones; one that is damaged is left aside, and written anew: the session's `cache_fault` says so.
     pub cache: Option<PathBuf>,
 }
 
 impl Options {
-    /// Why the file of [`Options::cache`] is of no use, in a line that names it; `None` where it is sound or missing.
-    #[cfg(feature = "gpu")]
-    pub fn cache_fault(&self) -> Option<String> {
-        crate::gpu::cache_body(self.cache.as_ref()?).err()
-    }
-
     /// One picture at a time, in f32, prepared as `model` wants it; the five best classes come back, or the
     /// features where there is no classifier.
     pub fn of(model: &Model) -> Options {

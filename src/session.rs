@@ -186,6 +186,18 @@ impl Session {
         self.put(input, None)
     }
 
+    /// Whether all frames are in flight, so that [`Session::submit`] would give [`Error::Busy`] now: for those who
+    /// poll, to ask before they make an input. Never waits. Another thread may be quicker; a device that failed is not
+    /// busy, for `submit` says why.
+    pub fn is_busy(&self) -> bool {
+        match &self.engine {
+            #[cfg(feature = "cpu")]
+            Engine::Cpu(engine) => engine.is_busy(),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.is_busy(),
+        }
+    }
+
     /// Records one input's upload, dispatches and read-back into an encoder of the session's device, which the
     /// caller submits: other commands before it may make the picture, others after it may read
     /// [`Session::outputs`]. The answer comes after the submit; an encoder that is dropped gives the frame back.
@@ -331,6 +343,17 @@ impl Session {
             }
             #[cfg(feature = "gpu")]
             Engine::Gpu(engine) => engine.profile(input, runs),
+        }
+    }
+
+    /// Why the file of [`Options::cache`] was of no use when the session was made, in a line that names it; `None` where
+    /// it was sound or missing, and where the device keeps no pipelines.
+    pub fn cache_fault(&self) -> Option<&str> {
+        match &self.engine {
+            #[cfg(feature = "cpu")]
+            Engine::Cpu(_) => None,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.cache_fault(),
         }
     }
 

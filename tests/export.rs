@@ -1,6 +1,6 @@
 //! Exported folders: what stands in them, and that a Vulkan program which knows nothing else gets the same logits.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use mobileone::{
     Checkpoint, DType, Form, Model, Options, Outputs, Shape,
@@ -9,6 +9,8 @@ use mobileone::{
     models::mobileone::{VARIANTS, synthetic},
     plan::{self, Limits, Plan, Tuning},
 };
+
+use crate::dxc::Text;
 
 #[cfg(all(feature = "gpu", feature = "image"))]
 mod on_vulkan;
@@ -139,16 +141,11 @@ fn compare(files: &Export, plan: &Plan, model: &Model, limits: Limits) {
 
 #[test]
 fn every_choice_is_sound_in_every_language() {
-    let spirv_val = Command::new("spirv-val").arg("--version").output().is_ok();
-    if !spirv_val {
-        let required =
-            cfg!(target_os = "linux") && std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
-        assert!(!required, "REQUIRE_GPU=1, but there is no spirv-val; install spirv-tools");
-        eprintln!("SKIPPED: spirv-val is missing; install spirv-tools");
-    }
+    let spirv_val = crate::shaders::has_spirv_val();
     let fused = data("se.timm.fused", Form::Fused);
     let train = data("se.timm.train", Form::Train);
     let mut seen = BTreeSet::new();
+    let mut direct3d = Vec::new();
     for (at, &choice) in CHOICES.iter().enumerate() {
         // Branches know no choices.
         let models = if at == 0 { vec![&fused, &train] } else { vec![&fused] };
@@ -171,12 +168,51 @@ fn every_choice_is_sound_in_every_language() {
                     let (_, bytes) = files.files.iter().find(|(name, _)| *name == kernel.file).unwrap();
                     if seen.insert(bytes.clone()) {
                         check(target, kernel, bytes, spirv_val);
+                        if target == Target::Hlsl {
+                            direct3d.push(hlsl(kernel, bytes, dtype));
+                        }
                     }
                 }
             }
         }
     }
     assert!(seen.len() > 500, "{}", seen.len());
+    crate::dxc::check(&direct3d);
+}
+
+/// A kernel as it says itself that it is to be compiled.
+fn hlsl(kernel: &manifest::Kernel, bytes: &[u8], dtype: DType) -> Text {
+    let hlsl = String::from_utf8(bytes.to_vec()).unwrap();
+    let (profile, flag) =
+        if dtype == DType::F16 { ("cs_6_2", " -enable-16bit-types") } else { ("cs_6_0", "") };
+    let (entry_point, year) = (kernel.entry_point.clone(), "2018");
+    let said = format!("// dxc -HV {year} -T {profile}{flag} -E {entry_point}\n");
+    assert!(hlsl.starts_with(&said), "{}: no {said}", kernel.file);
+    Text { name: kernel.file.clone(), hlsl, entry_point, profile, year }
+}
+
+/// What `mobileone export` writes of S0 to S4, with the kernels of the pictures, as Direct3D's compiler takes it.
+#[test]
+fn direct3d_compiles_every_variant() {
+    let mut seen = BTreeSet::new();
+    let mut texts = Vec::new();
+    for (variant, dtype) in VARIANTS.iter().flat_map(|one| [(one, DType::F32), (one, DType::F16)]) {
+        let model = Model::new(synthetic(variant, 1000, 0), Form::Fused).unwrap();
+        for batch in [1, 4] {
+            let outputs = Outputs { probabilities: true, top_k: 5, logits: true, features: true };
+            let options = Options { dtype, batch, outputs, ..Options::of(&model) };
+            let files = export(&model, &options, Limits::LEAST, Target::Hlsl).unwrap();
+            let preprocess = &files.manifest.preprocess;
+            for kernel in files.manifest.kernels.iter().chain([&preprocess.resize, &preprocess.normalize]) {
+                let (_, bytes) = files.files.iter().find(|(name, _)| *name == kernel.file).unwrap();
+                if seen.insert(bytes.clone()) {
+                    texts.push(hlsl(kernel, bytes, dtype));
+                }
+            }
+        }
+    }
+    assert!(texts.len() > 100, "{}", texts.len());
+    crate::dxc::check(&texts);
 }
 
 /// Judges a file by itself.

@@ -11,6 +11,8 @@ mod cpu;
 mod device;
 #[cfg(all(feature = "cpu", feature = "gpu"))]
 mod doors;
+#[cfg(feature = "gpu")]
+mod dxc;
 #[cfg(all(feature = "export", feature = "gpu"))]
 mod export;
 #[cfg(feature = "gpu")]

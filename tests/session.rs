@@ -220,9 +220,12 @@ fn tickets_are_taken_once_and_frames_run_out() {
         let session = Session::new(&device, &model, &options(&model, &input, DType::F32, 3)).unwrap();
         let expected = session.run(Input::Tensor(&input)).unwrap();
         let submit = || session.submit(Input::Tensor(&input));
-        let (first, second) = (submit().unwrap(), submit().unwrap());
-        assert!(matches!(submit(), Err(Error::Busy)), "two frames are two frames");
+        let first = submit().unwrap();
+        assert!(!session.is_busy(), "one frame is left");
+        let second = submit().unwrap();
+        assert!(session.is_busy() && matches!(submit(), Err(Error::Busy)), "two frames are two frames");
         assert_eq!(second.wait().unwrap(), expected);
+        assert!(!session.is_busy(), "an answer that is taken gives its frame back");
         drop(first);
         for _ in 0..20 {
             // Dropped tickets give their frames back once the device is done with them.

@@ -14,6 +14,8 @@ use naga::{
     valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator},
 };
 
+use crate::dxc::Text;
+
 /// The module of a text that must be sound.
 pub fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(text)
@@ -90,16 +92,11 @@ fn texts() -> BTreeMap<String, (String, DType)> {
 
 #[test]
 fn every_text_is_sound_in_every_language() {
-    let spirv_val = Command::new("spirv-val").arg("--version").output().is_ok();
-    if !spirv_val {
-        let required =
-            cfg!(target_os = "linux") && std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
-        assert!(!required, "REQUIRE_GPU=1, but there is no spirv-val; install spirv-tools");
-        eprintln!("SKIPPED: spirv-val is missing; install spirv-tools");
-    }
+    let spirv_val = has_spirv_val();
     let texts = texts();
     assert!(texts.len() > 300, "{} texts", texts.len());
     let mut on_matrices = [0, 0];
+    let mut direct3d = Vec::new();
     for (text, (label, dtype)) in texts {
         let name = format!("{label} {dtype}");
         let (module, info) = validate(&name, &text);
@@ -138,12 +135,22 @@ fn every_text_is_sound_in_every_language() {
             DType::F16 => &[hlsl::ShaderModel::V6_2],
         };
         for &shader_model in models {
-            let options =
-                hlsl::Options { fake_missing_bindings: true, shader_model, ..hlsl::Options::default() };
+            let options = hlsl::Options {
+                fake_missing_bindings: true,
+                shader_model,
+                zero_initialize_workgroup_memory: false,
+                ..hlsl::Options::default()
+            };
             let mut out = String::new();
-            hlsl::Writer::new(&mut out, &options, &hlsl::PipelineOptions::default())
+            let said = hlsl::Writer::new(&mut out, &options, &hlsl::PipelineOptions::default())
                 .write(&module, &info, None)
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
+            if shader_model == hlsl::ShaderModel::V6_2 {
+                let entry_point = said.entry_point_names[0].as_ref().unwrap().clone();
+                // As wgpu compiles them.
+                let (profile, year) = ("cs_6_2", "2018");
+                direct3d.push(Text { name: name.clone(), hlsl: out, entry_point, profile, year });
+            }
         }
 
         // GL devices have neither.
@@ -166,6 +173,19 @@ fn every_text_is_sound_in_every_language() {
         on_matrices.iter().all(|&count| count > 4),
         "texts on matrices of 16x16 and 8x8: {on_matrices:?}"
     );
+    crate::dxc::check(&direct3d);
+}
+
+/// Whether spirv-val is there; says loudly when it is not, and on Linux fails where `REQUIRE_GPU=1`.
+pub fn has_spirv_val() -> bool {
+    let has = Command::new("spirv-val").arg("--version").output().is_ok();
+    if !has {
+        let required =
+            cfg!(target_os = "linux") && std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
+        assert!(!required, "REQUIRE_GPU=1, but there is no spirv-val; install spirv-tools");
+        eprintln!("SKIPPED: spirv-val is missing; install spirv-tools");
+    }
+    has
 }
 
 /// Asks spirv-val about a module; one that does not know cooperative matrices yet is no judge of them.

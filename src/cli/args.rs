@@ -13,7 +13,7 @@ use mobileone::{
 };
 
 use super::{
-    opened::DeviceArgs,
+    opened::{DeviceArgs, session},
     out::{Stop, note, plain},
 };
 
@@ -76,7 +76,7 @@ impl PictureArgs {
     ) -> Result<Session, Stop> {
         let outputs = Outputs { top_k: top.min(model.graph.classes().unwrap_or(0)), ..Outputs::default() };
         let options = Options { preprocess: self.preprocess(model)?, outputs, ..Options::of(model) };
-        Ok(Session::new(device, model, &args.options(device, options))?)
+        Ok(session(device, model, &args.options(device, options))?)
     }
 
     /// The names of the classes of `model`, which must have a classifier; says where they came from.

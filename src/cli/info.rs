@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use mobileone::{
-    Form, Model, Options, Session, Shape,
+    Form, Model, Options, Shape,
     labels::Labels,
     models::mobileone::{VARIANTS, synthetic},
 };
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     Verdict,
     args::{describe, open},
-    opened::DeviceArgs,
+    opened::{DeviceArgs, session},
     out::{self, Stop, bytes, commas, plain, say},
 };
 
@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     if args.layers {
         let device = args.device.open_for(&model, model.preprocess.size)?;
         let options = args.device.options(&device, Options::of(&model));
-        let plan = Session::new(&device, &model, &options)?.describe();
+        let plan = session(&device, &model, &options)?.describe();
         report.layers = Some(plan.lines().map(String::from).collect());
     }
     match args.json {

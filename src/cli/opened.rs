@@ -4,7 +4,7 @@ use std::{cell::OnceCell, num::NonZero};
 
 use clap::ValueEnum;
 use mobileone::{
-    DType, Device, Error, Model, Options, Weights,
+    DType, Device, Error, Model, Options, Session, Weights,
     plan::Tuning,
     tune::{Fastest, Kept, network},
 };
@@ -176,6 +176,15 @@ fn with_threads(device: Device, threads: Option<NonZero<usize>>) -> Result<Devic
     }
 }
 
+/// A session, and a line where the file of its pipelines was of no use.
+pub fn session(device: &Device, model: &Model, options: &Options) -> Result<Session, Error> {
+    let session = Session::new(device, model, options)?;
+    if let Some(fault) = session.cache_fault() {
+        note(&plain(fault));
+    }
+    Ok(session)
+}
+
 impl Precision {
     /// Whether the CPU executor may take a GPU's place: it stores in f32 only.
     pub fn on_cpu(self) -> bool {
@@ -188,9 +197,6 @@ impl Precision {
         options.tuning = known.tuning.clone();
         options.tuning.fast = matches!(self, Precision::F16Fast);
         options.cache = cache::pipelines(device);
-        if let Some(fault) = options.cache_fault() {
-            note(&plain(&fault));
-        }
         options
     }
 

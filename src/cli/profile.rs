@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mobileone::{
-    DeviceKind, Form, Input, Options, Outputs, Profiled, Session, Shape,
+    DeviceKind, Form, Input, Options, Outputs, Profiled, Shape,
     bench::{Bounds, Stats, input, round_trips},
 };
 use serde::Serialize;
@@ -13,7 +13,7 @@ use super::{
     args::{load, size},
     chart::{self, Bar, Bars, Chart},
     limit,
-    opened::DeviceArgs,
+    opened::{DeviceArgs, session},
     out::{self, Stop, note, plain, say},
 };
 
@@ -126,7 +126,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let mut options = args.device.options(&device, Options { batch, ..Options::of(&model) });
     options.preprocess.size = (h, w);
     options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
-    let session = Session::new(&device, &model, &options)?;
+    let session = session(&device, &model, &options)?;
     let x = input(Shape::new(batch, h, w, channels))?;
     session.run(Input::Tensor(&x))?;
     let limit = limit::measure(&device)?;

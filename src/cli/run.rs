@@ -1,7 +1,7 @@
 use std::{path::PathBuf, time::Instant};
 
 use mobileone::{
-    Array, Form, Input, Options, Outputs, Session, Shape, Tensor,
+    Array, Form, Input, Options, Outputs, Shape, Tensor,
     checkpoint::{read_tensor, write_tensors},
 };
 use serde::Serialize;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     Verdict,
     args::{LEAST, keep, load},
-    opened::DeviceArgs,
+    opened::{DeviceArgs, session},
     out::{self, Stop, check_output, ms, say},
 };
 
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let classes = model.graph.classes();
     options.outputs =
         Outputs { logits: classes.is_some(), features: classes.is_none(), ..Outputs::default() };
-    let session = Session::new(&device, &model, &options)?;
+    let session = session(&device, &model, &options)?;
     let tensor = Tensor::from_nchw(input, &x.data)?;
     drop(x.data);
     let begun = Instant::now();

@@ -185,6 +185,11 @@ impl Engine {
         start(frame, memory, batch)
     }
 
+    /// Whether all frames are in flight.
+    pub fn is_busy(&self) -> bool {
+        self.work().in_flight >= self.frames
+    }
+
     /// Runs `batch` pictures and says what each step took; waits while another inference runs.
     ///
     /// # Errors

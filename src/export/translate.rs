@@ -202,13 +202,17 @@ fn without_sizes(name: &str, text: &str) -> String {
     rest
 }
 
+/// Direct3D's text, whose first line says how its compiler takes it: HLSL 2021, which is DXC's default, has no
+/// `condition ? a : b` of vectors.
 fn direct3d(name: &str, module: &Module, info: &ModuleInfo, dtype: DType, counts: bool) -> (Vec<u8>, String) {
+    let (shader_model, words) = match dtype {
+        // FXC takes it too, as `cs_5_1`.
+        DType::F32 => (hlsl::ShaderModel::V5_1, "-T cs_6_0"),
+        // Of 16-bit scalars.
+        DType::F16 => (hlsl::ShaderModel::V6_2, "-T cs_6_2 -enable-16bit-types"),
+    };
     let options = hlsl::Options {
-        shader_model: match dtype {
-            DType::F32 => hlsl::ShaderModel::V5_1,
-            // Of 16-bit scalars.
-            DType::F16 => hlsl::ShaderModel::V6_2,
-        },
+        shader_model,
         special_constants_binding: counts.then(|| hlsl::BindTarget {
             space: 1,
             register: 0,
@@ -226,5 +230,5 @@ fn direct3d(name: &str, module: &Module, info: &ModuleInfo, dtype: DType, counts
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     let entry_point = reflection.entry_point_names[0].as_ref();
     let entry_point = entry_point.unwrap_or_else(|error| panic!("{name}: {error}")).clone();
-    (text.into_bytes(), entry_point)
+    (format!("// dxc -HV 2018 {words} -E {entry_point}\n{text}").into_bytes(), entry_point)
 }

@@ -18,13 +18,15 @@ pub struct Cache {
     path: PathBuf,
     /// What the file held.
     held: Vec<u8>,
+    /// Why it was of no use, in a line that names it.
+    pub fault: Option<String>,
 }
 
 /// What a file gives to the driver; nothing where there is no file.
 ///
 /// # Errors
 /// Why it is of no use, in a line that names it.
-pub fn body(path: &Path) -> Result<Vec<u8>, String> {
+fn body(path: &Path) -> Result<Vec<u8>, String> {
     let about = |reason: &str| format!("{}: {reason}; pipelines are compiled anew", path.display());
     let mut bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -47,8 +49,10 @@ impl Cache {
     #[allow(unsafe_code)]
     pub fn open(gpu: &Gpu, path: Option<&PathBuf>) -> Option<Cache> {
         let path = path.filter(|_| gpu.device.features().contains(wgpu::Features::PIPELINE_CACHE))?.clone();
-        // Why one is of no use is for `Options::cache_fault` to say.
-        let held = body(&path).unwrap_or_default();
+        let (held, fault) = match body(&path) {
+            Ok(held) => (held, None),
+            Err(fault) => (Vec::new(), Some(fault)),
+        };
         let descriptor = wgpu::PipelineCacheDescriptor {
             label: Some("mobileone"),
             data: (!held.is_empty()).then_some(&held),
@@ -58,7 +62,7 @@ impl Cache {
         // which adapter, wgpu reads off the header that it puts before them. Whoever changes a file and its sum is the
         // caller, whose file it is as its programs are.
         let cache = unsafe { gpu.device.create_pipeline_cache(&descriptor) };
-        Some(Cache { cache, path, held })
+        Some(Cache { cache, path, held, fault })
     }
 
     /// What pipelines are made with.

@@ -34,6 +34,7 @@ pub struct Engine {
     pub(super) runs: AtomicU32,
     steps: Vec<Step>,
     pipelines: usize,
+    cache_fault: Option<String>,
 }
 
 /// A dispatch ready to be recorded.
@@ -70,6 +71,7 @@ impl Engine {
         let own = wanted.len();
         wanted.extend(Front::wanted(plan.front, input.dtype));
         let cache = Cache::open(&gpu, options.cache.as_ref());
+        let cache_fault = cache.as_ref().and_then(|cache| cache.fault.clone());
         let compiler = Compiler { gpu: &gpu, cache, checked: options.checked };
         let pipelines = compiler.all(&wanted)?;
         let steps = build(&gpu, &plan, &slots, (&params, &offsets), &pipelines[..own], &which)?;
@@ -86,6 +88,7 @@ impl Engine {
             runs: AtomicU32::default(),
             steps,
             pipelines: pipelines.len(),
+            cache_fault,
         };
         let frames = (0..options.frames).map(|_| Frame::new(&engine)).collect::<Result<Vec<_>>>()?;
         engine.frames = Mutex::new(frames);
@@ -133,6 +136,11 @@ impl Engine {
     /// Compute pipelines that were made.
     pub fn pipelines(&self) -> usize {
         self.pipelines
+    }
+
+    /// Why the file of compiled pipelines was of no use.
+    pub fn cache_fault(&self) -> Option<&str> {
+        self.cache_fault.as_deref()
     }
 
     /// Records every dispatch of the plan, for a batch.

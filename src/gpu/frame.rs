@@ -118,6 +118,11 @@ impl Frame {
         self.mapping.lock().expect("no panic while mapping")
     }
 
+    /// Whether the device has given back all that it had.
+    fn settled(&self) -> bool {
+        self.mapping().pending == 0
+    }
+
     /// Asks for the buffers back: now, or when the encoder's commands are submitted.
     fn map(&self, buffers: &[(&wgpu::Buffer, wgpu::MapMode)], encoder: Option<&wgpu::CommandEncoder>) {
         *self.mapping() = Mapping { pending: buffers.len() as u32, ..Mapping::default() };
@@ -291,17 +296,23 @@ impl Engine {
         Ok(Ticket { engine: self.clone(), frame: Some(frame), batch, submission })
     }
 
+    /// Whether all frames are in flight, on a device that has not failed.
+    pub fn is_busy(&self) -> bool {
+        self.gpu.check().and_then(|()| self.poll()).is_ok()
+            && !self.frames.lock().expect("no panic while frames are kept").iter().any(Frame::settled)
+    }
+
+    /// Lets abandoned frames settle; does not wait.
+    fn poll(&self) -> Result<wgpu::PollStatus> {
+        let polled = self.gpu.device.poll(wgpu::PollType::Poll);
+        polled.map_err(|error| self.gpu.failure(error.to_string()))
+    }
+
     fn free_frame(&self) -> Result<Frame> {
         self.gpu.check()?;
-        // Lets abandoned frames settle; does not wait.
-        let poll = || {
-            let polled = self.gpu.device.poll(wgpu::PollType::Poll);
-            polled.map_err(|error| self.gpu.failure(error.to_string()))
-        };
-        poll()?;
+        self.poll()?;
         let mut frames = self.frames.lock().expect("no panic while frames are kept");
-        let settled = |frame: &Frame| frame.mapping().pending == 0;
-        let at = frames.iter().position(settled).ok_or(Error::Busy)?;
+        let at = frames.iter().position(Frame::settled).ok_or(Error::Busy)?;
         let frame = frames.swap_remove(at);
         drop(frames);
         let (readable, dropped) = {
@@ -317,8 +328,8 @@ impl Engine {
         if dropped {
             // No commands use it: it comes back at once, or with a later look.
             frame.map(&frame.both()[..1], None);
-            poll()?;
-            if !settled(&frame) {
+            self.poll()?;
+            if !frame.settled() {
                 self.frames.lock().expect("no panic while frames are kept").push(frame);
                 return Err(Error::Busy);
             }

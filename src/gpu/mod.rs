@@ -18,7 +18,6 @@ mod trace;
 use std::sync::{Arc, Mutex};
 
 pub use adapters::{Found, find};
-pub(crate) use cache::body as cache_body;
 pub use engine::Engine;
 pub(crate) use profile::Clock;
 pub use readback::OutputBuffers;

@@ -441,8 +441,8 @@ MobileoneStatus mobileone_classify(MobileoneSession session,
                                    size_t capacity,
                                    size_t *count);
 
-/// Starts one picture and does not wait: `MOBILEONE_BUSY` where all frames are in flight, which is known when NV12 or YUYV
-/// has been converted: take an answer first.
+/// Starts one picture and does not wait: `MOBILEONE_BUSY` where all frames are in flight, which is known before the
+/// picture is looked at: take an answer first.
 MobileoneStatus mobileone_submit(MobileoneSession session,
                                  const MobileonePicture *picture,
                                  MobileoneTicket *ticket);

@@ -95,6 +95,11 @@ impl Open {
         }
     }
 
+    /// Refuses work before it is converted or copied for nothing: those who poll ask often.
+    pub(crate) fn has_room(&self) -> Result<()> {
+        if self.engine.is_busy() { Err(engine::Error::Busy.into()) } else { Ok(()) }
+    }
+
     /// Waits for what a GPU still does of what was cancelled, which has no ticket any more.
     fn settle(&self) -> Result<()> {
         let Some((device, _)) = self.device.wgpu() else { return Ok(()) };
@@ -182,6 +187,9 @@ pub unsafe extern "C" fn mobileone_session_open(
         }
         let begun = Instant::now();
         let engine = engine::Session::new(&device, model, &options)?;
+        if let Some(fault) = engine.cache_fault() {
+            log::warn!("{fault}");
+        }
         log::info!("{} on {}: ready in {:?}", model.name, device.info(), begun.elapsed());
         let (height, width) = options.preprocess.size;
         let input = Shape::new(1, height, width, model.graph.input_channels());

@@ -105,8 +105,8 @@ unsafe fn finish(ticket: MobileoneTicket, answer: *mut MobileoneAnswer, wait: bo
     Ok(())
 }
 
-/// Starts one picture and does not wait: `MOBILEONE_BUSY` where all frames are in flight, which is known when NV12 or YUYV
-/// has been converted: take an answer first.
+/// Starts one picture and does not wait: `MOBILEONE_BUSY` where all frames are in flight, which is known before the
+/// picture is looked at: take an answer first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mobileone_submit(
     session: MobileoneSession,
@@ -118,6 +118,7 @@ pub unsafe extern "C" fn mobileone_submit(
         let ticket = unsafe { place(ticket, "ticket") }?;
         let open = SESSIONS.get(session)?;
         let _turn = open.enter()?;
+        open.has_room()?;
         // SAFETY: as above.
         let flying = unsafe { open.with_picture(picture, |input| Ok(open.engine.submit(input)?)) }?;
         *ticket = begin(&open, flying, 1)?;
@@ -139,6 +140,7 @@ pub unsafe extern "C" fn mobileone_submit_tensor(
         let (ticket, values) = unsafe { (place(ticket, "ticket")?, slice(values, count, "values")?) };
         let open = SESSIONS.get(session)?;
         let _turn = open.enter()?;
+        open.has_room()?;
         let submit = |input: engine::Input, batch| Ok((open.engine.submit(input)?, batch));
         let (flying, batch) = open.with_tensor(values, submit)?;
         *ticket = begin(&open, flying, batch)?;

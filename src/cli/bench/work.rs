@@ -13,7 +13,7 @@ use super::{
 };
 use crate::cli::{
     args::load,
-    opened::{Known, MATRICES_IN_F16, Precision},
+    opened::{Known, MATRICES_IN_F16, Precision, session},
     out::{Stop, chain},
 };
 
@@ -164,7 +164,7 @@ impl Work<'_> {
         options.preprocess.size = self.size;
         let classifies = model.graph.logits.is_some();
         options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
-        Session::new(self.device, model, &options)
+        session(self.device, model, &options)
     }
 
     fn round_trips(&self, session: &Session, x: &Tensor, progress: &Progress) -> Result<Vec<f64>, Error> {

@@ -241,10 +241,15 @@ static void in_flight(void) {
     OK(mobileone_submit(session, &good, &b));
     MobileoneStatus status = mobileone_submit(session, &good, &c);
     CHECK(status == MOBILEONE_BUSY && c == 0);
+    /* Which is known before a picture is converted: nobody sees that this one has no rows. */
+    MobileonePicture cut = picture();
+    cut.format = MOBILEONE_FORMAT_NV12, cut.length = 1;
+    EXPECT(MOBILEONE_BUSY, mobileone_submit(session, &cut, &c));
     OK(mobileone_cancel(a));
     BAD_HANDLE(mobileone_cancel(a));
     BAD_HANDLE(mobileone_poll(a, &place));
     OK(mobileone_wait(b, &place));
+    EXPECT(MOBILEONE_INPUT, mobileone_submit(session, &cut, &c));
     /* Paused: nothing goes in, what was in comes out, also after a cancel. */
     OK(mobileone_submit(session, &good, &a));
     OK(mobileone_submit(session, &good, &b));
