@@ -12,7 +12,8 @@ use crate::{
     info::DeviceInfo,
 };
 
-/// An opened device; clones share it.
+/// An opened device; clones share it. A GPU keeps the pipelines of its sessions, the last 128 of them, so that the same
+/// layers are compiled once (without [`Options::cache`](crate::Options::cache), which keeps them in a file).
 ///
 /// ```
 /// use mobileone::Device;

@@ -357,7 +357,7 @@ impl Session {
         }
     }
 
-    /// Compute pipelines made so far; 0 on the CPU.
+    /// Compute pipelines that it runs, made for it or kept by its device from sessions before; 0 on the CPU.
     pub fn pipelines(&self) -> usize {
         match &self.engine {
             #[cfg(feature = "cpu")]

@@ -235,12 +235,44 @@ fn default_limits_are_enough_and_nothing_is_made_anew() {
     );
 }
 
+/// A device compiles a layer once, whichever session wants it; what a session has made outlives it.
+#[test]
+fn pipelines_are_shared_by_the_sessions_of_a_device() {
+    let Some((device, queue)) = default_device() else { return };
+    let model = model();
+    let options = options(&model);
+    let live = || device.get_internal_counters().hal.compute_pipelines.read();
+    let picture = Picture::new(33, 20);
+    let none = live();
+    let own = Device::from_wgpu(device.clone(), queue);
+    let make = |options: &Options| {
+        let before = live();
+        let session = Session::new(&own, &model, options).unwrap();
+        (session.run(Input::Pixels(picture.pixels())).unwrap(), session.pipelines() as isize, live() - before)
+    };
+    let (answer, pipelines, made) = make(&options);
+    assert!(pipelines > 3 && made == pipelines, "{made} of {pipelines}");
+    assert_eq!(make(&options), (answer.clone(), pipelines, 0), "the same again");
+    let (found, more, made) = make(&Options { batch: 1, checked: true, ..options.clone() });
+    assert_eq!((found, more, made), (answer.clone(), pipelines, pipelines), "checks are another text's");
+    // Of another size, whatever does not say its size is there.
+    let mut larger = options.clone();
+    larger.preprocess.size = (96, 96);
+    let (_, more, made) = make(&larger);
+    assert!(made > 0 && made < more, "{made} of {more}");
+    assert_eq!(make(&options), (answer, pipelines, 0), "both are kept");
+    drop(own);
+    device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    assert_eq!(live(), none, "they go with their device");
+}
+
 #[test]
 fn a_lost_device_is_an_error() {
     let Some((device, queue)) = default_device() else { return };
     let model = model();
     let options = options(&model);
-    let session = Session::new(&Device::from_wgpu(device.clone(), queue.clone()), &model, &options).unwrap();
+    let own = Device::from_wgpu(device.clone(), queue.clone());
+    let session = Session::new(&own, &model, &options).unwrap();
     let picture = Picture::new(33, 20);
     let input = Input::Pixels(picture.pixels());
     session.run(input).unwrap();
@@ -251,6 +283,8 @@ fn a_lost_device_is_an_error() {
     for _ in 0..4 {
         assert!(matches!(session.run(input), Err(Error::DeviceFailure { .. })));
     }
-    let new = Session::new(&Device::from_wgpu(device, queue), &model, &options);
-    assert!(matches!(new, Err(Error::DeviceFailure { .. })));
+    for device in [own, Device::from_wgpu(device, queue)] {
+        let new = Session::new(&device, &model, &options);
+        assert!(matches!(new, Err(Error::DeviceFailure { .. })));
+    }
 }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{Gpu, cache::Cache};
+use super::{Gpu, cache::Cache, kept::Key};
 use crate::{
     error::Result,
     kernels::Choice,
@@ -65,23 +65,42 @@ pub fn texts(plan: &Plan) -> (Vec<Wanted>, Vec<usize>) {
 }
 
 impl Compiler<'_> {
-    /// The pipelines of `wanted`, in its order, made by as many threads as there are processors.
+    /// The pipelines of `wanted`, in its order: those that the device keeps, and the others made by as many threads
+    /// as there are processors.
     ///
     /// # Errors
     /// [`Error::DeviceFailure`](crate::Error::DeviceFailure) naming the first that the device refuses.
     pub fn all(&self, wanted: &[Wanted]) -> Result<Vec<wgpu::ComputePipeline>> {
-        let made = self.each(wanted);
-        if let Some(cache) = &self.cache {
-            cache.save();
+        // A caller's file has to see them all made, and a browser tells too late of one that is none.
+        if self.cache.is_some() || cfg!(target_arch = "wasm32") {
+            let made = self.each(&wanted.iter().collect::<Vec<_>>());
+            if let Some(cache) = &self.cache {
+                cache.save();
+            }
+            return made.into_iter().collect();
         }
-        made.into_iter().collect()
+        let key = |one: &Wanted| Key {
+            text: one.text.clone(),
+            bindings: one.bindings.clone(),
+            checked: self.checked || one.checked,
+        };
+        let mut found: Vec<_> = wanted.iter().map(|one| self.gpu.kept.get(&key(one))).collect();
+        let missing = || found.iter().zip(wanted).filter(|(found, _)| found.is_none());
+        let made = self.each(&missing().map(|(_, one)| one).collect::<Vec<_>>());
+        let mut made = made.into_iter();
+        for (found, one) in found.iter_mut().zip(wanted).filter(|(found, _)| found.is_none()) {
+            let pipeline = made.next().expect("each that is missing is made")?;
+            self.gpu.kept.keep(key(one), pipeline.clone());
+            *found = Some(pipeline);
+        }
+        Ok(found.into_iter().flatten().collect())
     }
 
-    fn each(&self, wanted: &[Wanted]) -> Vec<Result<wgpu::ComputePipeline>> {
+    fn each(&self, wanted: &[&Wanted]) -> Vec<Result<wgpu::ComputePipeline>> {
         let make = |one: &Wanted| self.gpu.scoped(&one.label, || self.one(one));
         // A browser makes them beside the page, which has no threads.
         if cfg!(target_arch = "wasm32") {
-            return wanted.iter().map(make).collect();
+            return wanted.iter().map(|one| make(one)).collect();
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len());
         let next = AtomicUsize::new(0);

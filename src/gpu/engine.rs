@@ -133,7 +133,7 @@ impl Engine {
         self.batch
     }
 
-    /// Compute pipelines that were made.
+    /// Compute pipelines that it runs.
     pub fn pipelines(&self) -> usize {
         self.pipelines
     }

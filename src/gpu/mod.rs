@@ -6,6 +6,7 @@ mod compile;
 mod engine;
 mod frame;
 mod front;
+mod kept;
 mod layout;
 mod limit;
 mod matrices;
@@ -40,9 +41,11 @@ pub struct Gpu {
     limits: Limits,
     /// What it was opened from; `None` for a caller's own device.
     adapter: Option<wgpu::Adapter>,
+    /// Pipelines of sessions so far.
+    kept: kept::Kept<wgpu::ComputePipeline>,
     fault: Arc<Mutex<Option<String>>>,
     /// Whether faults reach `fault`; else the device's handlers are its owner's.
-    kept: bool,
+    told: bool,
 }
 
 impl Gpu {
@@ -86,7 +89,7 @@ impl Gpu {
 
     /// Keeps what wgpu reports outside any call; without this it would end the program.
     fn keep_faults(&mut self) {
-        self.kept = true;
+        self.told = true;
         let keep = |fault: &Arc<Mutex<Option<String>>>| {
             let fault = fault.clone();
             move |reason: String| {
@@ -116,7 +119,16 @@ impl Gpu {
             matrix: 0,
             class: class(&info),
         };
-        Gpu { device, queue, info, limits, adapter: None, fault: Arc::default(), kept: false }
+        Gpu {
+            device,
+            queue,
+            info,
+            limits,
+            adapter: None,
+            kept: kept::Kept::default(),
+            fault: Arc::default(),
+            told: false,
+        }
     }
 
     /// The device and its queue.
@@ -163,7 +175,7 @@ impl Gpu {
     /// Runs `record`, which is on the hot path: an error scope is opened only where faults are not kept. After
     /// an error the device counts as failed, for the frame is lost.
     fn guarded<T>(&self, record: impl FnOnce() -> Result<T>) -> Result<T> {
-        let done = if self.kept { record() } else { self.scoped("submit", record).flatten() };
+        let done = if self.told { record() } else { self.scoped("submit", record).flatten() };
         if let Err(Error::DeviceFailure { reason, .. }) = &done {
             self.fail(reason.clone());
         }

@@ -5,7 +5,8 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{Engine, Gpu, frame::Frame};
@@ -16,6 +17,8 @@ use crate::{
 
 /// How long a submit may take before the device counts as hung.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long its buffers may take to come back once the work has ended.
+const HANDOVER: Duration = Duration::from_secs(5);
 
 /// An inference in flight on a GPU. Dropped, it gives its frame back and its answer up.
 pub struct Ticket {
@@ -68,12 +71,17 @@ impl Ticket {
             let reason = format!("no answer within {} s: {error}", PATIENCE.as_secs());
             return Err(self.gpu().fail(reason));
         }
-        match self.try_take()? {
-            Some(answer) => Ok(answer),
-            None if self.submission.is_none() => {
-                Err(Error::Input("submit the encoder before waiting for its answer".into()))
+        let begun = Instant::now();
+        loop {
+            match self.try_take()? {
+                Some(answer) => return Ok(answer),
+                None if self.submission.is_none() => {
+                    return Err(Error::Input("submit the encoder before waiting for its answer".into()));
+                }
+                // Another thread that polls may be about to hand them over.
+                None if begun.elapsed() < HANDOVER => thread::sleep(Duration::from_micros(20)),
+                None => return Err(self.gpu().fail("the work ended but its buffers did not come back")),
             }
-            None => Err(self.gpu().fail("the work ended but its buffers did not come back")),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command's arguments.
 
 use crate::{
+    headless::Change,
     live::Settings,
     record::Animation,
     source::{
@@ -62,9 +63,10 @@ pub struct Args {
     /// Draw nothing, to see what drawing costs
     #[arg(long, requires = "headless", conflicts_with = "record")]
     pub no_draw: bool,
-    /// Resize and switch models all the while, and devices too where the device is auto
-    #[arg(long, requires = "headless")]
-    pub soak: bool,
+    /// Change things all the while: all that is listed, or what is named
+    #[arg(long, requires = "headless", value_name = "CHANGES", value_delimiter = ',', num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "model,device,size,source,half")]
+    pub soak: Option<Vec<Change>>,
     /// Make the recorded frames of a folder an animated PNG, and stop
     #[arg(long, num_args = 2, value_names = ["FOLDER", "FILE"])]
     pub animate: Option<Vec<PathBuf>>,

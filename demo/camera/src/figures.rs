@@ -114,11 +114,9 @@ impl Figures {
     }
 }
 
-/// Bytes that this program holds in memory; `None` where the system has no `/proc`.
+/// Bytes that this program holds in memory; `None` where the system does not tell.
 pub fn memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+    memory_stats::memory_stats().map(|stats| stats.physical_mem as u64)
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub struct Gpu {
     pub device: wgpu::Device,
     /// Its queue.
     pub queue: wgpu::Queue,
+    /// The same, as sessions run on it: it keeps what they compiled.
+    pub network: mobileone::Device,
     /// What it is.
     pub info: DeviceInfo,
     /// All that could have been opened.
@@ -91,10 +93,12 @@ impl Gpu {
             match open(&found[at].1) {
                 Ok((device, queue)) => {
                     let (adapter, info) = (found[at].1.clone(), infos[at].clone());
+                    let network = mobileone::Device::from_wgpu(device.clone(), queue.clone());
                     let gpu = Gpu {
                         adapter,
                         device,
                         queue,
+                        network,
                         info,
                         found: infos,
                         fault: Arc::default(),

@@ -24,6 +24,8 @@ use std::{
 
 /// How long a run waits for its next label.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a run looks at its memory.
+const LOOKS: u64 = 16;
 /// Labels between two changes of a soaked run.
 const SOAK_PAUSE: u64 = 10;
 /// Sizes that a soaked run resizes to.
@@ -94,7 +96,10 @@ pub struct Tally {
     drawn_disorder: u64,
     newest: Option<u64>,
     draw: Vec<f32>,
-    warm: Option<[Option<u64>; 2]>,
+    /// What a soaked run changed.
+    changes: usize,
+    /// Bytes in use at every [`LOOKS`]th of the run.
+    memory: Vec<[Option<u64>; 2]>,
 }
 
 impl Tally {
@@ -131,7 +136,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     let mut live = Live::start(gpu::instance(None), None, args.settings()?, Arc::new(wake))?;
     let mut view = View::new(args.mirror);
     let mut screen = Screen::new(&live.gpu, [args.size.0, args.size.1]);
-    let mut soak = args.soak.then(|| Soak::new(args)).transpose()?;
+    let mut soak = args.soak.as_deref().map(Soak::new).transpose()?;
     let (begun, mut tally, mut last, mut told) =
         (Instant::now(), Tally::default(), (None, Instant::now()), None);
     loop {
@@ -152,14 +157,13 @@ pub fn run(args: &Args) -> Result<(), String> {
         }
         let labelled = live.figures(|figures| figures.labelled);
         if let Some(soak) = &mut soak {
-            soak.step(labelled, &mut live, &mut screen);
+            tally.changes = soak.step(labelled, &mut live, &mut screen);
         }
         if args.lose_every.is_some_and(|every| labelled / every > live.recovered) {
             live.gpu.device.destroy();
         }
-        // What is loaded first and kept is there by now.
-        if labelled >= frames / 4 && tally.warm.is_none() {
-            tally.warm = Some(memory(&live));
+        if labelled * LOOKS / frames > tally.memory.len() as u64 {
+            tally.memory.push(memory(&live));
         }
         let shown =
             live.shown().filter(|shown| shown.answer.is_some() && last.0.is_none_or(|last| shown.id != last));
@@ -206,44 +210,62 @@ fn save(live: &Live, screen: &Screen, path: PathBuf) -> Result<(), String> {
     }
 }
 
-/// A long run in which everything changes all the time.
+/// What a soaked run changes.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq)]
+pub enum Change {
+    /// Between the built-in model and the same as a file.
+    Model,
+    /// Between the CPU executor and the window's device.
+    Device,
+    /// The size of what is drawn to.
+    Size,
+    /// To the scene, begun anew.
+    Source,
+    /// Between f16 and f32.
+    Half,
+}
+
+/// A long run in which things change all the time.
 struct Soak {
+    changes: Vec<Change>,
     file: PathBuf,
-    done: u64,
-    /// Whether the device changes too.
-    devices: bool,
+    /// Changes made so far, and labels at the last one.
+    made: usize,
+    labelled: u64,
 }
 
 impl Soak {
-    fn new(args: &Args) -> Result<Soak, String> {
+    fn new(changes: &[Change]) -> Result<Soak, String> {
         // The built-in model as a file: another model to switch to, without a network.
         let file = std::env::temp_dir().join(format!("camera-soak-{}.safetensors", std::process::id()));
         std::fs::write(&file, mobileone::sample::DIGITS)
             .map_err(|error| format!("{}: {error}", file.display()))?;
-        Ok(Soak { file, done: 0, devices: args.device == "auto" })
+        Ok(Soak { changes: changes.to_vec(), file, made: 0, labelled: 0 })
     }
 
-    fn step(&mut self, labelled: u64, live: &mut Live, screen: &mut Screen) {
-        if labelled / SOAK_PAUSE <= self.done || live.progress.is_some() {
-            return;
+    /// Makes the next change when it is time, and gives how many were made.
+    fn step(&mut self, labelled: u64, live: &mut Live, screen: &mut Screen) -> usize {
+        if labelled < self.labelled + SOAK_PAUSE || live.progress.is_some() {
+            return self.made;
         }
-        self.done = labelled / SOAK_PAUSE;
-        match self.done % 6 {
-            0 => live.set_model(self.file.to_string_lossy().into_owned()),
-            1 => live.set_model("digits".into()),
-            2 if self.devices => {
-                let cpu = live.settings.device == "cpu";
-                live.set_device(if cpu { live.gpu.info.name.clone() } else { "cpu".into() });
+        let (change, round) = (self.made % self.changes.len(), self.made / self.changes.len());
+        (self.made, self.labelled) = (self.made + 1, labelled);
+        match self.changes[change] {
+            Change::Model if live.settings.model == "digits" => {
+                live.set_model(self.file.to_string_lossy().into_owned());
             }
-            2 => live.set_device("cpu".into()),
-            // Where the CPU runs, which has no f16, this is a load that fails, and is made again.
-            5 if self.devices => live.set_half(!live.settings.half),
-            3 => {
-                let size = SOAK_SIZES[(self.done / 6 % SOAK_SIZES.len() as u64) as usize];
+            Change::Model => live.set_model("digits".into()),
+            Change::Device if live.settings.device == "cpu" => live.set_device(live.gpu.info.name.clone()),
+            Change::Device => live.set_device("cpu".into()),
+            Change::Size => {
+                let size = SOAK_SIZES[round % SOAK_SIZES.len()];
                 screen.target = Arc::new(Offscreen::new(&live.gpu, size, FORMAT));
             }
-            _ => live.set_source(Source::Synthetic),
+            Change::Source => live.set_source(Source::Synthetic),
+            // Where the CPU runs, which has no f16, this is a load that fails, and is made again.
+            Change::Half => live.set_half(!live.settings.half),
         }
+        self.made
     }
 }
 
@@ -264,7 +286,7 @@ pub fn report(args: &Args, live: &Live, tally: &Tally) {
     let figures = live.figures(Clone::clone);
     let Summary { rate, latency, latency_99, engine, host } = figures.summary(Duration::MAX);
     let (captured, replaced) = live.counts();
-    let ([memory, device_memory], warm) = (memory(live), tally.warm.unwrap_or_default());
+    let [memory, device_memory] = memory(live);
     let mut draw = tally.draw.clone();
     draw.sort_by(f32::total_cmp);
     let draw = draw.get(draw.len() / 2).copied().unwrap_or(0.0);
@@ -274,9 +296,14 @@ pub fn report(args: &Args, live: &Live, tally: &Tally) {
     let half = running.is_some_and(|running| running.half);
     let ms = |seconds: f32| (f64::from(seconds) * 1e5).round() / 100.0;
     let mb = |bytes: u64| (bytes as f64 / 1e5).round() / 10.0;
-    let growth = |end: Option<u64>, warm: Option<u64>| {
-        end.zip(warm).map(|(end, warm)| ((mb(end) - mb(warm)) * 10.0).round() / 10.0)
+    // Loads under way come and go: the least of a part is what is kept. What is loaded first is there by the second.
+    let growth = |which: usize| {
+        let parts = tally.memory.chunks_exact(LOOKS as usize / 4);
+        let mut least = parts.map(|looks| looks.iter().filter_map(|look| look[which]).min());
+        let (warm, end) = (least.nth(1)??, least.next_back()??);
+        Some(((end as f64 - warm as f64) / 1e5).round() / 10.0)
     };
+    let looks = |which: usize| tally.memory.iter().map(|look| look[which].map(mb)).collect::<Vec<_>>();
     if args.json {
         let json = serde_json::json!({
             "model": model,
@@ -291,9 +318,12 @@ pub fn report(args: &Args, live: &Live, tally: &Tally) {
             "host_ms": ms(host),
             "draw_host_ms": (tally.drawn > 0).then(|| ms(draw)),
             "memory_mb": memory.map(mb),
-            "memory_growth_mb": growth(memory, warm[0]),
+            "memory_growth_mb": growth(0),
+            "memory_over_time_mb": looks(0),
             "device_memory_mb": device_memory.map(mb),
-            "device_memory_growth_mb": growth(device_memory, warm[1]),
+            "device_memory_growth_mb": growth(1),
+            "device_memory_over_time_mb": looks(1),
+            "changes": args.soak.is_some().then_some(tally.changes),
             "accuracy": accuracy,
             "judged": figures.judged,
             "between": figures.between,

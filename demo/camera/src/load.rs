@@ -2,7 +2,10 @@
 
 use crate::{engine::Engine, gpu::Gpu};
 use mobileone::{DType, Device, Form, Model, Options, Session, labels::Labels, named};
-use std::{num::NonZero, sync::Arc};
+use std::{
+    num::NonZero,
+    sync::{Arc, Mutex},
+};
 
 /// A model and the names of its classes.
 pub struct Loaded {
@@ -53,6 +56,20 @@ pub fn on_cpu(wanted: &str, gpu: &Gpu) -> bool {
     wanted == "cpu" || wanted == "auto" && gpu.is_software()
 }
 
+/// The CPU, whose threads serve one model after the other. One core is left to the source and the window: threads that
+/// wait for each other at every layer lose more to a third one than they gain.
+fn cpu_device() -> mobileone::Result<Device> {
+    static OPENED: Mutex<Option<Device>> = Mutex::new(None);
+    let mut opened = OPENED.lock().expect("no panic while threads are started");
+    if let Some(device) = &*opened {
+        return Ok(device.clone());
+    }
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let device =
+        Device::open("cpu")?.with_threads(NonZero::new(cores - 1).unwrap_or(NonZero::<usize>::MIN))?;
+    Ok(opened.insert(device).clone())
+}
+
 /// Plans and compiles a model for the load of this number: on the window's device, or on the CPU.
 ///
 /// # Errors
@@ -61,13 +78,8 @@ pub fn engine(loaded: &Loaded, gpu: &Gpu, wanted: &str, half: bool, load: u64) -
     let cpu = on_cpu(wanted, gpu);
     let make = || -> mobileone::Result<Engine> {
         let device = match cpu {
-            // One core is left to the source and the window: threads that wait for each other at every layer
-            // lose more to a third one than they gain.
-            true => {
-                let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-                Device::open("cpu")?.with_threads(NonZero::new(cores - 1).unwrap_or(NonZero::<usize>::MIN))?
-            }
-            false => Device::from_wgpu(gpu.device.clone(), gpu.queue.clone()),
+            true => cpu_device()?,
+            false => gpu.network.clone(),
         };
         let mut options = Options::of(&loaded.model);
         options.frames = FRAMES;
