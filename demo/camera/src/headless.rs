@@ -95,6 +95,8 @@ pub struct Tally {
     newest: Option<u64>,
     draw: Vec<f32>,
     warm: Option<[Option<u64>; 2]>,
+    /// From the window to its first drawing, and the longest time for which its thread looked at one event.
+    pub window: Option<[Duration; 2]>,
 }
 
 impl Tally {
@@ -128,7 +130,7 @@ pub fn run(args: &Args) -> Result<(), String> {
             bell.1.notify_one();
         }
     };
-    let mut live = Live::start(gpu::instance(None), None, args.settings()?, Arc::new(wake))?;
+    let mut live = Live::start(gpu::instance(None), args.settings()?, Arc::new(wake))?;
     let mut view = View::new(args.mirror);
     let mut screen = Screen::new(&live.gpu, [args.size.0, args.size.1]);
     let mut soak = args.soak.then(|| Soak::new(args)).transpose()?;
@@ -303,6 +305,8 @@ pub fn report(args: &Args, live: &Live, tally: &Tally) {
             "drawn": (tally.drawn > 0).then_some(tally.drawn),
             "out_of_order": figures.disorder + tally.drawn_disorder,
             "recovered": live.recovered,
+            "first_drawn_ms": tally.window.map(|[first, _]| ms(first.as_secs_f32())),
+            "away_ms": tally.window.map(|[_, away]| ms(away.as_secs_f32())),
         });
         println!("{json:#}");
         return;

@@ -1,6 +1,8 @@
 //! The demo's tests: conversions against their twin, the program without a window, and the window itself.
 
 mod convert;
+mod desk;
+mod drops;
 mod live;
 mod run;
 mod window;

@@ -1,12 +1,15 @@
 //! All that is there while the window is open.
 
-use super::Event;
+use super::{
+    Event,
+    opening::{Opening, TITLE},
+};
 use crate::{
     args::Args,
-    gpu,
+    gpu::Gpu,
     headless::Tally,
     live::Live,
-    paint::{Drawing, Offscreen, Painter},
+    paint::{self, Drawing, Offscreen, Painter},
     record, theme,
     view::{Action, RECENT, SPAN, Scene, View},
 };
@@ -20,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 use winit::{
-    dpi::{LogicalSize, PhysicalSize},
+    dpi::PhysicalSize,
     event_loop::{ActiveEventLoop, EventLoopProxy},
     window::{Fullscreen, Window},
 };
@@ -53,42 +56,31 @@ pub(super) struct Open {
     saved: u32,
     proxy: EventLoopProxy<Event>,
     woken: Arc<AtomicBool>,
-    /// What was drawn, where a run of so many frames reports it.
+    /// What was drawn, where figures are asked for.
     pub(super) tally: Tally,
     reports: bool,
+    begun: Instant,
+    /// From the beginning to the first drawing.
+    pub(super) first: Option<Duration>,
 }
 
 impl Open {
+    /// What follows once the device is open.
     pub(super) fn new(
         args: &Args,
-        events: &ActiveEventLoop,
+        opening: Opening,
+        gpu: Gpu,
+        painter: Option<Painter>,
         proxy: &EventLoopProxy<Event>,
+        begun: Instant,
     ) -> Result<Open, String> {
-        let size = LogicalSize::new(args.size.0, args.size.1);
-        let attributes = Window::default_attributes()
-            .with_title("MobileOne")
-            .with_inner_size(size)
-            .with_min_inner_size(LogicalSize::new(240, 180));
-        let window =
-            Arc::new(events.create_window(attributes).map_err(|error| format!("no window: {error}"))?);
-        let instance = gpu::instance(Some(events.owned_display_handle()));
-        let surface =
-            instance.create_surface(window.clone()).map_err(|error| format!("no window: {error}"))?;
-        let surface = Arc::new(surface);
-        // Wakes that come before the last one was looked at are one.
-        let woken = Arc::new(AtomicBool::new(false));
-        let wake = {
-            let (proxy, woken) = (proxy.clone(), woken.clone());
-            move || {
-                if !woken.swap(true, Ordering::AcqRel) {
-                    proxy.send_event(Event::Wake).ok();
-                }
-            }
-        };
-        let live = Live::start(instance.clone(), Some(surface.clone()), args.settings()?, Arc::new(wake))?;
+        let Opening { window, settings, drawn_by, wake, woken, .. } = opening;
+        let (instance, surface) = drawn_by.ok_or("no window: it has no surface")?;
+        window.set_title(TITLE);
+        let live = Live::with(gpu, instance.clone(), Some(surface.clone()), settings, wake);
         let config = configuration(&surface, &live, window.inner_size())?;
         let (context, input) = interface(&window, &live);
-        let painter = Painter::new(&live.gpu, config.format);
+        let painter = painter.unwrap_or_else(|| Painter::new(&live.gpu, config.format));
         let mut open = Open {
             window,
             instance,
@@ -110,7 +102,9 @@ impl Open {
             proxy: proxy.clone(),
             woken,
             tally: Tally::default(),
-            reports: args.frames.is_some(),
+            reports: args.frames.is_some() || args.json,
+            begun,
+            first: None,
         };
         open.configure();
         Ok(open)
@@ -136,13 +130,17 @@ impl Open {
         }
     }
 
-    /// Makes everything on the device that is another one now.
-    fn renew(&mut self) -> Result<(), String> {
+    /// Makes everything on the device that is another one now, and lets go of what was on the one before.
+    fn renew(&mut self, before: Arc<Gpu>) -> Result<(), String> {
         self.fitted = None;
         self.config = configuration(&self.surface, &self.live, self.window.inner_size())?;
-        self.painter = Painter::new(&self.live.gpu, self.config.format);
+        let format = self.config.format;
+        let made = self.live.painter.take().filter(|made| made.format == format);
+        let painter = made.unwrap_or_else(|| Painter::new(&self.live.gpu, format));
+        let painter = std::mem::replace(&mut self.painter, painter);
         (self.context, self.input) = interface(&self.window, &self.live);
         self.configure();
+        self.live.discard((painter, before));
         self.window.request_redraw();
         Ok(())
     }
@@ -151,8 +149,9 @@ impl Open {
     pub(super) fn tick(&mut self) -> Result<(), String> {
         self.woken.store(false, Ordering::Release);
         let lines = self.live.lines.len();
+        let before = self.live.gpu.clone();
         if self.live.tick()? {
-            self.renew()?;
+            self.renew(before)?;
         }
         let shown = self.live.shown().map(|shown| shown.id);
         if shown != self.drawn || self.live.lines.len() != lines || self.live.progress.is_some() {
@@ -272,6 +271,7 @@ impl Open {
         self.painter.draw(&self.live.gpu, &view, size, drawing, |_| {});
         self.window.pre_present_notify();
         self.live.gpu.queue.present(texture);
+        self.first.get_or_insert_with(|| self.begun.elapsed());
         if !good {
             self.configure();
         }
@@ -308,6 +308,7 @@ impl Open {
             Action::Half(half) => self.live.set_half(half),
             Action::Source(source) => self.live.set_source(source),
             Action::Freeze => self.live.set_frozen(!self.live.is_frozen()),
+            Action::Tune => self.live.tune(),
             Action::Snapshot => self.snapshot = true,
             Action::Quit => events.exit(),
             Action::Say(line) => self.live.say(line),
@@ -329,11 +330,7 @@ fn configuration(
 ) -> Result<wgpu::SurfaceConfiguration, String> {
     let config = surface.get_default_config(&live.gpu.adapter, size.width.max(1), size.height.max(1));
     let mut config = config.ok_or_else(|| format!("{} cannot draw to this window", live.gpu.info))?;
-    let formats = surface.get_capabilities(&live.gpu.adapter).formats;
-    let plain = [wgpu::TextureFormat::Bgra8Unorm, wgpu::TextureFormat::Rgba8Unorm];
-    if let Some(format) = plain.into_iter().find(|format| formats.contains(format)) {
-        config.format = format;
-    }
+    config.format = paint::window_format(&live.gpu, surface).unwrap_or(config.format);
     config.present_mode = wgpu::PresentMode::AutoVsync;
     config.desired_maximum_frame_latency = 1;
     Ok(config)
