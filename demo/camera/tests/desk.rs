@@ -71,6 +71,7 @@ impl Drop for Window<'_> {
 impl<'a> Window<'a> {
     pub fn open(display: &'a Display, shots: &Path, args: &[&str], scale: &str) -> Window<'a> {
         let mut command = camera(args);
+        command.env("MOBILEONE_CACHE", shots.join("cache"));
         command.env("WINIT_X11_SCALE_FACTOR", scale);
         command.env("DISPLAY", &display.1).env_remove("WAYLAND_DISPLAY").current_dir(shots);
         let process = command.stdout(Stdio::piped()).spawn().expect("the program starts");

@@ -15,6 +15,7 @@ use std::{
 /// The centres of the switches in the panel of a window of [`SIZE`].
 const MIRROR: (u32, u32) = (916, 540);
 const FREEZE: (u32, u32) = (984, 540);
+const TUNE: (u32, u32) = (1052, 540);
 const OPEN: (u32, u32) = (978, 505);
 /// What lies behind a switch that is on.
 const ON: [u8; 3] = [38, 96, 92];
@@ -109,6 +110,12 @@ fn picture(shot: &RgbImage) -> Vec<u8> {
     image::imageops::crop_imm(shot, 180, 100, 440, 500).to_image().into_raw()
 }
 
+/// Waits until the picture has changed.
+fn moves(window: &mut Window) {
+    let before = picture(&window.shot());
+    window.until("movement", |shot| picture(shot) != before);
+}
+
 /// Frozen, a scene that moves stands still; and the keys that switch do so, as the figures say in the end.
 #[test]
 fn a_moving_scene_and_its_switches() {
@@ -118,10 +125,6 @@ fn a_moving_scene_and_its_switches() {
     std::fs::write(&file, mobileone::sample::DIGITS).expect("the folder can be written");
     let args = ["--model", file.to_str().expect("a plain path"), "--device", "cpu", "--source", "synthetic"];
     let mut window = Window::open(&display, &folder, &args, "1");
-    let moves = |window: &mut Window| {
-        let before = picture(&window.shot());
-        window.until("movement", |shot| picture(shot) != before);
-    };
     moves(&mut window);
     window.key("space");
     // The badge lies over the corner of the picture, with letters of a colour that the scene has not.
@@ -227,6 +230,61 @@ fn full_screen() {
         assert!(begun.elapsed() < PATIENCE, "it does not come back");
     }
     window.until("the picture again", |shot| shot.dimensions() == SIZE && shows(shot, 300.0, [0, 1, 2, 3]));
+    // And frames go on.
+    window.key("c");
+    window.until("the scene", |shot| !shows(shot, 300.0, [0, 1, 2, 3]));
+    moves(&mut window);
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// A window of one pixel, and one that is hidden, lose nothing: frames go on.
+#[test]
+fn hardly_a_window() {
+    let Some(display) = Display::open() else { return };
+    let folder = folder("tiny");
+    let mut window =
+        Window::open(&display, &folder, &["--source", "synthetic", "--device", "cpu", "--json"], "1");
+    moves(&mut window);
+    let id = window.id.clone();
+    for away in [vec!["windowsize", &id, "1", "1"], vec!["windowunmap", "--sync", &id]] {
+        window.xdotool(&away);
+        std::thread::sleep(Duration::from_secs(1));
+        window.is_alive();
+        window.xdotool(&["windowmap", &id]);
+        window.xdotool(&["windowsize", "--sync", &id, "1100", "700"]);
+        window.until("its size", |shot| shot.dimensions() == SIZE);
+        moves(&mut window);
+    }
+    window.xdotool(&["windowfocus", "--sync", &id]);
+    let figures = window.quit();
+    assert!(figures["out_of_order"] == 0 && figures["recovered"] == 0, "{figures}");
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// Tuned, the model rests; stopped or at its end, it goes on.
+#[test]
+fn tuning_in_the_window() {
+    let Some(display) = Display::open() else { return };
+    let folder = folder("tuning");
+    let picture = folder.join("picture.png");
+    quarters(&picture, [0, 1, 2, 3]);
+    let source = picture.to_str().expect("a plain path");
+    let args = ["--source", source, "--device", "software", "--rate", "5", "--tune-seconds", "3", "--json"];
+    let mut window = Window::open(&display, &folder, &args, "1");
+    window.until("a labelled picture", |shot| shows(shot, 300.0, [0, 1, 2, 3]) && marked(shot));
+    let on = |shot: &RgbImage| is(shot, (TUNE.0 as f32 - 25.0, TUNE.1 as f32 + 8.0), ON);
+    window.key("t");
+    window.until("the model at rest", |shot| on(shot) && busy(shot) && !marked(shot));
+    window.key("t");
+    window.until("the model again", |shot| !on(shot) && !busy(shot) && written(shot) && marked(shot));
+    window.until("no line", |shot| !written(shot));
+    window.click(TUNE.0, TUNE.1);
+    window.until("the model at rest", |shot| on(shot) && busy(shot) && !marked(shot));
+    window.until("the model, tuned", |shot| !on(shot) && !busy(shot) && written(shot) && marked(shot));
+    let figures = window.quit();
+    assert!(figures["away_ms"].as_f64() < Some(1000.0), "{figures}");
+    let table = std::fs::read_dir(folder.join("cache")).map(|files| files.count());
+    assert_eq!(table.ok(), Some(1), "what was found is kept for later");
     std::fs::remove_dir_all(folder).ok();
 }
 

@@ -2,6 +2,7 @@
 
 mod open;
 mod opening;
+mod surface;
 
 use crate::{args::Args, controls, headless, source::camera};
 use open::Open;

@@ -3,9 +3,11 @@
 use super::{
     Event,
     opening::{Opening, TITLE},
+    surface::{Step, fit, step},
 };
 use crate::{
     args::Args,
+    figures::Summary,
     gpu::Gpu,
     headless::Tally,
     live::Live,
@@ -112,10 +114,10 @@ impl Open {
 
     /// Fits the surface to the window; one of no size waits.
     pub(super) fn configure(&mut self) {
-        let size @ PhysicalSize { width, height } = self.window.inner_size();
-        let most = self.live.gpu.device.limits().max_texture_dimension_2d;
-        if width > 0 && height > 0 && !self.live.gpu.is_lost() {
-            (self.config.width, self.config.height) = (width.min(most), height.min(most));
+        self.fitted = None;
+        let (size, most) = (self.window.inner_size(), self.live.gpu.device.limits().max_texture_dimension_2d);
+        if let Some([width, height]) = fit(size, most).filter(|_| !self.live.gpu.is_lost()) {
+            (self.config.width, self.config.height) = (width, height);
             // A window that changes at this moment may be refused; one that was never accepted must not be drawn.
             let device = &self.live.gpu.device;
             let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -177,7 +179,7 @@ impl Open {
     pub(super) fn draw(&mut self, events: &ActiveEventLoop) -> Result<(), String> {
         let size = self.window.inner_size();
         // A lost device is opened anew before anything can be drawn.
-        if size.width == 0 || size.height == 0 || self.live.gpu.is_lost() {
+        if fit(size, u32::MAX).is_none() || self.live.gpu.is_lost() {
             return Ok(());
         }
         // Not every system tells of a new size before it asks for a drawing.
@@ -193,8 +195,11 @@ impl Open {
         let shown = self.live.shown();
         let texture = shown.as_ref().map(|shown| self.painter.plate(&self.live.gpu, &shown.plate));
         let now = Instant::now();
-        let (samples, summary) =
+        let (samples, mut summary) =
             self.live.figures(|figures| (figures.recent(now, SPAN), figures.summary(RECENT)));
+        if samples.last().is_none_or(|last| now.duration_since(last.answered) > RECENT) {
+            summary = Summary::default(); // what was measured long ago says nothing of now
+        }
         let scene = Scene {
             shown: texture.zip(shown.as_ref()),
             samples: &samples,
@@ -238,41 +243,34 @@ impl Open {
     }
 
     fn present(&mut self, drawing: &Drawing) -> Result<(), String> {
-        use wgpu::CurrentSurfaceTexture;
-        let (texture, good) = match self.surface.get_current_texture() {
-            CurrentSurfaceTexture::Success(texture) => (texture, true),
-            CurrentSurfaceTexture::Suboptimal(texture) => (texture, false),
-            CurrentSurfaceTexture::Outdated => {
+        use wgpu::CurrentSurfaceTexture::{Suboptimal, Success};
+        let found = self.surface.get_current_texture();
+        let step = step(&found);
+        match step {
+            Step::Draw | Step::DrawAndFit => {}
+            Step::Fit => {
                 self.configure();
                 self.window.request_redraw();
-                return Ok(());
             }
-            CurrentSurfaceTexture::Lost => {
+            Step::Remake => {
                 self.live.say("The window's surface was lost; made anew.".into());
                 let surface = self.instance.create_surface(self.window.clone());
                 let surface = surface.map_err(|error| format!("the window's surface is lost: {error}"))?;
                 self.surface = Arc::new(surface);
                 self.live.surface = Some(self.surface.clone());
-                self.fitted = None;
                 self.configure();
                 self.window.request_redraw();
-                return Ok(());
             }
-            // Covered, busy, or of a device that is lost: what comes next tells.
-            CurrentSurfaceTexture::Timeout
-            | CurrentSurfaceTexture::Occluded
-            | CurrentSurfaceTexture::Validation => {
-                self.later(Duration::from_millis(100));
-                return Ok(());
-            }
-        };
+            Step::Wait => self.later(Duration::from_millis(100)),
+        }
+        let (Success(texture) | Suboptimal(texture)) = found else { return Ok(()) };
         let view = texture.texture.create_view(&wgpu::TextureViewDescriptor::default());
         let size = [texture.texture.width(), texture.texture.height()];
         self.painter.draw(&self.live.gpu, &view, size, drawing, |_| {});
         self.window.pre_present_notify();
         self.live.gpu.queue.present(texture);
         self.first.get_or_insert_with(|| self.begun.elapsed());
-        if !good {
+        if step == Step::DrawAndFit {
             self.configure();
         }
         Ok(())
