@@ -71,6 +71,9 @@ pub enum Error {
     /// All frames are in flight: take a ticket's answer first.
     #[error("all frames are in flight: wait for a ticket before submitting another")]
     Busy,
+    /// What was under way ended because its caller wanted it to.
+    #[error("stopped, as it was asked to")]
+    Stopped,
 }
 
 /// `std::result::Result` with this library's [`Error`].

@@ -1,13 +1,17 @@
 //! The choices that are fastest on a device, measured there and kept in a file of the caller's.
 //!
 //! ```no_run
-//! use std::time::Duration;
+//! use std::{ops::ControlFlow, time::Duration};
 //!
 //! use mobileone::{Device, Model, Options, Session, tune::tune};
 //!
 //! let (device, model) = (Device::open("gpu")?, Model::load("mobileone_s0.safetensors")?);
 //! let mut options = Options::of(&model);
-//! let tuned = tune(&device, &model, &options, Duration::from_secs(30), &mut |at, of| eprint!("\r{at} of {of}"))?;
+//! let mut progress = |done, all| {
+//!     eprint!("\r{done} of {all}");
+//!     ControlFlow::Continue(()) // or Break, where somebody asked for it
+//! };
+//! let tuned = tune(&device, &model, &options, Duration::from_secs(30), &mut progress)?;
 //! println!("{:?} before, {:?} after", tuned.before, tuned.after);
 //! options.tuning = tuned.tuning; // `tune::write` keeps it in a file
 //! let session = Session::new(&device, &model, &options)?;
@@ -19,12 +23,13 @@ mod search;
 mod table;
 
 use std::{
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 pub use network::{Fastest, Rivals, Times, compare, network};
-pub use table::{Kept, read, writable, write};
+pub use table::{Kept, kept, place, read, writable, write};
 
 use crate::{
     answer::Answer,
@@ -53,6 +58,9 @@ pub struct Tuned {
     /// Changes that were tried on the whole net, kept or not.
     pub tried: usize,
 }
+
+/// Is told how far a measurement is, of what, before each of its steps, and says whether it goes on.
+pub type Progress<'a> = &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>;
 
 /// Turns that time a whole net against another.
 const TURNS: usize = 7;
@@ -94,25 +102,26 @@ struct Bench<'a> {
 }
 
 /// Measures every choice of each layer of `model` on `device`, then keeps those with which the whole net is faster
-/// and still right. A choice that the device fails at is passed over. `progress` is told how far it is, of what. Tries
-/// nothing new after `budget`.
+/// and still right. A choice that the device fails at is passed over. Tries nothing new after `budget`, and ends where
+/// `progress` says so.
 ///
 /// # Errors
-/// [`Error::Option`](crate::Error::Option) for the CPU, which has no choices, and for a device without timestamps; those
-/// of [`Session::new`](crate::Session::new).
+/// [`Error::Option`](crate::Error::Option) for the CPU, which has no choices, and for a device without timestamps;
+/// [`Error::Stopped`](crate::Error::Stopped) where `progress` had it end; those of
+/// [`Session::new`](crate::Session::new).
 pub fn tune(
     device: &Device,
     model: &Model,
     options: &Options,
     budget: Duration,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: Progress,
 ) -> Result<Tuned> {
     let until = Instant::now() + budget;
     let bench = Bench::new(device, model, options)?;
     let first = bench.engine(&bench.options.tuning)?;
     let answer = logits(bench.run(&first)?.1);
     // Half of the time is for the whole net.
-    let sweep = bench.sweep(Instant::now() + budget / 2, progress);
+    let sweep = bench.sweep(Instant::now() + budget / 2, progress)?;
     bench.keep(first, &answer, sweep, until, progress)
 }
 

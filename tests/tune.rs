@@ -1,6 +1,6 @@
 //! Choices that are measured, and the file that keeps them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use mobileone::{
     Checkpoint, DType, Device, DeviceInfo, DeviceKind, Form, Input, Model, Options, Session, Shape, Tensor,
@@ -258,7 +258,10 @@ fn what_is_kept_is_right() {
     let file = std::env::temp_dir().join(format!("mobileone-tune-{}.pipelines", std::process::id()));
     options.cache = Some(file.clone());
     let mut told = Vec::new();
-    let mut progress = |done: usize, all: usize| told.push((done, all));
+    let mut progress = |done: usize, all: usize| {
+        told.push((done, all));
+        ControlFlow::Continue(())
+    };
     let tuned = tune::tune(&device, &model, &options, Duration::from_secs(4), &mut progress);
     let tuned = match tuned {
         Err(error) if error.to_string().contains("no timestamps") => {

@@ -1,4 +1,4 @@
-use std::{path::PathBuf, time::Duration};
+use std::{ops::ControlFlow, path::PathBuf, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         None => Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused)?,
     };
     let device = args.device.open()?;
-    let path = args.output.clone().or_else(|| cache::table(device.info()));
+    let path = args.output.clone().or_else(|| tune::place(device.info()));
     let path = path.ok_or_else(|| Stop::Error("there is no folder for caches here; use --output".into()))?;
     let about = |error: std::io::Error| Stop::Error(format!("{}: {error}", path.display()));
     tune::writable(&path).map_err(about)?;
@@ -115,6 +115,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let mut progress = |done: usize, all: usize| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
+        ControlFlow::Continue(())
     };
     let budget = Duration::from_secs(args.seconds) / storages.len() as u32;
     let mut kept = Kept::default();

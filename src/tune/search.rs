@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Bench, GAIN, Tuned, faster, logits, turns};
+use super::{Bench, GAIN, Progress, Tuned, faster, logits, turns};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     gpu::Engine,
     kernels::{CHOICES, Choice, Kind},
     plan::{Layer, Limits, Tuning},
@@ -27,7 +27,7 @@ type Wanted = Vec<(Vec<(Layer, Choice)>, f64)>;
 
 impl Bench<'_> {
     /// Times all choices.
-    pub fn sweep(&self, until: Instant, progress: &mut dyn FnMut(usize, usize)) -> Times {
+    pub fn sweep(&self, until: Instant, progress: Progress) -> Result<Times> {
         let fast = self.options.tuning.fast;
         sweep(self.gpu.limits(), fast, until, progress, |tuning| self.profile(tuning))
     }
@@ -51,7 +51,7 @@ impl Bench<'_> {
         answer: &[f32],
         times: Times,
         until: Instant,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: Progress,
     ) -> Result<Tuned> {
         let whole = turns(|_| self.time(&first))?[0];
         let mut wanted = gains(&times, &first, whole);
@@ -63,7 +63,7 @@ impl Bench<'_> {
         let mut engine = first.clone();
         let (all, mut tried) = (wanted.len(), 0);
         for (changes, _) in &wanted {
-            progress(all + tried, 2 * all);
+            go_on(progress, all + tried, 2 * all)?;
             if Instant::now() >= until {
                 break;
             }
@@ -94,7 +94,7 @@ impl Bench<'_> {
         let other =
             |layer: &&Layer| tuning.choice(layer, &limits) != self.options.tuning.choice(layer, &limits);
         let changed: BTreeSet<String> = considered.iter().filter(other).map(Layer::key).collect();
-        progress(1, 1);
+        go_on(progress, 1, 1)?;
         Ok(Tuned { tuning, changed: changed.into_iter().collect(), before, after, tried })
     }
 
@@ -118,14 +118,18 @@ impl Bench<'_> {
     }
 }
 
+fn go_on(progress: Progress, done: usize, all: usize) -> Result<()> {
+    if progress(done, all).is_break() { Err(Error::Stopped) } else { Ok(()) }
+}
+
 /// Times all choices that a device of `limits` may run: the n-th of each kind in one plan.
 fn sweep(
     limits: Limits,
     fast: bool,
     until: Instant,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: Progress,
     mut profile: impl FnMut(&Tuning) -> Result<Vec<(Layer, Choice, f64)>>,
-) -> Times {
+) -> Result<Times> {
     let kinds = [Kind::Stem, Kind::Depthwise, Kind::Pointwise, Kind::Block];
     let of = |kind| {
         let suits = move |choice: &&Choice| {
@@ -144,7 +148,7 @@ fn sweep(
     let all = rounds + blocks.len();
     let mut times = Times::new();
     for round in 0..all {
-        progress(round, 2 * all);
+        go_on(progress, round, 2 * all)?;
         if Instant::now() >= until {
             break;
         }
@@ -163,7 +167,7 @@ fn sweep(
             }
         }
     }
-    times
+    Ok(times)
 }
 
 /// The fastest choice of each layer, where it is another than `engine`'s and saves enough of a run of `whole`.
@@ -233,11 +237,10 @@ fn head(engine: &Engine) -> Wanted {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
-    use crate::{
-        error::Error,
-        tensor::{DType, Shape},
-    };
+    use crate::tensor::{DType, Shape};
 
     /// A device that fails at some choices is measured with the others.
     #[test]
@@ -251,11 +254,20 @@ mod tests {
             false => Ok(vec![(layer, tuning.choice(&layer, &Limits::LEAST), 1.0)]),
         };
         let until = Instant::now() + Duration::from_secs(3600);
-        let times = sweep(Limits::LEAST, false, until, &mut |_, _| (), profile);
+        let mut goes_on = |_, _| ControlFlow::Continue(());
+        let times = sweep(Limits::LEAST, false, until, &mut goes_on, profile).unwrap();
         let measured = &times[&layer.key()].1;
         let has = |choice| measured.iter().any(|(known, _)| *known == choice);
         assert!(has(Choice::Registers(8, 2)) && has(Choice::Split(7, 16)), "{measured:?}");
         assert!(!measured.iter().any(|(choice, _)| failing(choice)), "{measured:?}");
-        assert!(sweep(Limits::LEAST, false, Instant::now(), &mut |_, _| (), profile).is_empty());
+        assert!(sweep(Limits::LEAST, false, Instant::now(), &mut goes_on, profile).unwrap().is_empty());
+        // Whoever is told of the progress has the last word.
+        let mut told = 0;
+        let mut ends = |done, _| {
+            told += 1;
+            if done < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let stopped = sweep(Limits::LEAST, false, until, &mut ends, profile);
+        assert!(matches!(stopped, Err(Error::Stopped)) && told == 3, "{told}");
     }
 }

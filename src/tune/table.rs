@@ -1,6 +1,9 @@
 //! The file: choices by layer, of one device, its driver, and one version of the shaders.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +105,26 @@ pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Kept>, String> {
     }
     let tuning = Tuning { layers, ..Tuning::default() };
     Ok(Some(Kept { tuning, networks: table.networks }))
+}
+
+/// Where the `mobileone` command keeps what it measured on the device `info`, for other programs to share: in
+/// `MOBILEONE_CACHE`, else in the system's folder for such files; `None` where there is neither.
+pub fn place(info: &DeviceInfo) -> Option<PathBuf> {
+    kept(info, "json")
+}
+
+/// A device's file of one kind in that folder.
+pub fn kept(info: &DeviceInfo, ending: &str) -> Option<PathBuf> {
+    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let system = || match std::env::consts::OS {
+        "windows" => path("LOCALAPPDATA"),
+        "macos" => path("HOME").map(|home| home.join("Library/Caches")),
+        _ => path("XDG_CACHE_HOME").or_else(|| path("HOME").map(|home| home.join(".cache"))),
+    };
+    let folder = path("MOBILEONE_CACHE").or_else(|| system().map(|system| system.join("mobileone")))?;
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = format!("{} {}", info.backend, info.name).chars().map(plain).collect();
+    Some(folder.join(format!("{name}.{ending}")))
 }
 
 /// Makes the folder of `path`, and tries whether [`write()`] can write there: better known before a measurement.

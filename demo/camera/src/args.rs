@@ -10,7 +10,8 @@ use crate::{
     },
 };
 use clap::Parser;
-use std::path::PathBuf;
+use mobileone::tune;
+use std::{path::PathBuf, time::Duration};
 
 /// A window on what MobileOne sees: a camera, a picture, a video, or a scene that it draws itself.
 #[derive(Parser, Debug)]
@@ -44,6 +45,9 @@ pub struct Args {
     /// Columns and rows of the window
     #[arg(long, default_value = "1100x700", value_parser = size)]
     pub size: (u32, u32),
+    /// How long the key T may tune the model
+    #[arg(long, value_name = "N", default_value_t = 25.0, value_parser = seconds)]
+    pub tune_seconds: f64,
     /// List the cameras, and stop
     #[arg(long)]
     pub cameras: bool,
@@ -54,7 +58,7 @@ pub struct Args {
     /// Labelled frames after which to stop, with or without a window
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
-    /// Print the figures as JSON
+    /// Print the figures as JSON, without --frames once the window is closed
     #[arg(long)]
     pub json: bool,
     /// Write the drawn frames to this folder as PNG
@@ -77,6 +81,9 @@ pub struct Args {
     /// Throw the device away after every so many labelled frames
     #[arg(long, hide = true)]
     pub lose_every: Option<u64>,
+    /// Take so many seconds longer to open a device and to load a model
+    #[arg(long, hide = true, default_value_t = 0.0, value_parser = seconds)]
+    pub slow: f64,
     /// Where snapshots go
     #[arg(long, default_value = ".")]
     pub snapshots: PathBuf,
@@ -100,7 +107,9 @@ impl Args {
         let keep =
             self.frames.filter(|_| self.headless).map_or(1200, |frames| frames.clamp(1, 100_000) as usize);
         let (model, device, half, rate) = (self.model.clone(), self.device.clone(), self.half, self.rate);
-        Ok(Settings { model, device, half, source, rate, keep })
+        let slow = Duration::from_secs_f64(self.slow);
+        let (tuning, place) = (Duration::from_secs_f64(self.tune_seconds), Some(tune::place as fn(&_) -> _));
+        Ok(Settings { model, device, half, source, rate, keep, tuning, place, slow })
     }
 
     /// How an animation is made.
@@ -126,4 +135,9 @@ fn size(text: &str) -> Result<(u32, u32), String> {
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.0..=1000.0).contains(rate));
     rate.ok_or_else(|| format!("{text}: a rate is 0 to 1000 frames per second"))
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| format!("{text}: 0 to 3600 seconds"))
 }

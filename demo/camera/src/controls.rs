@@ -52,7 +52,7 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
     });
     ui.add_space(2.0);
     ui.horizontal(|ui| {
-        let width = (ui.available_width() - 16.0) / 3.0;
+        let width = (ui.available_width() - 24.0) / 4.0;
         let mut toggle = |text: &str, on: bool| {
             let button = egui::Button::new(text).selected(on);
             ui.add_sized(vec2(width, 26.0), button).clicked()
@@ -66,10 +66,16 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
         if toggle("freeze", scene.frozen) {
             actions.push(Action::Freeze);
         }
+        if toggle("tune", scene.running.is_some_and(|running| running.tuning)) {
+            actions.push(Action::Tune);
+        }
     });
     ui.add_space(2.0);
     let line = match scene.running {
-        Some(running) => format!("runs on {}, {}", running.on, if running.half { "f16" } else { "f32" }),
+        Some(running) => {
+            let does = if running.tuning { "is tuned" } else { "runs" };
+            format!("{does} on {}, {}", running.on, if running.half { "f16" } else { "f32" })
+        }
         None => "no model runs yet".into(),
     };
     ui.label(RichText::new(line).size(11.0).color(DIM));
@@ -224,6 +230,9 @@ mod tests {
             source: camera(1, 30),
             rate: 30.0,
             keep: 1,
+            tuning: Default::default(),
+            place: None,
+            slow: Default::default(),
         };
         let cameras = [(0, "first".into()), (1, "second".into())];
         let adapters = ["big".to_string(), "small".into()];

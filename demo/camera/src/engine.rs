@@ -80,6 +80,8 @@ pub struct Shared {
     pub figures: Mutex<Figures>,
     /// Whether frames are left alone.
     pub frozen: AtomicBool,
+    /// Whether the model is left alone: frames are shown without labels.
+    pub paused: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -111,6 +113,7 @@ impl Worker {
             shown: Mutex::default(),
             figures: Mutex::new(figures),
             frozen: AtomicBool::new(frozen),
+            paused: AtomicBool::default(),
             stop: AtomicBool::default(),
         });
         let own = shared.clone();
@@ -228,7 +231,8 @@ fn work(place: &Place, shared: &Shared) {
                 trouble = Trouble::default();
             }
         }
-        let frozen = shared.frozen.load(Ordering::Acquire) && settled(shared, engine.is_some());
+        let running = engine.as_ref().filter(|_| !shared.paused.load(Ordering::Acquire));
+        let frozen = shared.frozen.load(Ordering::Acquire) && settled(shared, running.is_some());
         if flights.len() == FRAMES || frozen {
             let idle = flights.is_empty();
             thread::sleep(if idle { Duration::from_millis(10) } else { Duration::from_micros(200) });
@@ -237,7 +241,7 @@ fn work(place: &Place, shared: &Shared) {
         let patience =
             if flights.is_empty() { Duration::from_millis(10) } else { Duration::from_micros(200) };
         let Some(frame) = place.slot.take(patience) else { continue };
-        match send(&frame, engine.as_ref(), place, &mut plates, &mut rgba) {
+        match send(&frame, running, place, &mut plates, &mut rgba) {
             Ok(Sent::Flight(flight)) => flights.push_back(flight),
             Ok(Sent::Plain(plate, reason)) => {
                 reason.into_iter().for_each(|reason| trouble.keep(reason));

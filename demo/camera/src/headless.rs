@@ -100,6 +100,8 @@ pub struct Tally {
     changes: usize,
     /// Bytes in use at every [`LOOKS`]th of the run.
     memory: Vec<[Option<u64>; 2]>,
+    /// From the window to its first drawing, and the longest time for which its thread looked at one event.
+    pub window: Option<[Duration; 2]>,
 }
 
 impl Tally {
@@ -133,7 +135,7 @@ pub fn run(args: &Args) -> Result<(), String> {
             bell.1.notify_one();
         }
     };
-    let mut live = Live::start(gpu::instance(None), None, args.settings()?, Arc::new(wake))?;
+    let mut live = Live::start(gpu::instance(None), args.settings()?, Arc::new(wake))?;
     let mut view = View::new(args.mirror);
     let mut screen = Screen::new(&live.gpu, [args.size.0, args.size.1]);
     let mut soak = args.soak.as_deref().map(Soak::new).transpose()?;
@@ -333,6 +335,8 @@ pub fn report(args: &Args, live: &Live, tally: &Tally) {
             "drawn": (tally.drawn > 0).then_some(tally.drawn),
             "out_of_order": figures.disorder + tally.drawn_disorder,
             "recovered": live.recovered,
+            "first_drawn_ms": tally.window.map(|[first, _]| ms(first.as_secs_f32())),
+            "away_ms": tally.window.map(|[_, away]| ms(away.as_secs_f32())),
         });
         println!("{json:#}");
         return;

@@ -1,17 +1,21 @@
 //! Everything between the source and the picture on the screen, the same with a window and without.
 
 mod device;
+mod loads;
 
 use crate::{
     engine::{Engine, Place, Shown, Worker},
     figures::Figures,
     frame::Slot,
     gpu::Gpu,
-    load::{self, Loaded, Progress},
+    load::{Loaded, Progress, Tables},
+    paint::Painter,
     source::{Capture, Source, Stage},
 };
+use mobileone::{DeviceInfo, tune::Tuned};
 use std::{
     collections::VecDeque,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -36,12 +40,16 @@ pub struct Settings {
     pub rate: f64,
     /// Frames whose figures are kept.
     pub keep: usize,
+    /// How long a model may be tuned.
+    pub tuning: Duration,
+    /// Where is kept what was tuned on a device, if anywhere.
+    pub place: Option<fn(&DeviceInfo) -> Option<PathBuf>>,
+    /// How much longer it takes to open a device and to load a model, where a test wants to see what happens meanwhile.
+    pub slow: Duration,
 }
 
 /// How long a line for people stays.
 const LINE_STAYS: Duration = Duration::from_secs(8);
-/// How long a model has to be set before it is looked for.
-const GLANCE: Duration = Duration::from_millis(150);
 /// Lines kept, the newest last.
 const LINES: usize = 4;
 
@@ -54,6 +62,8 @@ pub struct Running {
     pub on: Arc<str>,
     /// Whether in f16.
     pub half: bool,
+    /// Whether it rests, for it is tuned.
+    pub tuning: bool,
     /// The device, as it was asked for.
     device: String,
     load: u64,
@@ -67,6 +77,7 @@ enum Event {
     Model(Arc<Loaded>),
     Engine(u64, Box<Engine>),
     Failed(u64, String),
+    Tuned(u64, Result<(Tuned, Option<String>), String>),
 }
 
 /// The running whole.
@@ -85,6 +96,8 @@ pub struct Live {
     pub recovered: u64,
     /// The names of the adapters that can be chosen, each once.
     pub adapters: Vec<String>,
+    /// What draws the window on a device that was opened since, until the window takes it.
+    pub painter: Option<Painter>,
     /// What is drawn to, if there is a window.
     pub surface: Option<Arc<wgpu::Surface<'static>>>,
     instance: wgpu::Instance,
@@ -103,6 +116,7 @@ pub struct Live {
     worker: Option<Worker>,
     figures: Figures,
     loaded: Option<Arc<Loaded>>,
+    tables: Arc<Tables>,
     load: u64,
     /// The number of the newest load, for those that it replaces.
     newest: Arc<AtomicU64>,
@@ -114,22 +128,33 @@ pub struct Live {
 }
 
 impl Live {
-    /// Opens the device and starts source and model. `wake` is called, from any thread, when there is something
-    /// to look at.
+    /// Opens the device and starts source and model, without a window. `wake` is called, from any thread, when there
+    /// is something to look at.
     ///
     /// # Errors
     /// A line when no device can be opened.
     pub fn start(
         instance: wgpu::Instance,
-        surface: Option<Arc<wgpu::Surface<'static>>>,
         settings: Settings,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Live, String> {
-        let gpu = Arc::new(Gpu::open(&instance, surface.as_deref(), &settings.device, wake.clone())?);
+        let gpu = Gpu::open(&instance, None, &settings.device, wake.clone())?;
+        Ok(Live::with(gpu, instance, None, settings, wake))
+    }
+
+    /// The same on a device that is open, without waiting for anything.
+    pub fn with(
+        gpu: Gpu,
+        instance: wgpu::Instance,
+        surface: Option<Arc<wgpu::Surface<'static>>>,
+        settings: Settings,
+        wake: Arc<dyn Fn() + Send + Sync>,
+    ) -> Live {
         let (sender, events) = channel();
         let mut live = Live {
             adapters: device::names(&gpu),
-            gpu,
+            gpu: Arc::new(gpu),
+            painter: None,
             running: None,
             progress: None,
             lines: VecDeque::new(),
@@ -148,6 +173,7 @@ impl Live {
             worker: None,
             figures: Figures::new(settings.keep),
             loaded: None,
+            tables: Arc::new(Tables::kept(settings.place)),
             load: 0,
             newest: Arc::default(),
             compiling: Arc::default(),
@@ -159,7 +185,7 @@ impl Live {
         live.start_worker();
         live.load();
         live.set_source(live.settings.source.clone());
-        Ok(live)
+        live
     }
 
     /// Sends an event and has it looked at.
@@ -189,60 +215,6 @@ impl Live {
         self.worker = Some(Worker::start(place, self.figures.clone(), frozen));
     }
 
-    /// Loads the model that is set and makes it ready for the device that is set, on a thread.
-    fn load(&mut self) {
-        if self.opening.is_some() {
-            return; // comes with the device
-        }
-        self.load += 1;
-        self.newest.store(self.load, Ordering::Release);
-        self.progress = Some(Progress { text: format!("loading {}", self.settings.model), share: None });
-        let (tell, load, gpu) = (self.teller(), self.load, self.gpu.clone());
-        let Settings { model, device, half, .. } = self.settings.clone();
-        let (compiling, newest) = (self.compiling.clone(), self.newest.clone());
-        let known = self.loaded.clone().filter(|loaded| loaded.name == model);
-        let run = move || {
-            let progress = |progress| tell(Event::Progress(load, progress));
-            let wanted = || match newest.load(Ordering::Acquire) == load {
-                true => Ok(()),
-                false => Err("another one was asked for".to_string()),
-            };
-            let make = || {
-                let loaded = match known {
-                    Some(loaded) => loaded,
-                    None => {
-                        // Names that are only passed by are not fetched.
-                        thread::sleep(GLANCE);
-                        wanted()?;
-                        Arc::new(load::model(&model, &progress)?)
-                    }
-                };
-                wanted()?;
-                progress(Progress { text: format!("preparing {model}"), share: None });
-                tell(Event::Model(loaded.clone()));
-                let ended = compiling.lock().expect("no panic while a model is made ready");
-                if *ended {
-                    return Err("the program ends".to_string());
-                }
-                wanted()?;
-                match load::engine(&loaded, &gpu, &device, half, load) {
-                    Err(reason) if half => {
-                        tell(Event::Line(format!("{reason}. Running in f32.")));
-                        load::engine(&loaded, &gpu, &device, false, load)
-                    }
-                    made => made,
-                }
-            };
-            match make() {
-                Ok(engine) => tell(Event::Engine(load, Box::new(engine))),
-                Err(reason) => tell(Event::Failed(load, reason)),
-            }
-        };
-        if thread::Builder::new().name("load".into()).spawn(run).is_err() {
-            self.say("The system gives no thread to load a model on.".into());
-        }
-    }
-
     /// Takes what the threads have to say, and opens a lost device anew. Whether the device is another one now:
     /// then all that was made on it has to be made again.
     ///
@@ -263,6 +235,7 @@ impl Live {
                         model: engine.name.clone(),
                         on: engine.device.clone(),
                         half: engine.half,
+                        tuning: false,
                         device: engine.wanted.clone(),
                         load,
                     });
@@ -273,6 +246,7 @@ impl Live {
                 Event::Failed(load, reason) if load == self.load && !self.gpu.is_lost() => {
                     self.go_on(&reason)
                 }
+                Event::Tuned(load, found) if load == self.load => self.tuned(found),
                 Event::GivenUp(load, reason) => {
                     if self.running.as_ref().is_some_and(|running| running.load == load) {
                         self.running = None;
@@ -282,15 +256,20 @@ impl Live {
                 Event::Opened(number, opened) if self.opening == Some(number) => {
                     self.opening = None;
                     match opened.gpu {
-                        Ok((gpu, refused)) => {
+                        Ok((gpu, painter, refused)) => {
                             self.replace(gpu, opened.lost, refused);
+                            self.painter = painter;
                             another = true;
                         }
                         Err(reason) if opened.lost => return Err(reason),
                         Err(reason) => self.go_on(&reason),
                     }
                 }
-                Event::Progress(..) | Event::Engine(..) | Event::Failed(..) | Event::Opened(..) => {}
+                Event::Progress(..)
+                | Event::Engine(..)
+                | Event::Failed(..)
+                | Event::Tuned(..)
+                | Event::Opened(..) => {}
             }
         }
         if self.gpu.is_lost() {
@@ -375,6 +354,12 @@ impl Live {
         self.load();
     }
 
+    /// Drops on a thread what may have to wait for its device.
+    pub fn discard(&mut self, what: impl Send + 'static) {
+        self.threads.retain(|thread| !thread.is_finished());
+        self.threads.extend(thread::Builder::new().name("discard".into()).spawn(|| drop(what)));
+    }
+
     /// Computes in f16, or in f32.
     pub fn set_half(&mut self, half: bool) {
         self.settings.half = half;
@@ -386,6 +371,7 @@ impl Drop for Live {
     /// Waits for what works on a device: drivers do not survive the end of the program under it.
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Release);
+        self.supersede();
         if let Ok(mut ended) = self.compiling.lock() {
             *ended = true;
         }

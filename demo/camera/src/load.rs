@@ -1,10 +1,19 @@
 //! Models: found, fetched and planned on a thread of their own.
 
 use crate::{engine::Engine, gpu::Gpu};
-use mobileone::{DType, Device, Form, Model, Options, Session, labels::Labels, named};
+use mobileone::{
+    DType, Device, DeviceInfo, Form, Model, Options, Session,
+    labels::Labels,
+    named,
+    plan::Tuning,
+    tune::{self, Kept, Tuned},
+};
 use std::{
     num::NonZero,
+    ops::ControlFlow,
+    path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 /// A model and the names of its classes.
@@ -70,21 +79,105 @@ fn cpu_device() -> mobileone::Result<Device> {
     Ok(opened.insert(device).clone())
 }
 
+/// What was tuned on devices: here, and by other programs before.
+pub struct Tables {
+    place: Option<fn(&DeviceInfo) -> Option<PathBuf>>,
+    /// What was tuned by this program.
+    own: Mutex<Vec<(DeviceInfo, Tuning)>>,
+}
+
+impl Tables {
+    /// Tables that are kept where `place` says, if anywhere.
+    pub fn kept(place: Option<fn(&DeviceInfo) -> Option<PathBuf>>) -> Tables {
+        Tables { place, own: Mutex::default() }
+    }
+
+    /// What is known of a device, and why its file is of no use.
+    fn of(&self, info: &DeviceInfo) -> (Tuning, Option<String>) {
+        let path = self.place.and_then(|place| place(info));
+        let read = path.map_or(Ok(None), |path| tune::read(&path, info));
+        let (kept, fault) = read.map_or_else(|fault| (None, Some(fault)), |kept| (kept, None));
+        let mut tuning = kept.unwrap_or_default().tuning;
+        let own = self.own.lock().expect("no panic while a table is kept");
+        let of_it = own.iter().filter(|(device, _)| device == info);
+        of_it.for_each(|(_, own)| tuning.layers.extend(own.layers.clone()));
+        (tuning, fault)
+    }
+
+    /// Keeps what was tuned on a device.
+    ///
+    /// # Errors
+    /// A line where it is known to this program only.
+    fn keep(&self, info: &DeviceInfo, tuning: &Tuning) -> Result<(), String> {
+        self.own.lock().expect("no panic while a table is kept").push((info.clone(), tuning.clone()));
+        let Some(path) = self.place.and_then(|place| place(info)) else { return Ok(()) };
+        let kept = Kept { tuning: tuning.clone(), ..Kept::default() };
+        let written = tune::writable(&path).and_then(|()| tune::write(&path, info, &kept));
+        written.map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+/// What a session of a model is asked for.
+fn options(loaded: &Loaded, half: bool) -> Options {
+    let mut options = Options::of(&loaded.model);
+    options.frames = FRAMES;
+    options.dtype = if half { DType::F16 } else { DType::F32 };
+    options
+}
+
+/// Measures which shaders run a model the fastest on a device, and keeps them; `goes_on` is told the share that is
+/// done. What came of it, and a line where it could not be written.
+///
+/// # Errors
+/// The library's, [`mobileone::Error::Stopped`] where `goes_on` said no.
+pub fn tune(
+    loaded: &Loaded,
+    gpu: &Gpu,
+    half: bool,
+    budget: Duration,
+    tables: &Tables,
+    goes_on: &dyn Fn(f32) -> bool,
+) -> mobileone::Result<(Tuned, Option<String>)> {
+    let device = &gpu.network;
+    // From the choices of the device's class, not from those of an earlier measurement.
+    let tuned =
+        tune::tune(device, &loaded.model, &options(loaded, half), budget, &mut |done, all| match goes_on(
+            done as f32 / all.max(1) as f32,
+        ) {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        })?;
+    let unkept = tables.keep(device.info(), &tuned.tuning).err();
+    Ok((tuned, unkept))
+}
+
+/// What of a load is for people, besides its progress.
+pub type Say<'a> = &'a dyn Fn(String);
+
 /// Plans and compiles a model for the load of this number: on the window's device, or on the CPU.
 ///
 /// # Errors
 /// A line that names what is wrong.
-pub fn engine(loaded: &Loaded, gpu: &Gpu, wanted: &str, half: bool, load: u64) -> Result<Engine, String> {
+pub fn engine(
+    loaded: &Loaded,
+    gpu: &Gpu,
+    wanted: &str,
+    half: bool,
+    load: u64,
+    tables: &Tables,
+    say: Say,
+) -> Result<Engine, String> {
     let cpu = on_cpu(wanted, gpu);
     let make = || -> mobileone::Result<Engine> {
         let device = match cpu {
             true => cpu_device()?,
             false => gpu.network.clone(),
         };
-        let mut options = Options::of(&loaded.model);
-        options.frames = FRAMES;
-        if half {
-            options.dtype = DType::F16;
+        let mut options = options(loaded, half);
+        if !cpu {
+            let (tuning, fault) = tables.of(device.info());
+            options.tuning = tuning;
+            fault.into_iter().for_each(|fault| say(format!("{fault}.")));
         }
         let session = Session::new(&device, &loaded.model, &options)?;
         Ok(Engine {

@@ -10,6 +10,8 @@ use std::{
 pub struct Painter {
     renderer: egui_wgpu::Renderer,
     plates: Vec<(u64, Weak<Plate>, egui::TextureId)>,
+    /// What it draws to.
+    pub format: wgpu::TextureFormat,
     /// Written to before each drawing, to see whether the device still takes anything.
     probe: wgpu::Buffer,
 }
@@ -35,6 +37,7 @@ impl Painter {
         Painter {
             renderer: egui_wgpu::Renderer::new(&gpu.device, format, options),
             plates: Vec::new(),
+            format,
             probe,
         }
     }
@@ -126,6 +129,19 @@ impl Painter {
         buffers.push(encoder.finish());
         gpu.queue.submit(buffers);
     }
+}
+
+/// The format of a window's surface: the colours as they are, where it has them; `None` where the device cannot draw to
+/// it.
+pub fn window_format(gpu: &Gpu, surface: &wgpu::Surface) -> Option<wgpu::TextureFormat> {
+    let formats = surface.get_capabilities(&gpu.adapter).formats;
+    let plain = [wgpu::TextureFormat::Bgra8Unorm, wgpu::TextureFormat::Rgba8Unorm];
+    plain.into_iter().find(|format| formats.contains(format)).or(formats.first().copied())
+}
+
+/// A renderer to a window's surface. Making it takes a while: not on the window's thread.
+pub fn of_window(gpu: &Gpu, surface: &wgpu::Surface) -> Option<Painter> {
+    window_format(gpu, surface).map(|format| Painter::new(gpu, format))
 }
 
 /// A texture to draw to that can be read back.

@@ -56,6 +56,8 @@ pub enum Action {
     Source(Source),
     /// Freeze, or let go.
     Freeze,
+    /// Tune the model on its device, or stop that.
+    Tune,
     /// Full screen, or not.
     FullScreen,
     /// Save the picture with its labels.
@@ -83,13 +85,14 @@ pub struct View {
 }
 
 /// Keys, and what they do.
-const KEYS: [(&str, &str); 11] = [
+const KEYS: [(&str, &str); 12] = [
     ("Space", "freeze the picture"),
     ("M", "mirror"),
     ("C", "next source"),
     ("N", "next model"),
     ("D", "next device"),
     ("P", "f16 or f32"),
+    ("T", "tune the model on its device"),
     ("S", "save the picture with its labels"),
     ("H", "hide the panel"),
     ("F or F11", "full screen"),
@@ -256,6 +259,7 @@ impl View {
         on(Key::F, &|| Some(Action::FullScreen));
         on(Key::F11, &|| Some(Action::FullScreen));
         on(Key::S, &|| Some(Action::Snapshot));
+        on(Key::T, &|| Some(Action::Tune));
         on(Key::Q, &|| Some(Action::Quit));
         on(Key::P, &|| Some(Action::Half(!scene.settings.half)));
         on(Key::C, &|| controls::next(&controls::sources(scene), &scene.settings.source).map(Action::Source));

@@ -25,8 +25,11 @@ fn start(device: &str, source: &str) -> Option<Live> {
         source: Source::parse(source).expect("a source"),
         rate: 20.0,
         keep: 100,
+        tuning: Duration::from_secs(3),
+        place: None,
+        slow: Duration::ZERO,
     };
-    Some(Live::start(instance(None), None, settings, Arc::new(|| {})).expect("it starts"))
+    Some(Live::start(instance(None), settings, Arc::new(|| {})).expect("it starts"))
 }
 
 /// Ticks until `right`, and gives the lines that were put up meanwhile; `seen` looks at every frame.

@@ -1,6 +1,8 @@
 //! The demo's tests: conversions against their twin, the program without a window, and the window itself.
 
 mod convert;
+mod desk;
+mod drops;
 mod live;
 mod run;
 mod window;
@@ -10,6 +12,8 @@ use std::process::{Command, Output};
 /// The program, with arguments.
 fn camera(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_camera"));
+    // What was tuned on this machine has no say.
+    command.env("MOBILEONE_CACHE", std::env::temp_dir().join("camera-test-no-cache"));
     command.args(args).env("XDG_RUNTIME_DIR", std::env::temp_dir());
     command
 }

@@ -1,170 +1,21 @@
-//! The window itself, on a display of the tests' own, driven by keys and clicks; its pictures are compared.
+//! The window itself, driven by keys and clicks; its pictures are compared.
 
-use crate::{camera, folder, has};
+use crate::{
+    camera,
+    desk::{COLOURS, Display, PATIENCE, SIZE, Window, busy, is, quarters, shows, written},
+    folder, has,
+};
 use image::RgbImage;
 use std::{
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-/// How long a change may take to be seen, on a machine that draws in software and has other things to do.
-const PATIENCE: Duration = Duration::from_secs(40);
-/// Columns and rows of the window.
-const SIZE: (u32, u32) = (1100, 700);
-
-/// A display, ended with the test.
-struct Display(Child, String);
-
-impl Display {
-    fn open() -> Option<Display> {
-        let all = [("Xvfb", "xvfb"), ("xdotool", "xdotool"), ("import", "imagemagick")];
-        if !all.into_iter().all(|(program, package)| has(program, package)) {
-            return None;
-        }
-        let args = ["-displayfd", "1", "-screen", "0", "1400x900x24", "-nolisten", "tcp"];
-        let server = Command::new("Xvfb").args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut server = server.expect("Xvfb starts");
-        let mut number = String::new();
-        let pipe = server.stdout.take().expect("it was asked for");
-        BufReader::new(pipe).read_line(&mut number).expect("Xvfb says its display");
-        let display = Display(server, format!(":{}", number.trim()));
-        display.answers("getdisplaygeometry");
-        Some(display)
-    }
-
-    /// Waits until a question can be answered.
-    fn answers(&self, question: &str) {
-        let begun = Instant::now();
-        let asked = || Command::new("xdotool").arg(question).env("DISPLAY", &self.1).output();
-        while !asked().is_ok_and(|output| output.status.success()) {
-            assert!(begun.elapsed() < PATIENCE, "the display {} does not answer {question}", self.1);
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-}
-
-impl Drop for Display {
-    fn drop(&mut self) {
-        // Asked, and not killed: it leaves a lock and a socket behind otherwise.
-        Command::new("kill").arg(self.0.id().to_string()).status().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// The program in its window.
-struct Window<'a> {
-    display: &'a Display,
-    process: Child,
-    id: String,
-    shots: PathBuf,
-}
-
-impl Drop for Window<'_> {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-impl<'a> Window<'a> {
-    fn open(display: &'a Display, shots: &Path, args: &[&str], scale: &str) -> Window<'a> {
-        let mut command = camera(args);
-        command.env("WINIT_X11_SCALE_FACTOR", scale);
-        command.env("DISPLAY", &display.1).env_remove("WAYLAND_DISPLAY").current_dir(shots);
-        let process = command.stdout(Stdio::piped()).spawn().expect("the program starts");
-        let mut window = Window { display, process, id: String::new(), shots: shots.into() };
-        let begun = Instant::now();
-        while window.id.is_empty() {
-            assert!(begun.elapsed() < PATIENCE, "no window");
-            window.is_alive();
-            let found = window.xdotool(&["search", "--onlyvisible", "--name", "MobileOne"]);
-            window.id = found.lines().next().unwrap_or_default().into();
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        window.xdotool(&["windowfocus", &window.id.clone()]);
-        window
-    }
-
-    fn is_alive(&mut self) {
-        let ended = self.process.try_wait().expect("the program can be asked");
-        assert_eq!(ended, None, "the program ended");
-    }
-
-    fn xdotool(&self, args: &[&str]) -> String {
-        let output = Command::new("xdotool").args(args).env("DISPLAY", &self.display.1).output();
-        String::from_utf8_lossy(&output.expect("xdotool starts").stdout).into_owned()
-    }
-
-    fn key(&self, key: &str) {
-        self.xdotool(&["key", "--window", &self.id, key]);
-    }
-
-    fn click(&self, x: u32, y: u32) {
-        let (x, y) = (x.to_string(), y.to_string());
-        self.xdotool(&["mousemove", "--window", &self.id, &x, &y]);
-        std::thread::sleep(Duration::from_millis(150));
-        self.xdotool(&["click", "1"]);
-    }
-
-    fn shot(&self) -> RgbImage {
-        let path = self.shots.join("shot.png");
-        let mut command = Command::new("import");
-        command.args(["-window", &self.id]).arg(&path).env("DISPLAY", &self.display.1);
-        assert!(command.status().expect("import starts").success(), "no screenshot");
-        image::open(path).expect("a PNG").into_rgb8()
-    }
-
-    /// Waits until what is seen is right, and gives it; the last picture is kept where it never is.
-    fn until(&mut self, what: &str, right: impl Fn(&RgbImage) -> bool) -> RgbImage {
-        let begun = Instant::now();
-        loop {
-            self.is_alive();
-            let shot = self.shot();
-            if right(&shot) {
-                return shot;
-            }
-            if begun.elapsed() > PATIENCE {
-                let kept = std::env::temp_dir().join("camera-failed.png");
-                shot.save(&kept).ok();
-                panic!("{what} was not seen: {}", kept.display());
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-}
-
-/// Whether the pixels about a point are of a colour, within a tolerance.
-fn is(shot: &RgbImage, (x, y): (f32, f32), colour: [u8; 3]) -> bool {
-    (-2i32..=2).all(|d| {
-        let (x, y) = ((x as i32 + d).max(0) as u32, (y as i32 + d).max(0) as u32);
-        let found = shot.get_pixel_checked(x, y).map(|pixel| pixel.0);
-        found.is_some_and(|found| (0..3).all(|c| found[c].abs_diff(colour[c]) <= 6))
-    })
-}
-
-const COLOURS: [[u8; 3]; 4] = [[200, 40, 40], [40, 180, 60], [50, 70, 210], [220, 200, 60]];
-
-/// A picture of 480x480 in four colours, all of which the network sees.
-fn quarters(path: &Path, order: [usize; 4]) {
-    let colour = |x: u32, y: u32| image::Rgb(COLOURS[order[(x / 240 + 2 * (y / 240)) as usize]]);
-    RgbImage::from_fn(480, 480, colour).save(path).expect("the folder can be written");
-}
-
-/// Whether the picture stands where it has to in a window of which `panel` points are the panel's.
-fn shows(shot: &RgbImage, panel: f32, order: [usize; 4]) -> bool {
-    let (width, height) = (shot.width() as f32 - panel, shot.height() as f32);
-    let margin = if width > 500.0 { 28.0 } else { 0.0 };
-    let side = (width - margin).min(height - margin);
-    let at = |x: f32, y: f32| (width / 2.0 + x * side, height / 2.0 + y * side);
-    let places = [(-0.3, -0.2), (0.3, -0.2), (-0.3, 0.25), (0.3, 0.25)];
-    places.into_iter().zip(order).all(|((x, y), colour)| is(shot, at(x, y), COLOURS[colour]))
-}
-
 /// The centres of the switches in the panel of a window of [`SIZE`].
-const MIRROR: (u32, u32) = (950, 540);
-const FREEZE: (u32, u32) = (1040, 540);
+const MIRROR: (u32, u32) = (916, 540);
+const FREEZE: (u32, u32) = (984, 540);
+const TUNE: (u32, u32) = (1052, 540);
 const OPEN: (u32, u32) = (978, 505);
 /// What lies behind a switch that is on.
 const ON: [u8; 3] = [38, 96, 92];
@@ -178,11 +29,6 @@ fn keys_clicks_and_sizes() {
     quarters(&second, [3, 2, 1, 0]);
     let source = first.to_str().expect("a plain path");
     let mut window = Window::open(&display, &folder, &["--source", source, "--device", "cpu"], "1");
-    // The crop is the whole square: its corners are marked once labels come.
-    let marked = |shot: &RgbImage| {
-        let mark = shot.get_pixel(400 - 336 + 1, 350 - 336 + 12).0;
-        (0..3).all(|c| mark[c].abs_diff([84, 224, 196][c]) <= 30)
-    };
     let plain =
         window.until("the picture and its crop", |shot| shows(shot, 300.0, [0, 1, 2, 3]) && marked(shot));
     assert_eq!(plain.dimensions(), SIZE);
@@ -201,7 +47,7 @@ fn keys_clicks_and_sizes() {
     window.until("the picture without the keys", |shot| shows(shot, 300.0, [0, 1, 2, 3]));
 
     window.click(FREEZE.0, FREEZE.1);
-    let behind = (FREEZE.0 as f32 - 32.0, FREEZE.1 as f32 + 8.0);
+    let behind = (FREEZE.0 as f32 - 25.0, FREEZE.1 as f32 + 8.0);
     window.until("a switch that is on", |shot| is(shot, behind, ON));
     window.key("space");
     window.until("a switch that is off", |shot| {
@@ -253,21 +99,21 @@ fn keys_clicks_and_sizes() {
     std::fs::remove_dir_all(folder).ok();
 }
 
-/// Whether a line stands at the foot of the picture: its badge's left edge, and bright letters behind it.
-fn written(shot: &RgbImage) -> bool {
-    let foot = shot.height() - 14;
-    let edge = (foot - 20..foot - 10).all(|y| {
-        let [left, right] = [13, 14].map(|x| shot.get_pixel(x, y).0);
-        (0..3).all(|c| right[c] >= left[c] + 12)
-    });
-    let bright = |&(x, y): &(u32, u32)| shot.get_pixel(x, y).0.iter().all(|value| *value > 140);
-    let letters = (20..62).flat_map(|x| (foot - 24..foot - 4).map(move |y| (x, y))).filter(bright).count();
-    edge && letters >= 15
+/// Whether the corners of the crop, the whole of a square picture, are marked, as they are where it has its label.
+fn marked(shot: &RgbImage) -> bool {
+    let mark = shot.get_pixel(400 - 336 + 1, 350 - 336 + 12).0;
+    (0..3).all(|c| mark[c].abs_diff([84, 224, 196][c]) <= 30)
 }
 
 /// The picture's part of a window with its panel.
 fn picture(shot: &RgbImage) -> Vec<u8> {
     image::imageops::crop_imm(shot, 180, 100, 440, 500).to_image().into_raw()
+}
+
+/// Waits until the picture has changed.
+fn moves(window: &mut Window) {
+    let before = picture(&window.shot());
+    window.until("movement", |shot| picture(shot) != before);
 }
 
 /// Frozen, a scene that moves stands still; and the keys that switch do so, as the figures say in the end.
@@ -279,10 +125,6 @@ fn a_moving_scene_and_its_switches() {
     std::fs::write(&file, mobileone::sample::DIGITS).expect("the folder can be written");
     let args = ["--model", file.to_str().expect("a plain path"), "--device", "cpu", "--source", "synthetic"];
     let mut window = Window::open(&display, &folder, &args, "1");
-    let moves = |window: &mut Window| {
-        let before = picture(&window.shot());
-        window.until("movement", |shot| picture(shot) != before);
-    };
     moves(&mut window);
     window.key("space");
     // The badge lies over the corner of the picture, with letters of a colour that the scene has not.
@@ -374,7 +216,11 @@ fn full_screen() {
     }
     window.xdotool(&["windowminimize", "--sync", &window.id]);
     let visible = |window: &Window| window.xdotool(&["search", "--onlyvisible", "--name", "MobileOne"]);
-    assert_eq!(visible(&window), "", "it was not minimised");
+    let begun = Instant::now();
+    while !visible(&window).is_empty() {
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(begun.elapsed() < PATIENCE, "it was not minimised");
+    }
     std::thread::sleep(Duration::from_millis(500));
     window.is_alive();
     let begun = Instant::now();
@@ -384,6 +230,99 @@ fn full_screen() {
         assert!(begun.elapsed() < PATIENCE, "it does not come back");
     }
     window.until("the picture again", |shot| shot.dimensions() == SIZE && shows(shot, 300.0, [0, 1, 2, 3]));
+    // And frames go on.
+    window.key("c");
+    window.until("the scene", |shot| !shows(shot, 300.0, [0, 1, 2, 3]));
+    moves(&mut window);
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// A window of one pixel, and one that is hidden, lose nothing: frames go on.
+#[test]
+fn hardly_a_window() {
+    let Some(display) = Display::open() else { return };
+    let folder = folder("tiny");
+    let mut window =
+        Window::open(&display, &folder, &["--source", "synthetic", "--device", "cpu", "--json"], "1");
+    moves(&mut window);
+    let id = window.id.clone();
+    for away in [vec!["windowsize", &id, "1", "1"], vec!["windowunmap", "--sync", &id]] {
+        window.xdotool(&away);
+        std::thread::sleep(Duration::from_secs(1));
+        window.is_alive();
+        window.xdotool(&["windowmap", &id]);
+        window.xdotool(&["windowsize", "--sync", &id, "1100", "700"]);
+        window.until("its size", |shot| shot.dimensions() == SIZE);
+        moves(&mut window);
+    }
+    window.xdotool(&["windowfocus", "--sync", &id]);
+    let figures = window.quit();
+    assert!(figures["out_of_order"] == 0 && figures["recovered"] == 0, "{figures}");
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// Tuned, the model rests; stopped or at its end, it goes on.
+#[test]
+fn tuning_in_the_window() {
+    let Some(display) = Display::open() else { return };
+    let folder = folder("tuning");
+    let picture = folder.join("picture.png");
+    quarters(&picture, [0, 1, 2, 3]);
+    let source = picture.to_str().expect("a plain path");
+    let args = ["--source", source, "--device", "software", "--rate", "5", "--tune-seconds", "3", "--json"];
+    let mut window = Window::open(&display, &folder, &args, "1");
+    window.until("a labelled picture", |shot| shows(shot, 300.0, [0, 1, 2, 3]) && marked(shot));
+    let on = |shot: &RgbImage| is(shot, (TUNE.0 as f32 - 25.0, TUNE.1 as f32 + 8.0), ON);
+    window.key("t");
+    window.until("the model at rest", |shot| on(shot) && busy(shot) && !marked(shot));
+    window.key("t");
+    window.until("the model again", |shot| !on(shot) && !busy(shot) && written(shot) && marked(shot));
+    window.until("no line", |shot| !written(shot));
+    window.click(TUNE.0, TUNE.1);
+    window.until("the model at rest", |shot| on(shot) && busy(shot) && !marked(shot));
+    window.until("the model, tuned", |shot| !on(shot) && !busy(shot) && written(shot) && marked(shot));
+    let figures = window.quit();
+    assert!(figures["away_ms"].as_f64() < Some(1000.0), "{figures}");
+    let table = std::fs::read_dir(folder.join("cache")).map(|files| files.count());
+    assert_eq!(table.ok(), Some(1), "what was found is kept for later");
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// While the device is opened, and while a model is loaded, the window is there, says so, and answers.
+#[test]
+fn nothing_is_waited_for() {
+    let Some(display) = Display::open() else { return };
+    let folder = folder("slow");
+    let picture = folder.join("picture.png");
+    quarters(&picture, [0, 1, 2, 3]);
+    let source = picture.to_str().expect("a plain path");
+    let args = ["--source", source, "--device", "cpu", "--rate", "10", "--slow", "4", "--json"];
+    let mut window = Window::open(&display, &folder, &args, "1");
+    let name = |window: &Window| window.xdotool(&["getwindowname", &window.id]).trim().to_string();
+    assert_eq!(name(&window), "MobileOne: opening cpu");
+    // The first drawing has no picture yet, or one without a label, and says what is loaded.
+    let shot = window.until("the progress of the load", busy);
+    assert!(!marked(&shot), "no label can have come");
+    assert_eq!(name(&window), "MobileOne");
+    // It does what it is told meanwhile.
+    window.key("m");
+    let shot = window.until("the mirrored picture", |shot| shows(shot, 300.0, [1, 0, 3, 2]));
+    assert!(busy(&shot) && !marked(&shot), "the load has ended: {}", name(&window));
+    window.until("the crop", marked);
+    // To another device and back, which is opened and loaded as slowly.
+    window.key("d");
+    window.until("the progress of the opening", busy);
+    window.key("m");
+    window.until("the picture, which is still labelled", |shot| {
+        shows(shot, 300.0, [0, 1, 2, 3]) && busy(shot) && marked(shot)
+    });
+    window.until("the other device", |shot| !busy(shot) && marked(shot));
+    let figures = window.quit();
+    assert_eq!(figures["device"], figures["draws_on"], "{figures}");
+    let number = |name: &str| figures[name].as_f64().unwrap_or_else(|| panic!("{name} in {figures}"));
+    assert!(number("first_drawn_ms") >= 4000.0, "{figures}");
+    // Any of these four waits would be seen; so would a device that is opened at its natural pace.
+    assert!(number("away_ms") < 1000.0, "{figures}");
     std::fs::remove_dir_all(folder).ok();
 }
 

@@ -18,7 +18,6 @@ use super::{Args, Progress, report};
 use crate::cli::{
     Verdict,
     args::load,
-    cache,
     out::{self, Stop, note, plain},
 };
 
@@ -183,7 +182,7 @@ impl Process<'_> {
         std::fs::create_dir_all(&own).map_err(io)?;
         std::fs::create_dir_all(&driver).map_err(io)?;
         // What `tune` has found is no cache.
-        if let Some(table) = cache::table(self.device.info()).filter(|table| table.is_file()) {
+        if let Some(table) = mobileone::tune::place(self.device.info()).filter(|table| table.is_file()) {
             let name = table.file_name().unwrap_or_default();
             std::fs::copy(&table, own.join(name)).map_err(io)?;
         }

@@ -4,6 +4,7 @@ use super::{Event, Live};
 use crate::{
     gpu::{self, Gpu},
     load::Progress,
+    paint::{self, Painter},
 };
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -15,8 +16,8 @@ use std::{
 pub(super) struct Opened {
     /// Whether the one before was lost, so that there is nothing to go on with.
     pub(super) lost: bool,
-    /// The device, and why it is not the one that is set.
-    pub(super) gpu: Result<(Gpu, Option<String>), String>,
+    /// The device, what draws the window on it, and why it is not the one that is set.
+    pub(super) gpu: Result<(Gpu, Option<Painter>, Option<String>), String>,
 }
 
 impl Live {
@@ -35,6 +36,9 @@ impl Live {
 
     /// Opens the device that is set, on a thread; what runs goes on meanwhile, unless its device is lost.
     pub(super) fn open(&mut self) {
+        if self.running.as_ref().is_some_and(|running| running.tuning) {
+            self.supersede();
+        }
         self.openings += 1;
         self.opening = Some(self.openings);
         let wanted = self.settings.device.clone();
@@ -45,7 +49,7 @@ impl Live {
             true => (2 * self.pause).clamp(Duration::from_millis(250), Duration::from_secs(8)),
             false => Duration::ZERO,
         };
-        let (number, pause, ended) = (self.openings, self.pause, self.ended.clone());
+        let (number, pause, ended) = (self.openings, self.pause + self.settings.slow, self.ended.clone());
         let (tell, wake, instance, surface) =
             (self.teller(), self.wake.clone(), self.instance.clone(), self.surface.clone());
         let run = move || {
@@ -59,6 +63,10 @@ impl Live {
                 Err(reason) if lost => open("auto").map(|gpu| (gpu, Some(reason))),
                 opened => opened.map(|gpu| (gpu, None)),
             };
+            let gpu = gpu.map(|(gpu, refused)| {
+                let painter = surface.and_then(|surface| paint::of_window(&gpu, &surface));
+                (gpu, painter, refused)
+            });
             tell(Event::Opened(number, Box::new(Opened { lost, gpu })));
         };
         match thread::Builder::new().name("open".into()).spawn(run) {

@@ -1,9 +1,12 @@
 //! The window: what the system and other threads tell it.
 
 mod open;
+mod opening;
+mod surface;
 
 use crate::{args::Args, controls, headless, source::camera};
 use open::Open;
+use opening::{First, Opening};
 use std::{
     thread,
     time::{Duration, Instant},
@@ -26,6 +29,10 @@ enum Event {
     Cameras(Vec<(u32, String)>),
     /// A line for people.
     Line(String),
+    /// The system's drivers are loaded.
+    Instance(wgpu::Instance),
+    /// The first device is open, or cannot be had.
+    Device(Box<First>),
 }
 
 /// Opens the window, and stays until it is closed.
@@ -43,107 +50,153 @@ pub fn run(args: &Args) -> Result<(), String> {
             thread::sleep(LOOK);
         }
     });
-    let mut app = App { args, proxy, open: None, failed: None };
+    let begun = Instant::now();
+    let mut app = App { args, proxy, phase: Phase::Before, failed: None, begun, away: Duration::ZERO };
     events.run_app(&mut app).map_err(|error| error.to_string())?;
     app.failed.map_or(Ok(()), Err)
+}
+
+/// How far the window is.
+enum Phase {
+    Before,
+    /// It is there, and waits for its device.
+    Opening(Opening),
+    Open(Box<Open>),
 }
 
 struct App<'a> {
     args: &'a Args,
     proxy: EventLoopProxy<Event>,
-    open: Option<Open>,
+    phase: Phase,
     failed: Option<String>,
+    begun: Instant,
+    /// The longest time for which one event was looked at, and no other.
+    away: Duration,
 }
 
 impl App<'_> {
-    fn check(&mut self, done: Result<(), String>, events: &ActiveEventLoop) {
-        if let Err(reason) = done {
+    /// Looks at an event; a failure ends the program.
+    fn look(
+        &mut self,
+        events: &ActiveEventLoop,
+        look: impl FnOnce(&mut Self, &ActiveEventLoop) -> Result<(), String>,
+    ) {
+        let begun = Instant::now();
+        if let Err(reason) = look(self, events) {
             self.failed = Some(reason);
-            self.open = None;
+            self.phase = Phase::Before;
             events.exit();
         }
+        self.away = self.away.max(begun.elapsed());
+    }
+
+    fn told(&mut self, events: &ActiveEventLoop, event: Event) -> Result<(), String> {
+        match (&mut self.phase, event) {
+            (Phase::Opening(opening), Event::Instance(instance)) => opening.open(instance),
+            (Phase::Opening(_), Event::Device(first)) => {
+                let (gpu, painter) = (*first)?;
+                let Phase::Opening(opening) = std::mem::replace(&mut self.phase, Phase::Before) else {
+                    return Ok(());
+                };
+                let dropped = opening.dropped.clone();
+                let mut open =
+                    Box::new(Open::new(self.args, opening, gpu, painter, &self.proxy, self.begun)?);
+                for path in dropped {
+                    open.act(controls::open(&path.to_string_lossy()), events)?;
+                }
+                self.phase = Phase::Open(open);
+                Ok(())
+            }
+            (Phase::Open(open), Event::Wake) => {
+                open.tick()?;
+                let labelled = open.live.figures(|figures| figures.labelled);
+                if self.args.lose_every.is_some_and(|every| labelled / every > open.live.recovered) {
+                    open.live.gpu.device.destroy();
+                }
+                if self.args.frames.is_some_and(|frames| labelled >= frames) {
+                    events.exit();
+                }
+                Ok(())
+            }
+            (Phase::Open(open), Event::Cameras(cameras)) if cameras != open.cameras => {
+                open.cameras = cameras;
+                open.later(Duration::ZERO);
+                Ok(())
+            }
+            (Phase::Open(open), Event::Line(line)) => {
+                open.live.say(line);
+                open.later(Duration::ZERO);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn heard(&mut self, events: &ActiveEventLoop, event: WindowEvent) -> Result<(), String> {
+        let open = match &mut self.phase {
+            Phase::Before => return Ok(()),
+            Phase::Opening(opening) => {
+                opening.heard(event, events);
+                return Ok(());
+            }
+            Phase::Open(open) => open,
+        };
+        if open.input.on_window_event(&open.window, &event).repaint {
+            open.later(Duration::ZERO);
+        }
+        match event {
+            WindowEvent::RedrawRequested => open.draw(events)?,
+            WindowEvent::CloseRequested => events.exit(),
+            WindowEvent::Resized(_) | WindowEvent::ScaleFactorChanged { .. } => {
+                open.configure();
+                open.window.request_redraw();
+            }
+            WindowEvent::HoveredFile(_) => open.view.hovered = true,
+            WindowEvent::HoveredFileCancelled => open.view.hovered = false,
+            WindowEvent::DroppedFile(path) => {
+                open.view.hovered = false;
+                open.act(controls::open(&path.to_string_lossy()), events)?;
+                open.later(Duration::ZERO);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
 impl ApplicationHandler<Event> for App<'_> {
     fn resumed(&mut self, events: &ActiveEventLoop) {
-        if self.open.is_none() {
-            match Open::new(self.args, events, &self.proxy) {
-                Ok(open) => self.open = Some(open),
-                Err(reason) => self.check(Err(reason), events),
+        self.look(events, |app, events| {
+            if matches!(app.phase, Phase::Before) {
+                app.phase = Phase::Opening(Opening::new(app.args, events, &app.proxy)?);
             }
-        }
+            Ok(())
+        });
     }
 
     fn user_event(&mut self, events: &ActiveEventLoop, event: Event) {
-        let Some(open) = &mut self.open else { return };
-        match event {
-            Event::Wake => {
-                let done = open.tick();
-                let labelled = open.live.figures(|figures| figures.labelled);
-                if self.args.lose_every.is_some_and(|every| labelled / every > open.live.recovered) {
-                    open.live.gpu.device.destroy();
-                }
-                // Some systems deliver what is left after the end was asked for.
-                let ends = self.args.frames.is_some_and(|frames| labelled >= frames) && !events.exiting();
-                if ends && done.is_ok() {
-                    headless::report(self.args, &open.live, &open.tally);
-                    events.exit();
-                }
-                self.check(done, events);
-            }
-            Event::Cameras(cameras) if cameras != open.cameras => {
-                open.cameras = cameras;
-                open.later(Duration::ZERO);
-            }
-            Event::Cameras(_) => {}
-            Event::Line(line) => {
-                open.live.say(line);
-                open.later(Duration::ZERO);
-            }
-        }
+        self.look(events, |app, events| app.told(events, event));
     }
 
     fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
-        let Some(open) = &mut self.open else { return };
-        let repaint = open.input.on_window_event(&open.window, &event).repaint;
-        let done = match event {
-            WindowEvent::RedrawRequested => {
-                let done = open.draw(events);
-                self.check(done, events);
-                return;
-            }
-            WindowEvent::CloseRequested => {
-                events.exit();
-                Ok(())
-            }
-            WindowEvent::Resized(_) | WindowEvent::ScaleFactorChanged { .. } => {
-                open.configure();
-                open.window.request_redraw();
-                Ok(())
-            }
-            WindowEvent::HoveredFile(_) => {
-                open.view.hovered = true;
-                Ok(())
-            }
-            WindowEvent::HoveredFileCancelled => {
-                open.view.hovered = false;
-                Ok(())
-            }
-            WindowEvent::DroppedFile(path) => {
-                open.view.hovered = false;
-                open.act(controls::open(&path.to_string_lossy()), events)
-            }
-            _ => Ok(()),
-        };
-        if repaint {
-            open.later(Duration::ZERO);
+        self.look(events, |app, events| app.heard(events, event));
+    }
+
+    /// The figures, where they are asked for, come once, however it ends.
+    fn exiting(&mut self, _: &ActiveEventLoop) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        open.window.set_visible(false);
+        open.tally.window = open.first.map(|first| [first, self.away]);
+        if self.args.frames.is_some() || self.args.json {
+            headless::report(self.args, &open.live, &open.tally);
         }
-        self.check(done, events);
     }
 
     fn about_to_wait(&mut self, events: &ActiveEventLoop) {
-        let Some(open) = &mut self.open else { return };
+        let Phase::Open(open) = &mut self.phase else {
+            events.set_control_flow(ControlFlow::Wait);
+            return;
+        };
         let now = Instant::now();
         if open.again.is_some_and(|again| again <= now) {
             open.again = None;

@@ -1,12 +1,17 @@
 //! All that is there while the window is open.
 
-use super::Event;
+use super::{
+    Event,
+    opening::{Opening, TITLE},
+    surface::{Step, fit, step},
+};
 use crate::{
     args::Args,
-    gpu,
+    figures::Summary,
+    gpu::Gpu,
     headless::Tally,
     live::Live,
-    paint::{Drawing, Offscreen, Painter},
+    paint::{self, Drawing, Offscreen, Painter},
     record, theme,
     view::{Action, RECENT, SPAN, Scene, View},
 };
@@ -20,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 use winit::{
-    dpi::{LogicalSize, PhysicalSize},
+    dpi::PhysicalSize,
     event_loop::{ActiveEventLoop, EventLoopProxy},
     window::{Fullscreen, Window},
 };
@@ -53,42 +58,31 @@ pub(super) struct Open {
     saved: u32,
     proxy: EventLoopProxy<Event>,
     woken: Arc<AtomicBool>,
-    /// What was drawn, where a run of so many frames reports it.
+    /// What was drawn, where figures are asked for.
     pub(super) tally: Tally,
     reports: bool,
+    begun: Instant,
+    /// From the beginning to the first drawing.
+    pub(super) first: Option<Duration>,
 }
 
 impl Open {
+    /// What follows once the device is open.
     pub(super) fn new(
         args: &Args,
-        events: &ActiveEventLoop,
+        opening: Opening,
+        gpu: Gpu,
+        painter: Option<Painter>,
         proxy: &EventLoopProxy<Event>,
+        begun: Instant,
     ) -> Result<Open, String> {
-        let size = LogicalSize::new(args.size.0, args.size.1);
-        let attributes = Window::default_attributes()
-            .with_title("MobileOne")
-            .with_inner_size(size)
-            .with_min_inner_size(LogicalSize::new(240, 180));
-        let window =
-            Arc::new(events.create_window(attributes).map_err(|error| format!("no window: {error}"))?);
-        let instance = gpu::instance(Some(events.owned_display_handle()));
-        let surface =
-            instance.create_surface(window.clone()).map_err(|error| format!("no window: {error}"))?;
-        let surface = Arc::new(surface);
-        // Wakes that come before the last one was looked at are one.
-        let woken = Arc::new(AtomicBool::new(false));
-        let wake = {
-            let (proxy, woken) = (proxy.clone(), woken.clone());
-            move || {
-                if !woken.swap(true, Ordering::AcqRel) {
-                    proxy.send_event(Event::Wake).ok();
-                }
-            }
-        };
-        let live = Live::start(instance.clone(), Some(surface.clone()), args.settings()?, Arc::new(wake))?;
+        let Opening { window, settings, drawn_by, wake, woken, .. } = opening;
+        let (instance, surface) = drawn_by.ok_or("no window: it has no surface")?;
+        window.set_title(TITLE);
+        let live = Live::with(gpu, instance.clone(), Some(surface.clone()), settings, wake);
         let config = configuration(&surface, &live, window.inner_size())?;
         let (context, input) = interface(&window, &live);
-        let painter = Painter::new(&live.gpu, config.format);
+        let painter = painter.unwrap_or_else(|| Painter::new(&live.gpu, config.format));
         let mut open = Open {
             window,
             instance,
@@ -110,7 +104,9 @@ impl Open {
             proxy: proxy.clone(),
             woken,
             tally: Tally::default(),
-            reports: args.frames.is_some(),
+            reports: args.frames.is_some() || args.json,
+            begun,
+            first: None,
         };
         open.configure();
         Ok(open)
@@ -118,10 +114,10 @@ impl Open {
 
     /// Fits the surface to the window; one of no size waits.
     pub(super) fn configure(&mut self) {
-        let size @ PhysicalSize { width, height } = self.window.inner_size();
-        let most = self.live.gpu.device.limits().max_texture_dimension_2d;
-        if width > 0 && height > 0 && !self.live.gpu.is_lost() {
-            (self.config.width, self.config.height) = (width.min(most), height.min(most));
+        self.fitted = None;
+        let (size, most) = (self.window.inner_size(), self.live.gpu.device.limits().max_texture_dimension_2d);
+        if let Some([width, height]) = fit(size, most).filter(|_| !self.live.gpu.is_lost()) {
+            (self.config.width, self.config.height) = (width, height);
             // A window that changes at this moment may be refused; one that was never accepted must not be drawn.
             let device = &self.live.gpu.device;
             let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -136,13 +132,17 @@ impl Open {
         }
     }
 
-    /// Makes everything on the device that is another one now.
-    fn renew(&mut self) -> Result<(), String> {
+    /// Makes everything on the device that is another one now, and lets go of what was on the one before.
+    fn renew(&mut self, before: Arc<Gpu>) -> Result<(), String> {
         self.fitted = None;
         self.config = configuration(&self.surface, &self.live, self.window.inner_size())?;
-        self.painter = Painter::new(&self.live.gpu, self.config.format);
+        let format = self.config.format;
+        let made = self.live.painter.take().filter(|made| made.format == format);
+        let painter = made.unwrap_or_else(|| Painter::new(&self.live.gpu, format));
+        let painter = std::mem::replace(&mut self.painter, painter);
         (self.context, self.input) = interface(&self.window, &self.live);
         self.configure();
+        self.live.discard((painter, before));
         self.window.request_redraw();
         Ok(())
     }
@@ -151,8 +151,9 @@ impl Open {
     pub(super) fn tick(&mut self) -> Result<(), String> {
         self.woken.store(false, Ordering::Release);
         let lines = self.live.lines.len();
+        let before = self.live.gpu.clone();
         if self.live.tick()? {
-            self.renew()?;
+            self.renew(before)?;
         }
         let shown = self.live.shown().map(|shown| shown.id);
         if shown != self.drawn || self.live.lines.len() != lines || self.live.progress.is_some() {
@@ -178,7 +179,7 @@ impl Open {
     pub(super) fn draw(&mut self, events: &ActiveEventLoop) -> Result<(), String> {
         let size = self.window.inner_size();
         // A lost device is opened anew before anything can be drawn.
-        if size.width == 0 || size.height == 0 || self.live.gpu.is_lost() {
+        if fit(size, u32::MAX).is_none() || self.live.gpu.is_lost() {
             return Ok(());
         }
         // Not every system tells of a new size before it asks for a drawing.
@@ -194,8 +195,11 @@ impl Open {
         let shown = self.live.shown();
         let texture = shown.as_ref().map(|shown| self.painter.plate(&self.live.gpu, &shown.plate));
         let now = Instant::now();
-        let (samples, summary) =
+        let (samples, mut summary) =
             self.live.figures(|figures| (figures.recent(now, SPAN), figures.summary(RECENT)));
+        if samples.last().is_none_or(|last| now.duration_since(last.answered) > RECENT) {
+            summary = Summary::default(); // what was measured long ago says nothing of now
+        }
         let scene = Scene {
             shown: texture.zip(shown.as_ref()),
             samples: &samples,
@@ -239,40 +243,34 @@ impl Open {
     }
 
     fn present(&mut self, drawing: &Drawing) -> Result<(), String> {
-        use wgpu::CurrentSurfaceTexture;
-        let (texture, good) = match self.surface.get_current_texture() {
-            CurrentSurfaceTexture::Success(texture) => (texture, true),
-            CurrentSurfaceTexture::Suboptimal(texture) => (texture, false),
-            CurrentSurfaceTexture::Outdated => {
+        use wgpu::CurrentSurfaceTexture::{Suboptimal, Success};
+        let found = self.surface.get_current_texture();
+        let step = step(&found);
+        match step {
+            Step::Draw | Step::DrawAndFit => {}
+            Step::Fit => {
                 self.configure();
                 self.window.request_redraw();
-                return Ok(());
             }
-            CurrentSurfaceTexture::Lost => {
+            Step::Remake => {
                 self.live.say("The window's surface was lost; made anew.".into());
                 let surface = self.instance.create_surface(self.window.clone());
                 let surface = surface.map_err(|error| format!("the window's surface is lost: {error}"))?;
                 self.surface = Arc::new(surface);
                 self.live.surface = Some(self.surface.clone());
-                self.fitted = None;
                 self.configure();
                 self.window.request_redraw();
-                return Ok(());
             }
-            // Covered, busy, or of a device that is lost: what comes next tells.
-            CurrentSurfaceTexture::Timeout
-            | CurrentSurfaceTexture::Occluded
-            | CurrentSurfaceTexture::Validation => {
-                self.later(Duration::from_millis(100));
-                return Ok(());
-            }
-        };
+            Step::Wait => self.later(Duration::from_millis(100)),
+        }
+        let (Success(texture) | Suboptimal(texture)) = found else { return Ok(()) };
         let view = texture.texture.create_view(&wgpu::TextureViewDescriptor::default());
         let size = [texture.texture.width(), texture.texture.height()];
         self.painter.draw(&self.live.gpu, &view, size, drawing, |_| {});
         self.window.pre_present_notify();
         self.live.gpu.queue.present(texture);
-        if !good {
+        self.first.get_or_insert_with(|| self.begun.elapsed());
+        if step == Step::DrawAndFit {
             self.configure();
         }
         Ok(())
@@ -308,6 +306,7 @@ impl Open {
             Action::Half(half) => self.live.set_half(half),
             Action::Source(source) => self.live.set_source(source),
             Action::Freeze => self.live.set_frozen(!self.live.is_frozen()),
+            Action::Tune => self.live.tune(),
             Action::Snapshot => self.snapshot = true,
             Action::Quit => events.exit(),
             Action::Say(line) => self.live.say(line),
@@ -329,11 +328,7 @@ fn configuration(
 ) -> Result<wgpu::SurfaceConfiguration, String> {
     let config = surface.get_default_config(&live.gpu.adapter, size.width.max(1), size.height.max(1));
     let mut config = config.ok_or_else(|| format!("{} cannot draw to this window", live.gpu.info))?;
-    let formats = surface.get_capabilities(&live.gpu.adapter).formats;
-    let plain = [wgpu::TextureFormat::Bgra8Unorm, wgpu::TextureFormat::Rgba8Unorm];
-    if let Some(format) = plain.into_iter().find(|format| formats.contains(format)) {
-        config.format = format;
-    }
+    config.format = paint::window_format(&live.gpu, surface).unwrap_or(config.format);
     config.present_mode = wgpu::PresentMode::AutoVsync;
     config.desired_maximum_frame_latency = 1;
     Ok(config)
