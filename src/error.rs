@@ -1,13 +1,13 @@
 //! The library's one error: each variant names the thing that is wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What can go wrong, each variant naming the thing and what to do about it where that is known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", shown(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -15,7 +15,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file is not what its name or its beginning says, or is damaged.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", shown(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -78,3 +78,11 @@ pub enum Error {
 
 /// `std::result::Result` with this library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A path in a message: one that is empty would not be seen.
+fn shown(path: &Path) -> String {
+    match path.as_os_str().is_empty() {
+        true => "\"\"".into(),
+        false => path.display().to_string(),
+    }
+}

@@ -74,7 +74,7 @@ impl Session {
             Executor::Cpu(threads) => {
                 if options.dtype != crate::tensor::DType::F32 {
                     return Err(Error::Option(
-                        "f16 runs on GPUs only; the CPU executor computes in f32 (use --dtype f32)".into(),
+                        "f16 runs on GPUs only; the CPU executor computes in f32 (use f32)".into(),
                     ));
                 }
                 let (graph, weights) = (&model.graph, &model.weights);
@@ -86,7 +86,7 @@ impl Session {
             Executor::Gpu(gpu) => {
                 if !gpu.supports(options.dtype) {
                     return Err(Error::Option(format!(
-                        "{} has no {} shaders (feature SHADER_F16); use --dtype f32",
+                        "{} has no {} shaders (feature SHADER_F16); use f32",
                         device.info(),
                         options.dtype
                     )));

@@ -169,7 +169,7 @@ impl Engine {
             };
             return Err(self.gpu.failure(format!(
                 "picture {picture}: {what}, though its input is sound; \
-                 try `mobileone verify`, --dtype f32, or --device cpu"
+                 try `mobileone verify`, f32, or the CPU"
             )));
         }
         Ok(())

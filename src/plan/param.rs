@@ -62,7 +62,7 @@ impl Param {
         match values.iter().find(|value| self.dtype == DType::F16 && value.abs() > f16::MAX.to_f32()) {
             Some(value) => Err(Error::Tensor {
                 name: name.into(),
-                reason: format!("{value} is too large for f16; use --dtype f32"),
+                reason: format!("{value} is too large for f16; use f32"),
             }),
             None => Ok(()),
         }

@@ -49,6 +49,14 @@ void draw(std::vector<std::uint8_t> &bgra, unsigned frame) {
 
 void log_line(std::uint32_t, const char *line, void *) { std::fprintf(stderr, "%s\n", line); }
 
+// The argument's number, from 1 to a million.
+unsigned count(const char *text) {
+    char *end = nullptr;
+    long number = std::strtol(text, &end, 10);
+    if (*end != '\0' || number < 1 || number > 1000000) throw std::runtime_error("FRAMES is a number from 1 to 1000000");
+    return static_cast<unsigned>(number);
+}
+
 void run(const char *name, unsigned frames) {
     check(mobileone_set_log(log_line, nullptr, MOBILEONE_LOG_WARN));
     Handle<mobileone_model_close> model;
@@ -119,7 +127,7 @@ void run(const char *name, unsigned frames) {
 
 int main(int argc, char **argv) {
     try {
-        run(argc > 1 ? argv[1] : "auto", argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : 100);
+        run(argc > 1 ? argv[1] : "auto", argc > 2 ? count(argv[2]) : 100);
     } catch (const std::exception &error) {
         std::fprintf(stderr, "stream: %s\n", error.what());
         return 2;

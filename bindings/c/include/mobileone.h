@@ -17,8 +17,8 @@
  * Threads: any function may be called from any thread, several at once, with any handles. Calls of one session that wait
  * share it: the device runs them one after the other. A ticket is in use by one call at a time; another one gives
  * MOBILEONE_BUSY. The last error is a thread's own. The function given to mobileone_set_log calls nothing that gives a
- * status: that gives MOBILEONE_BUSY, on its own thread, until it has returned. Do not call in a process that was forked off after the first call,
- * nor from a signal handler, and do not unload the library. */
+ * status: that gives MOBILEONE_BUSY, on its own thread, until it has returned. A process that was forked off after the
+ * first call gets MOBILEONE_FORKED. Do not call from a signal handler, and do not unload the library. */
 
 
 #ifndef MOBILEONE_H
@@ -324,6 +324,10 @@ typedef struct {
 /// A fault of this library.
 #define MOBILEONE_INTERNAL 13
 
+/// The process was forked off one that had called before, whose threads and GPU it does not have: make the first call
+/// in the process that uses the library.
+#define MOBILEONE_FORKED 14
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -434,7 +438,8 @@ MobileoneStatus mobileone_run_tensor(MobileoneSession session,
                                      MobileoneAnswer *answer);
 
 /// Runs one picture and writes its best classes, best first, to `top`, which has place for `capacity`; `count` becomes
-/// how many there are.
+/// how many there are. With a capacity of 0 `top` may be null, nothing runs, and the status is
+/// `MOBILEONE_BUFFER_TOO_SMALL`.
 MobileoneStatus mobileone_classify(MobileoneSession session,
                                    const MobileonePicture *picture,
                                    MobileoneTop *top,

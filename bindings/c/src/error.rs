@@ -6,6 +6,7 @@ use std::{
     cell::RefCell,
     ffi::c_char,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// What became of a call: one of the `MOBILEONE_` statuses. `mobileone_last_error` says more.
@@ -40,6 +41,9 @@ pub const MOBILEONE_NO_DEVICE: MobileoneStatus = 11;
 pub const MOBILEONE_DEVICE_FAILURE: MobileoneStatus = 12;
 /// A fault of this library.
 pub const MOBILEONE_INTERNAL: MobileoneStatus = 13;
+/// The process was forked off one that had called before, whose threads and GPU it does not have: make the first call
+/// in the process that uses the library.
+pub const MOBILEONE_FORKED: MobileoneStatus = 14;
 
 /// Why a call ends with another status than `MOBILEONE_OK`.
 #[derive(Debug)]
@@ -87,10 +91,24 @@ thread_local! {
     static LAST: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Whether this is another process than the one that called first: its locks may be held for ever by threads that it
+/// does not have.
+fn forked() -> bool {
+    static FIRST: AtomicU32 = AtomicU32::new(0);
+    let process = std::process::id();
+    FIRST
+        .compare_exchange(0, process, Ordering::Relaxed, Ordering::Relaxed)
+        .is_err_and(|first| first != process)
+}
+
 /// Does `work` and gives its status; keeps the message of a failure for the calling thread. A panic is one, and so is
-/// being called by the log's function.
+/// being called by the log's function, or in a process that was forked off.
 pub(crate) fn guard(work: impl FnOnce() -> Result<()>) -> MobileoneStatus {
     let work = || match crate::log::inside() {
+        _ if forked() => Err(Failure::new(
+            MOBILEONE_FORKED,
+            "this process was forked off one that had called already: make the first call here, or start it anew",
+        )),
         true => Err(Failure::new(MOBILEONE_BUSY, "called by the log's function: call when it has returned")),
         false => work(),
     };

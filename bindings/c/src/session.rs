@@ -187,6 +187,13 @@ pub unsafe extern "C" fn mobileone_session_open(
         }
         let begun = Instant::now();
         let engine = engine::Session::new(&device, model, &options)?;
+        if engine.batch() < options.batch {
+            log::info!(
+                "a batch of {} at most, not {}: the device holds no more",
+                engine.batch(),
+                options.batch
+            );
+        }
         if let Some(fault) = engine.cache_fault() {
             log::warn!("{fault}");
         }
@@ -307,7 +314,8 @@ pub unsafe extern "C" fn mobileone_run_tensor(
 }
 
 /// Runs one picture and writes its best classes, best first, to `top`, which has place for `capacity`; `count` becomes
-/// how many there are.
+/// how many there are. With a capacity of 0 `top` may be null, nothing runs, and the status is
+/// `MOBILEONE_BUFFER_TOO_SMALL`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mobileone_classify(
     session: MobileoneSession,
@@ -316,9 +324,12 @@ pub unsafe extern "C" fn mobileone_classify(
     capacity: usize,
     count: *mut usize,
 ) -> MobileoneStatus {
-    if top.is_null() || count.is_null() {
-        return guard(|| Err(Failure::argument("top or count is null")));
+    if count.is_null() || top.is_null() && capacity > 0 {
+        let name = if count.is_null() { "count" } else { "top" };
+        return guard(|| Err(Failure::argument(format!("{name} is null"))));
     }
+    // To the answer's struct a null is a buffer that is not wanted; here it is one without place.
+    let top = if top.is_null() { std::ptr::dangling_mut() } else { top };
     let none = MobileoneFloats { values: std::ptr::null_mut(), capacity: 0, count: 0 };
     let mut answer = MobileoneAnswer {
         size: size_of::<MobileoneAnswer>() as u32,

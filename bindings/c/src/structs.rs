@@ -84,14 +84,26 @@ unsafe fn size_of_caller<T: Struct>(of: *const T) -> Result<usize> {
     Ok(size)
 }
 
+/// Refuses a pointer that is null or not as its type is aligned.
+fn pointer<T>(to: *const T, name: &str) -> Result<()> {
+    match to.is_null() {
+        true => Err(Failure::argument(format!("{name} is null"))),
+        false if !to.is_aligned() => {
+            let bytes = align_of::<T>();
+            Err(Failure::argument(format!(
+                "{name} is not aligned: its address must be a multiple of {bytes}"
+            )))
+        }
+        false => Ok(()),
+    }
+}
+
 /// A result's place, which no call leaves as it was: a handle that could not be had is 0.
 ///
 /// # Safety
 /// `out` is null or may be written to.
 pub(crate) unsafe fn place<'a, T: Default>(out: *mut T, name: &str) -> Result<&'a mut T> {
-    if out.is_null() || !out.is_aligned() {
-        return Err(Failure::argument(format!("{name} is null or not aligned")));
-    }
+    pointer(out, name)?;
     // SAFETY: not null, aligned, and the caller's own for the time of the call; written before it is lent.
     unsafe {
         out.write(T::default());
@@ -107,9 +119,9 @@ pub(crate) unsafe fn slice<'a, T>(from: *const T, count: usize, name: &str) -> R
     if count == 0 {
         return Ok(&[]);
     }
-    let fits = count.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= isize::MAX as usize);
-    if from.is_null() || !from.is_aligned() || !fits {
-        return Err(Failure::argument(format!("{name} is null, not aligned, or longer than memory")));
+    pointer(from, name)?;
+    if count > isize::MAX as usize / size_of::<T>() {
+        return Err(Failure::argument(format!("{count} values at {name} are more than memory can hold")));
     }
     // SAFETY: not null, aligned, of a length that memory can hold, and the caller's promise.
     Ok(unsafe { std::slice::from_raw_parts(from, count) })

@@ -1,5 +1,8 @@
 /* What a caller can do wrong gives an error, never a crash: misuse DEVICE */
+#define _POSIX_C_SOURCE 200809L
 #include "misuse.h"
+#include <sys/wait.h>
+#include <unistd.h>
 
 unsigned char pixels[4 * SIDE * SIDE];
 static MobileoneModel model;
@@ -35,6 +38,8 @@ static void nulls(MobileoneSession session) {
     BAD_ARGUMENT(mobileone_run(session, &good, NULL));
     BAD_ARGUMENT(mobileone_run_tensor(session, NULL, 3, &place));
     BAD_ARGUMENT(mobileone_classify(session, &good, NULL, 5, &count));
+    count = 0;
+    CHECK(mobileone_classify(session, &good, NULL, 0, &count) == MOBILEONE_BUFFER_TOO_SMALL && count == 5);
     BAD_ARGUMENT(mobileone_classify(session, &good, top, 5, NULL));
     BAD_ARGUMENT(mobileone_classify(session, NULL, top, 5, &count));
     BAD_ARGUMENT(mobileone_submit(session, &good, NULL));
@@ -312,6 +317,24 @@ static void logs(MobileoneSession session, const char *name) {
     CHECK(said == before);
 }
 
+/* A child has none of the threads that an answer waits for: it is told so. */
+static void forks(MobileoneSession session) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        MobileonePicture good = picture();
+        MobileoneAnswer place = answer();
+        MobileoneModel other;
+        EXPECT(MOBILEONE_FORKED, mobileone_run(session, &good, &place));
+        EXPECT(MOBILEONE_FORKED, mobileone_model_builtin(&other));
+        /* Not by an exit, at which Memcheck would miss what the parent's threads hold. */
+        execlp("true", "true", (char *)NULL);
+        _exit(1);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     CHECK(mobileone_abi_version() == MOBILEONE_ABI_VERSION);
@@ -326,6 +349,7 @@ int main(int argc, char **argv) {
     files(argv[1]);
     in_flight();
     logs(session, argv[1]);
+    forks(session);
     threads();
     /* What a session was made of may be closed before it. */
     OK(mobileone_model_close(model));
