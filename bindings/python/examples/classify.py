@@ -4,6 +4,8 @@ import sys
 
 import mobileone
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 model = mobileone.Model(sys.argv[1])
 print(f"{model.name} on {model.device}", file=sys.stderr)
 for path in sys.argv[2:]:

@@ -1,12 +1,16 @@
 """Labels a folder of pictures with Ray Data: python ray_batches.py MODEL FOLDER OUT
 
-Each worker opens the model once and is given batches of files; the labels are written to OUT as lines of JSON. On a
-cluster nothing changes but the folder, which is then one that all machines see (`s3://...`), and the number of workers.
+Each worker opens the model once and is given batches of files; the labels are written to OUT as lines of JSON, and
+for a file that is no picture a line with its error. On a cluster nothing changes but the folder, which is then one that
+all machines see (`s3://...`), and the number of workers.
 """
 
+import argparse
+import io
 import os
-import sys
 
+import PIL.Image
+import PIL.ImageOps
 import ray
 
 import mobileone
@@ -21,25 +25,39 @@ class Label:
         self.model = mobileone.Model(model, batch=batch, threads=1, top_k=1)
 
     def __call__(self, batch):
-        best = [top[0] for top in self.model(list(batch["image"]))]
+        opened = [decode(data) for data in batch["bytes"]]
+        pictures = [picture for picture, error in opened if error is None]
+        best = iter(self.model(pictures) if pictures else [])
+        tops = [next(best)[0] if error is None else None for _, error in opened]
         return {
             "path": batch["path"],
-            "label": [top.label for top in best],
-            "probability": [top.probability for top in best],
+            "label": [top and top.label for top in tops],
+            "probability": [top and top.probability for top in tops],
+            "error": [error for _, error in opened],
         }
 
 
+def decode(data):
+    """The picture in a file's bytes, turned upright; or why there is none."""
+    try:
+        return PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data))).convert("RGB"), None
+    except Exception as error:  # whatever a damaged file makes of a decoder
+        return None, f"{type(error).__name__}: {error}"
+
+
 def main(model, folder, out, batch=8):
-    workers = os.cpu_count()
-    pictures = ray.data.read_images(folder, file_extensions=SUFFIXES, mode="RGB", include_paths=True)
-    labels = pictures.map_batches(
+    files = ray.data.read_binary_files(folder, file_extensions=SUFFIXES, include_paths=True)
+    labels = files.map_batches(
         Label,
         fn_constructor_args=(model, batch),
         batch_size=batch,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=os.cpu_count()),
     )
     labels.write_json(out)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    for name in ["model", "folder", "out"]:
+        parser.add_argument(name)
+    main(**vars(parser.parse_args()))

@@ -29,6 +29,9 @@ pub enum What<'py> {
     Values(PyReadonlyArrayDyn<'py, f32>),
 }
 
+/// A picture of more would take over a gigabyte here.
+const MAX_PIXELS: usize = 1 << 28;
+
 /// Sorts `object`; `size` is the network's input, as values have it.
 pub fn sort<'py>(object: &Bound<'py, PyAny>, (h, w): (usize, usize), values: bool) -> PyResult<Given<'py>> {
     let pictures = |list: Vec<Bound<'py, PyAny>>, alone| {
@@ -65,9 +68,13 @@ pub fn sort<'py>(object: &Bound<'py, PyAny>, (h, w): (usize, usize), values: boo
         [n, height, width, 3] if n > 0 && (height, width) == (h, w) => false,
         [height, width, 3] if (height, width) == (h, w) => true,
         _ => {
+            let hint = match *shape {
+                [_, 3, ..] if shape.len() == 4 => "; x.transpose(0, 2, 3, 1) makes NHWC of NCHW",
+                [3, ..] if shape.len() == 3 => "; x.transpose(1, 2, 0) makes HWC of CHW",
+                _ => "",
+            };
             return Err(Error::new_err(format!(
-                "input: expected [n, {h}, {w}, 3] with n at least 1, or [{h}, {w}, 3], found {shape:?}; \
-                 x.transpose(0, 2, 3, 1) makes NHWC of NCHW"
+                "input: expected [n, {h}, {w}, 3] with n at least 1, or [{h}, {w}, 3], found {shape:?}{hint}"
             )));
         }
     };
@@ -81,7 +88,7 @@ fn wrong_type(array: &Bound<PyUntypedArray>, values: bool) -> PyErr {
 }
 
 /// `array`, or a copy of it where its elements do not lie side by side, or not where their type wants them.
-fn dense<'py, T: numpy::Element>(array: &Bound<'py, PyArrayDyn<T>>) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+fn dense<'py>(array: &Bound<'py, PyArrayDyn<f32>>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
     if array.is_c_contiguous() && array.readonly().as_slice().is_ok() {
         return Ok(array.clone());
     }
@@ -145,21 +152,31 @@ fn pixels(array: &Bound<PyArrayDyn<u8>>, picture: &mut Picture) -> PyResult<()> 
             )));
         }
     };
-    let array = dense(array)?;
-    let array = array.readonly();
-    let bytes = array.as_slice().map_err(|error| Error::new_err(error.to_string()))?;
+    if width.checked_mul(height).is_none_or(|pixels| pixels > MAX_PIXELS) {
+        let most = MAX_PIXELS >> 20;
+        return Err(Error::new_err(format!(
+            "input: a picture of {width}x{height}: at most {most} megapixels; shrink it first"
+        )));
+    }
     (picture.width, picture.height) = (width, height);
     picture.rgba.resize(width * height * 4, 255);
     let rgba = picture.rgba.as_chunks_mut::<4>().0;
-    if channels == 3 {
-        for (dst, &[r, g, b]) in rgba.iter_mut().zip(bytes.as_chunks().0) {
-            *dst = [r, g, b, 255];
-        }
-    } else {
-        for (dst, pixel) in rgba.iter_mut().zip(bytes.as_chunks().0) {
-            *dst = *pixel;
-            picture::lay_over_white(dst);
+    let array = array.readonly();
+    for (dst, row) in rgba.chunks_mut(width).zip(array.as_array().outer_iter()) {
+        let opaque = |&[r, g, b]: &[u8; 3]| [r, g, b, 255];
+        match row.as_slice() {
+            Some(row) if channels == 3 => fill(dst, row.as_chunks().0.iter().map(opaque)),
+            Some(row) => fill(dst, row.as_chunks().0.iter().copied()),
+            // Of a view whose pixels lie apart.
+            None => fill(dst, row.outer_iter().map(|at| [at[0], at[1], at[2], *at.get(3).unwrap_or(&255)])),
         }
     }
+    if channels == 4 {
+        rgba.iter_mut().for_each(picture::lay_over_white);
+    }
     Ok(())
+}
+
+fn fill(dst: &mut [[u8; 4]], pixels: impl Iterator<Item = [u8; 4]>) {
+    dst.iter_mut().zip(pixels).for_each(|(dst, pixel)| *dst = pixel);
 }

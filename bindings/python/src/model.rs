@@ -20,7 +20,7 @@ use crate::{
 
 /// One of the best classes of a picture.
 #[pyclass(frozen, eq, get_all, module = "mobileone")]
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Top {
     /// The class's name.
     label: String,
@@ -32,6 +32,16 @@ pub struct Top {
 
 #[pymethods]
 impl Top {
+    #[new]
+    fn new(label: String, index: usize, probability: f32) -> Top {
+        Top { label, index, probability }
+    }
+
+    /// What pickle and copy make it anew of.
+    fn __getnewargs__(&self) -> (String, usize, f32) {
+        (self.label.clone(), self.index, self.probability)
+    }
+
     fn __repr__(&self) -> String {
         format!("Top(label={:?}, index={}, probability={:.4})", self.label, self.index, self.probability)
     }
@@ -43,8 +53,8 @@ impl Top {
 /// folder with model.safetensors), "digits" (built in), or "random:s0" to "random:s4". `device` is "auto", "cpu",
 /// "gpu", "vulkan", "metal", "dx12", "gl", "software", or a part of an adapter's name. `dtype` is how weights and
 /// maps are stored: "f32", "f16", or "f16-fast", which also sums up to 32 products in f16. `threads` are those of
-/// the CPU. Of a list, up to `batch` pictures run at once. `size` is (height, width) of the network's input, where
-/// it is not to be the model's own, and `labels` a file of names, where they are not to be.
+/// the CPU. Of a list, up to `batch` pictures run at once. `size` is (height, width) of the network's input, or one
+/// number for both, where it is not to be the model's own, and `labels` a file of names, where they are not to be.
 #[pyclass(frozen, module = "mobileone")]
 pub struct Model {
     session: Session,
@@ -78,20 +88,15 @@ impl Model {
         model: PathBuf,
         device: &str,
         dtype: &str,
-        threads: Option<usize>,
-        batch: usize,
-        top_k: usize,
-        size: Option<(usize, usize)>,
+        threads: Option<i64>,
+        batch: i64,
+        top_k: i64,
+        size: Option<Bound<PyAny>>,
         labels: Option<PathBuf>,
     ) -> PyResult<Model> {
-        if top_k == 0 {
-            return Err(Error::new_err("top_k: expected a number from 1"));
-        }
-        let threads = match threads {
-            None => None,
-            Some(count @ 1..=1024) => NonZero::new(count),
-            Some(_) => return Err(Error::new_err("threads: expected a number from 1 to 1024")),
-        };
+        let (batch, top_k) = (count("batch", batch, i64::MAX)?, count("top_k", top_k, i64::MAX)?);
+        let threads = threads.map(|threads| count("threads", threads, 1024)).transpose()?;
+        let size = size.map(|size| sides(&size)).transpose()?;
         let (storage, name, fast) = match dtype {
             "f32" => (DType::F32, "f32", false),
             "f16" => (DType::F16, "f16", false),
@@ -107,14 +112,14 @@ impl Model {
                 None => device,
             };
             let classes = network.graph.classes();
-            let mut options = Options { batch, dtype: storage, ..Options::of(&network) };
+            let mut options = Options { batch: batch.get(), dtype: storage, ..Options::of(&network) };
             options.tuning.fast = fast;
             options.preprocess.size = size.unwrap_or(options.preprocess.size);
             options.preprocess.check()?;
             options.outputs = Outputs {
                 logits: classes.is_some(),
                 probabilities: false,
-                top_k: top_k.min(classes.unwrap_or(0)),
+                top_k: top_k.get().min(classes.unwrap_or(0)),
                 features: true,
             };
             Ok(Model {
@@ -347,6 +352,21 @@ impl Memory {
             self.tensor = Tensor::zeros(shape);
         }
     }
+}
+
+/// A number from 1 to `most`, which Python has without bounds.
+fn count(name: &str, count: i64, most: i64) -> PyResult<NonZero<usize>> {
+    let found = usize::try_from(count).ok().and_then(NonZero::new).filter(|_| count <= most);
+    found.ok_or_else(|| match most {
+        i64::MAX => Error::new_err(format!("{name} {count}: expected a number from 1")),
+        _ => Error::new_err(format!("{name} {count}: expected a number from 1 to {most}")),
+    })
+}
+
+/// A height and a width, or one number for both.
+fn sides(size: &Bound<PyAny>) -> PyResult<(usize, usize)> {
+    let both = size.extract().or_else(|_| size.extract().map(|side: usize| (side, side)));
+    both.map_err(|_| Error::new_err(format!("size {size}: expected (height, width), or one number for both")))
 }
 
 /// Reads the picture at `path`, if there is one.

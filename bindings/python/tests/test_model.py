@@ -1,5 +1,8 @@
 """What a model answers, in every form that it is asked."""
 
+import copy
+import pickle
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -48,6 +51,15 @@ def test_every_form_of_a_picture_is_the_same(digits, tmp_path):
     stack = digits.logits(np.stack([array, array[::-1]]))
     assert np.array_equal(stack[0], expected) and not np.array_equal(stack[1], expected)
     assert np.array_equal(digits.logits((image,)), expected[None])
+
+
+def test_what_comes_back_can_be_pickled(digits):
+    top = digits(PICTURES[0])
+    assert pickle.loads(pickle.dumps(top)) == top == copy.deepcopy(top)
+
+
+def test_one_number_is_both_sides():
+    assert mobileone.Model("digits", device="cpu", size=64).size == (64, 64)
 
 
 def test_modes_of_pil(digits):

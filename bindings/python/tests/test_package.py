@@ -82,7 +82,14 @@ def test_ray_example(tmp_path):
     # Another size among them, as in any folder of photos.
     wide = PIL.Image.open(PICTURES[0])
     wide.resize((2 * wide.width, 2 * wide.height)).save(folder / PICTURES[0].name)
+    # And files that are damaged, or no pictures at all, which cost their own lines only.
+    (folder / "cut.jpg").write_bytes(PICTURES[1].read_bytes()[:2000])
+    (folder / "text.png").write_text("no picture")
     run(EXAMPLES / "ray_batches.py", "digits", folder, out)
     rows = [json.loads(line) for file in sorted(out.glob("*.json*")) for line in file.read_text().splitlines()]
-    assert {Path(row["path"]).name: row["label"] for row in rows} == {path.name: shown(path) for path in PICTURES}
-    assert all(0 < row["probability"] <= 1 for row in rows)
+    refused = [row for row in rows if row["error"]]
+    assert {Path(row["path"]).name for row in refused} == {"cut.jpg", "text.png"}
+    assert all(row["label"] is None and row["probability"] is None for row in refused)
+    named = [row for row in rows if not row["error"]]
+    assert {Path(row["path"]).name: row["label"] for row in named} == {path.name: shown(path) for path in PICTURES}
+    assert all(0 < row["probability"] <= 1 for row in named)

@@ -29,6 +29,9 @@ class Error(Exception):
 class Top:
     """One of the best classes of a picture."""
 
+    def __new__(cls, label: str, index: int, probability: float) -> Top: ...
+    def __getnewargs__(self) -> tuple[str, int, float]:
+        """What pickle and copy make it anew of."""
     @property
     def label(self) -> str:
         """The class's name."""
@@ -76,7 +79,7 @@ class Model:
         threads: Optional[int] = None,
         batch: int = 1,
         top_k: int = 5,
-        size: Optional[tuple[int, int]] = None,
+        size: Optional[Union[int, tuple[int, int]]] = None,
         labels: Optional[Union[str, PathLike[str]]] = None,
     ) -> Model: ...
     @overload
