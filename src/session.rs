@@ -177,7 +177,7 @@ impl Session {
         Ok(answer)
     }
 
-    /// Starts one input and never waits.
+    /// Starts one input and never waits; the CPU of a web page, which has one thread, runs it meanwhile.
     ///
     /// # Errors
     /// [`Error::Busy`] when all frames are in flight; [`Error::Input`] for an input that the session was not

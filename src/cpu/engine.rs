@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Executor, Isa, Threads,
+    threads::ALONE,
     ticket::{Job, Ticket},
 };
 use crate::{
@@ -288,6 +289,9 @@ impl Engine {
 
     /// Has the pool run what waits.
     fn go_on(self: &Arc<Engine>) {
+        if ALONE {
+            return self.drain(None);
+        }
         let engine = self.clone();
         self.threads.spawn(move || engine.drain(None));
     }

@@ -1,10 +1,22 @@
 //! The processor's threads.
 
-use std::{collections::BTreeSet, num::NonZero, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    num::NonZero,
+    sync::{Arc, LazyLock},
+};
 
 use rayon::ThreadPool;
 
 use crate::error::{Error, Result};
+
+/// Whether a program has no thread but the one that it begins with, as in a web page: that one is the pool then, and
+/// runs an inference when it is submitted.
+pub(super) const ALONE: bool = cfg!(all(target_arch = "wasm32", not(target_feature = "atomics")));
+
+/// A thread is of one pool, for good: all devices of a program that has no other share this one.
+static ONLY: LazyLock<Result<Arc<ThreadPool>, String>> =
+    LazyLock::new(|| build(rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread()));
 
 /// The processor's threads, shared by the sessions of one device.
 pub struct Threads(Arc<ThreadPool>);
@@ -16,9 +28,11 @@ impl Threads {
     /// [`Error::Device`] when the system gives none.
     pub fn new(count: Option<NonZero<usize>>) -> Result<Threads> {
         let count = count.map_or_else(Threads::default_count, NonZero::get);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
-        let pool = pool.map_err(|error| Error::Device { wanted: "cpu".into(), reason: error.to_string() })?;
-        Ok(Threads(Arc::new(pool)))
+        let pool = match count {
+            1 if ALONE => ONLY.clone(),
+            _ => build(rayon::ThreadPoolBuilder::new().num_threads(count)),
+        };
+        pool.map(Threads).map_err(|reason| Error::Device { wanted: "cpu".into(), reason })
     }
 
     /// The threads of a caller's own pool.
@@ -42,6 +56,10 @@ impl Threads {
     pub(super) fn pool(&self) -> Arc<ThreadPool> {
         self.0.clone()
     }
+}
+
+fn build(builder: rayon::ThreadPoolBuilder) -> Result<Arc<ThreadPool>, String> {
+    builder.build().map(Arc::new).map_err(|error| error.to_string())
 }
 
 /// Cores that this process may use, as Linux names the threads that share one.
