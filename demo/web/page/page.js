@@ -11,14 +11,26 @@ let classifier;
 let stream; // of the camera, while it is on
 let asked; // of the last start of the camera, until it is stopped
 let last = Promise.resolve(); // what is being done; the next waits for it
+let broken = false; // whether nothing can be opened here
+
+// `?device=webgpu` takes a software GPU too, `?device=cpu` none.
+const device = new URLSearchParams(location.search).get("device") ?? "auto";
+// Larger pictures are made smaller before they are read back: a page stands still meanwhile.
+const MOST_SIDE = 4096;
+// Bytes as they are stored: a colour profile is ignored, as the library ignores it.
+const STORED = { colorSpaceConversion: "none" };
 
 function say(text, error = false) {
   $("status").textContent = text;
   $("status").className = error ? "error" : "";
 }
 
+/** Says what went wrong, and takes down the last picture and its answer. */
 function complain(error) {
   console.error(error);
+  pixels.clearRect(0, 0, canvas.width, canvas.height);
+  $("top").replaceChildren();
+  $("latency").textContent = "";
   say(String(error.message ?? error), true);
 }
 
@@ -30,14 +42,23 @@ function next(work) {
 
 async function open(weights) {
   if (!weights) say("Opening the built-in model…");
-  const opened = await Classifier.open(weights);
+  const opened = await Classifier.open(device, weights);
   classifier?.free();
   classifier = opened;
+  $("advice").hidden = classifier.onGpu || device !== "auto";
+  $(isSecureContext ? "insecure" : "secure").hidden = true;
   ready();
 }
 
-function ready() {
-  say(`${classifier.model} on ${classifier.device}`);
+async function openFile(file) {
+  const weights = new Uint8Array(await file.arrayBuffer());
+  await open(weights).catch((error) => {
+    throw new Error(`${file.name}: ${(error.message ?? String(error)).replace(/^checkpoint: /, "")}`);
+  });
+}
+
+function ready(note = "") {
+  say(`${classifier.model} on ${classifier.device}${note}`);
 }
 
 /** Draws `source`, of this size, over white, and classifies what is seen. */
@@ -67,31 +88,57 @@ async function classify(source, width, height, name) {
   document.dispatchEvent(new CustomEvent("answer", { detail }));
 }
 
-async function show(file) {
-  // Bytes as they are stored: a colour profile is ignored, as the library ignores it.
-  const picture = await createImageBitmap(file, { colorSpaceConversion: "none" }).catch(() => {
-    throw new Error(`${file.name}: not a picture that this browser reads`);
+/** The picture in `file`; a drawing (SVG) is read by elements only. */
+async function decode(file) {
+  return createImageBitmap(file, STORED).catch(async () => {
+    const image = new Image();
+    image.src = URL.createObjectURL(file);
+    try {
+      await image.decode();
+      return await createImageBitmap(image, STORED);
+    } finally {
+      URL.revokeObjectURL(image.src);
+    }
   });
+}
+
+async function show(file) {
+  let picture = await decode(file).catch(() => {
+    throw new Error(`${file.name}: neither a picture that this browser reads nor a model in a .safetensors file`);
+  });
+  const size = [picture.width, picture.height];
+  const scale = MOST_SIDE / Math.max(...size);
+  let note;
+  if (scale < 1) {
+    const [resizeWidth, resizeHeight] = size.map((side) => Math.max(1, Math.round(side * scale)));
+    const whole = picture;
+    picture = await createImageBitmap(whole, { ...STORED, resizeWidth, resizeHeight, resizeQuality: "high" });
+    whole.close();
+    note = `; ${file.name} was shrunk from ${size.join("x")} to ${resizeWidth}x${resizeHeight} first`;
+  }
   await classify(picture, picture.width, picture.height, file.name);
   picture.close();
-  ready();
+  ready(note);
 }
 
 function take(files) {
+  if (broken) return;
   stopCamera();
   for (const file of files) {
     say(`Reading ${file.name}…`);
-    const model = file.name.endsWith(".safetensors");
-    next(async () => (model ? open(new Uint8Array(await file.arrayBuffer())) : show(file)));
+    const model = file.name.toLowerCase().endsWith(".safetensors");
+    next(() => (model ? openFile(file) : show(file)));
   }
 }
 
 async function startCamera() {
   const [button, video] = [$("camera"), $("video")];
+  const { mediaDevices } = navigator;
+  if (!mediaDevices) throw new Error("No camera here: open the page through https or localhost");
   const mine = (asked = {});
   button.disabled = true;
   try {
-    const opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    const opened = await mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     // A file came while the browser asked the person.
     if (asked !== mine) return stop(opened);
     stream = opened;
@@ -106,6 +153,15 @@ async function startCamera() {
   }
   if (asked !== mine) return;
   button.textContent = "Stop";
+  if (classifier) ready();
+  // Unplugged, or taken away by the system; not when the page itself stops it.
+  stream.getVideoTracks()[0].addEventListener("ended", () => {
+    next(() => {
+      if (asked !== mine) return;
+      stopCamera();
+      throw new Error("The camera is gone: plug it in or allow it again, and press Camera");
+    });
+  });
   // The next frame is asked for when the last is answered: none waits, and the newest is taken.
   const frame = () => {
     next(async () => {
@@ -156,15 +212,20 @@ addEventListener("dragleave", () => document.body.classList.remove("over"));
 addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("over");
-  take(event.dataTransfer.files);
+  const { files } = event.dataTransfer;
+  if (files.length) return take(files);
+  if (!broken) complain(new Error("Only files can be dropped here: save the picture first, and drop its file"));
 });
 
 next(async () => {
-  if (!navigator.gpu) {
-    throw new Error("This browser has no WebGPU here: use a newer one, and open the page through https or localhost");
+  try {
+    await init();
+    await open();
+  } catch (error) {
+    broken = true;
+    document.querySelectorAll("#controls :is(button, input)").forEach((control) => (control.disabled = true));
+    throw new Error(`This page cannot run in this browser: ${error.message ?? error}`);
   }
-  await init();
-  await open();
   samples();
   $("samples").firstElementChild.click();
 });

@@ -1,7 +1,7 @@
 //! The library as a web page sees it: a classifier that takes the pixels of a canvas.
 
 use mobileone::{
-    Device, Input, Model, Options, Outputs, Pixels, Session,
+    Device, DeviceKind, Input, Model, Options, Outputs, Pixels, Session,
     labels::Labels,
     preprocess::{PixelFormat, Rotation},
     sample,
@@ -20,13 +20,13 @@ pub fn start() {
     std::panic::set_hook(Box::new(|panic| error(&panic.to_string())));
 }
 
-/// A model on this browser's GPU.
+/// A model on this browser's GPU, or on the CPU where the browser gives none.
 #[wasm_bindgen]
 pub struct Classifier {
     session: Session,
     labels: Labels,
     model: String,
-    device: String,
+    device: Device,
 }
 
 /// What a picture shows.
@@ -42,20 +42,21 @@ pub struct Answer {
 
 #[wasm_bindgen]
 impl Classifier {
-    /// Opens the bytes of a safetensors file, or the built-in model where there are none, on the GPU that the browser
-    /// gives: a software GPU where there is no other.
-    pub async fn open(weights: Option<Vec<u8>>) -> Result<Classifier, JsError> {
+    /// Opens the bytes of a safetensors file, or the built-in model where there are none, on the device that `wanted`
+    /// describes, as [`Device::open`] reads it: `auto` is the browser's GPU, and the CPU where it gives none but a
+    /// software GPU, which is slower.
+    pub async fn open(wanted: &str, weights: Option<Vec<u8>>) -> Result<Classifier, JsError> {
         let model = Model::from_bytes(weights.as_deref().unwrap_or(sample::DIGITS))?;
         let Some(classes) = model.graph.classes() else {
             return Err(JsError::new("the model has no classifier, so there is nothing to name"));
         };
-        let device = Device::open_async("webgpu").await?;
+        let device = Device::open_async(wanted).await?;
         let outputs = Outputs { logits: true, top_k: 5.min(classes), ..Outputs::default() };
         let options = Options { outputs, ..Options::of(&model) };
         let classifier = Classifier {
             session: Session::new(&device, &model, &options)?,
             labels: Labels::choose(None, model.labels.as_deref(), classes)?,
-            device: device.info().to_string(),
+            device,
             model: model.name,
         };
         // The browser compiles shaders, and says what is wrong with them, when they first run: here, and not while
@@ -90,10 +91,16 @@ impl Classifier {
         self.model.clone()
     }
 
-    /// The GPU.
+    /// What it runs on.
     #[wasm_bindgen(getter)]
     pub fn device(&self) -> String {
-        self.device.clone()
+        self.device.info().to_string()
+    }
+
+    /// Whether that is a GPU, be it software.
+    #[wasm_bindgen(getter, js_name = onGpu)]
+    pub fn on_gpu(&self) -> bool {
+        self.device.info().kind != DeviceKind::Cpu
     }
 
     /// Dispatches of one inference, a line each.

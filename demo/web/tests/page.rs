@@ -42,7 +42,8 @@ fn answers_as_the_library_does() {
 
     let digits = Native::new(Model::from_bytes(sample::DIGITS).expect("the built-in model"));
     let answers = report["answers"].as_array().expect("answers");
-    assert_eq!(answers.len(), 2 * sample::PICTURES.len() + 3);
+    assert_eq!(answers.len(), 2 * sample::PICTURES.len() + 7);
+    assert_eq!(report["advised"], false);
     assert_eq!(report["samples"], sample::PICTURES.len());
     let mut times = Vec::new();
     let mut worst = 0f64;
@@ -79,12 +80,48 @@ fn answers_as_the_library_does() {
 
     let errors: Vec<&str> =
         report["errors"].as_array().expect("errors").iter().filter_map(Value::as_str).collect();
-    assert!(errors[0].contains("no-picture.jpg"), "{errors:?}");
-    assert!(errors.len() == 2 && !errors[1].contains("unreachable"), "{errors:?}");
+    let expected = [
+        "no-picture.jpg: neither",
+        "no-model.safetensors: is a JSON file",
+        "model.pth: neither a picture that this browser reads nor a model in a .safetensors file",
+        "Only files can be dropped",
+        "The camera is gone",
+    ];
+    assert_eq!(errors.len(), expected.len(), "{errors:?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.starts_with(expected), "{errors:?}");
+    }
+    without_gpu(&report, &digits);
     // A browser's own test picture, that no model was made for: what counts is that frames come.
-    // One of the two quick clicks, one of when the file came; both are off.
-    assert_eq!(report["cameras"], serde_json::json!([false, false]));
+    // One of the two quick clicks, one of when the file came, one that went away; all are off.
+    assert_eq!(report["cameras"], serde_json::json!([false, false, false]));
+    assert_eq!(report["button"], "Camera");
     assert!(report["camera"].as_array().is_some_and(|labels| labels.len() >= 3), "{report:#}");
+}
+
+/// A browser that gives no GPU, or one of software, has the page run on the CPU and say so; one without WebAssembly has it say so.
+fn without_gpu(report: &Value, digits: &Native) {
+    let without = report["without"].as_array().expect("pages without a GPU");
+    assert_eq!(without.len(), 3);
+    for page in without {
+        let [path, status] = ["path", "status"].map(|key| page[key].as_str().expect("a text"));
+        assert!(status.contains("CPU, 1 thread") && page["advised"] == true, "{path}: {status}");
+        let answers = page["answers"].as_array().expect("answers");
+        assert_eq!(answers.len(), sample::PICTURES.len());
+        let (mut worst, mut least) = (0f64, f64::INFINITY);
+        for answer in answers {
+            let name = answer["path"].as_str().expect("a path").rsplit('/').next().expect("a name");
+            let (label, logits) = digits.answer(name);
+            assert_eq!(answer["shown"], label, "{path}: {name}");
+            worst = worst.max(difference(&answer["logits"], &logits));
+            least = least.min(answer["milliseconds"].as_f64().expect("a time"));
+        }
+        println!("{path}: {status}: {worst:.1e} of the largest at most, {least:.1} ms at least");
+        assert!(worst <= TOLERANCE, "{path}: {worst}");
+    }
+    let broken = report["broken"].as_str().expect("a complaint");
+    assert!(broken.starts_with("This page cannot run in this browser"), "{broken}");
+    assert_eq!(report["enabled"], 0);
 }
 
 /// The label that belongs to a built-in picture, whose name begins with it.
@@ -203,6 +240,11 @@ fn answer(mut stream: TcpStream, page: &Path, reports: &Sender<Value>) -> std::i
         ["", "png", name] => ("image/png", png(&decoded(name))),
         ["", "fit", name] => ("image/png", png(&fit(name))),
         ["", "model"] => ("application/octet-stream", std::fs::read(OTHER)?),
+        ["", "no-adapter.html"] => {
+            ("text/html", changed(page, "GPU.prototype.requestAdapter = async () => null")?)
+        }
+        ["", "no-webgpu.html"] => ("text/html", changed(page, "delete Navigator.prototype.gpu")?),
+        ["", "no-wasm.html"] => ("text/html", changed(page, "delete globalThis.WebAssembly")?),
         ["", "drive.html"] => ("text/html", std::fs::read("tests/drive.html")?),
         ["", name] => (kind(name), std::fs::read(page.join(name)).unwrap_or_default()),
         _ => ("text/plain", Vec::new()),
@@ -210,6 +252,12 @@ fn answer(mut stream: TcpStream, page: &Path, reports: &Sender<Value>) -> std::i
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
     stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
     stream.write_all(&body)
+}
+
+/// The page in a browser that `script` takes something from.
+fn changed(page: &Path, script: &str) -> std::io::Result<Vec<u8>> {
+    let text = std::fs::read_to_string(page.join("index.html"))?;
+    Ok(text.replacen("<head>", &format!("<head><script>{script}</script>"), 1).into_bytes())
 }
 
 fn kind(name: &str) -> &'static str {
