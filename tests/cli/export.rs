@@ -64,7 +64,7 @@ fn a_device_may_be_named() {
     let Some(device) = crate::gpu::device() else { return };
     let out = folder("export-device").join("out");
     let mut command = command();
-    command.args(["export", "--target", "spirv", "--device", &crate::gpu::wanted()]);
+    command.args(["export", "--target", "spirv", "--device", &device.info().name]);
     let run = finish({
         command.arg(&out).arg(data("odd.timm.fused.safetensors"));
         command
