@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 
 /// How luma and chroma were made of red, green and blue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum YuvMatrix {
     /// ITU-R BT.601: standard definition, JPEG, most webcams.
     Bt601,
@@ -23,6 +24,7 @@ pub enum YuvRange {
 
 /// Where luma and chroma lie.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum YuvPlanes<'a> {
     /// A plane of luma, and a plane of Cb and Cr side by side for every 2x2 pixels.
     Nv12 {
