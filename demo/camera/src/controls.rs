@@ -223,6 +223,7 @@ mod tests {
             half: false,
             source: camera(1, 30),
             rate: 30.0,
+            yuv: None,
             keep: 1,
         };
         let cameras = [(0, "first".into()), (1, "second".into())];

@@ -24,6 +24,7 @@ fn start(device: &str, source: &str) -> Option<Live> {
         half: false,
         source: Source::parse(source).expect("a source"),
         rate: 20.0,
+        yuv: None,
         keep: 100,
     };
     Some(Live::start(instance(None), None, settings, Arc::new(|| {})).expect("it starts"))

@@ -8,7 +8,7 @@ use super::{
     synthetic_until,
     watch::Watched,
 };
-use crate::frame::{Format, Frame};
+use crate::frame::{Colour, Format, Frame};
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
@@ -37,7 +37,7 @@ pub struct Sent {
 pub enum Camera {
     /// One of this machine, while it is open.
     #[cfg(feature = "camera")]
-    Native(Wanted, Option<Box<nokhwa::Camera>>),
+    Native(Wanted, Option<(Box<nokhwa::Camera>, Colour)>),
     /// None: the program was built without.
     None,
     /// A test's.
@@ -80,7 +80,7 @@ impl Camera {
                     return Err("none is plugged in".into());
                 }
                 let (camera, name) = open(wanted)?;
-                *opened = Some(Box::new(camera));
+                *opened = Some((Box::new(camera), colour(wanted.index)));
                 Ok(name)
             }
             Camera::None => Err("this program was built without cameras (feature camera)".into()),
@@ -94,12 +94,12 @@ impl Camera {
         match self {
             #[cfg(feature = "camera")]
             Camera::Native(_, opened) => {
-                let camera = opened.as_mut().ok_or("the camera is closed")?;
+                let (camera, colour) = opened.as_mut().ok_or("the camera is closed")?;
                 let buffer = camera.frame().map_err(|error| error.to_string())?;
                 bytes.extend_from_slice(buffer.buffer());
                 let resolution = buffer.resolution();
                 let size = (resolution.width() as usize, resolution.height() as usize);
-                Ok(Sent { size, format: layout(buffer.source_frame_format()) })
+                Ok(Sent { size, format: layout(buffer.source_frame_format(), *colour) })
             }
             Camera::None => Err("no camera".into()),
             Camera::Script(script) => script::frame(script, bytes),
@@ -188,6 +188,7 @@ fn unpack(sent: &Sent, bytes: Vec<u8>, stage: &Stage) -> Result<(Vec<u8>, Format
         let size = (decoded.width() as usize, decoded.height() as usize);
         return Ok((decoded.into_raw(), Format::Rgb, size));
     };
+    let format = stage.yuv.map_or(format, |colour| format.coloured(colour));
     let needed = format.bytes(sent.size);
     let mut bytes = bytes;
     if bytes.len() < needed {
@@ -200,16 +201,47 @@ fn unpack(sent: &Sent, bytes: Vec<u8>, stage: &Stage) -> Result<(Vec<u8>, Format
 }
 
 #[cfg(feature = "camera")]
-fn layout(format: nokhwa::utils::FrameFormat) -> Option<Format> {
+fn layout(format: nokhwa::utils::FrameFormat, colour: Colour) -> Option<Format> {
     use nokhwa::utils::FrameFormat;
     match format {
         FrameFormat::MJPEG => None,
-        FrameFormat::YUYV => Some(Format::Yuyv),
-        FrameFormat::NV12 => Some(Format::Nv12),
+        FrameFormat::YUYV => Some(Format::Yuyv(colour)),
+        FrameFormat::NV12 => Some(Format::Nv12(colour)),
         FrameFormat::GRAY => Some(Format::Gray),
         FrameFormat::RAWRGB => Some(Format::Rgb),
         FrameFormat::RAWBGR => Some(Format::Bgr),
     }
+}
+
+/// How a camera that is open makes its luma and chroma, as its driver says.
+#[cfg(all(feature = "camera", target_os = "linux"))]
+fn colour(index: u32) -> Colour {
+    let format = v4l::Device::new(index as usize).and_then(|device| v4l::video::Capture::format(&device));
+    format.map_or(Colour::USUAL, |format| v4l2_colour(format.colorspace, format.quantization))
+}
+
+/// The same where nobody says it.
+#[cfg(all(feature = "camera", not(target_os = "linux")))]
+fn colour(_: u32) -> Colour {
+    Colour::USUAL
+}
+
+/// The kernel's rules: the encoding that goes with a colour space, and its range where none is given.
+#[cfg(all(feature = "camera", target_os = "linux"))]
+fn v4l2_colour(space: v4l::format::Colorspace, range: v4l::format::Quantization) -> Colour {
+    use mobileone::preprocess::{YuvMatrix, YuvRange};
+    use v4l::format::{Colorspace, Quantization};
+    let matrix = match space {
+        Colorspace::Rec709 | Colorspace::DCIP3 => YuvMatrix::Bt709,
+        // Matrices of their own, near to this one.
+        Colorspace::Rec2020 | Colorspace::SMPTE240M => YuvMatrix::Bt709,
+        _ => YuvMatrix::Bt601,
+    };
+    let range = match (range, space) {
+        (Quantization::FullRange, _) | (Quantization::Default, Colorspace::JPEG) => YuvRange::Full,
+        _ => YuvRange::Limited,
+    };
+    Colour { matrix, range }
 }
 
 #[cfg(feature = "camera")]
@@ -257,4 +289,28 @@ fn open(wanted: &Wanted) -> Result<(nokhwa::Camera, String), String> {
     camera.open_stream().map_err(|error| error.to_string())?;
     let name = format!("{} ({})", camera.info().human_name(), camera.camera_format());
     Ok((camera, name))
+}
+
+#[cfg(all(test, feature = "camera", target_os = "linux"))]
+mod tests {
+    use super::*;
+    use v4l::format::{Colorspace, Quantization};
+
+    /// As the kernel's headers map what a driver leaves open.
+    #[test]
+    fn colours_of_drivers() {
+        let rows = [
+            ("bt601", Colorspace::SRGB, Quantization::Default),
+            ("bt601", Colorspace::Default, Quantization::Default),
+            ("bt601", Colorspace::SMPTE170M, Quantization::LimitedRange),
+            ("bt601,full", Colorspace::SRGB, Quantization::FullRange),
+            ("bt601,full", Colorspace::JPEG, Quantization::Default),
+            ("bt601", Colorspace::JPEG, Quantization::LimitedRange),
+            ("bt709", Colorspace::Rec709, Quantization::Default),
+            ("bt709,full", Colorspace::Rec709, Quantization::FullRange),
+        ];
+        for (name, space, range) in rows {
+            assert_eq!(Ok(v4l2_colour(space, range)), name.parse(), "{space} {range}");
+        }
+    }
 }
