@@ -2,13 +2,17 @@
 //!
 //! A camera that is not there, or is pulled out, is looked for every second while the synthetic scene plays.
 
+#[cfg(all(feature = "camera", target_os = "linux"))]
+use super::v4l2::{colour, is_camera};
 use super::{
     Stage,
     script::{self, Script},
     synthetic_until,
     watch::Watched,
 };
-use crate::frame::{Colour, Format, Frame};
+#[cfg(feature = "camera")]
+use crate::frame::Colour;
+use crate::frame::{Format, Frame};
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
@@ -62,7 +66,8 @@ pub fn list() -> Vec<(u32, String)> {
         let found = nokhwa::query(nokhwa::utils::ApiBackend::Auto).unwrap_or_default();
         let known =
             |info: nokhwa::utils::CameraInfo| Some((info.index().as_index().ok()?, info.human_name()));
-        let mut cameras: Vec<_> = found.into_iter().filter_map(known).collect();
+        let mut cameras: Vec<_> =
+            found.into_iter().filter_map(known).filter(|(index, _)| is_camera(*index)).collect();
         cameras.sort();
         cameras
     }
@@ -213,35 +218,16 @@ fn layout(format: nokhwa::utils::FrameFormat, colour: Colour) -> Option<Format> 
     }
 }
 
-/// How a camera that is open makes its luma and chroma, as its driver says.
-#[cfg(all(feature = "camera", target_os = "linux"))]
-fn colour(index: u32) -> Colour {
-    let format = v4l::Device::new(index as usize).and_then(|device| v4l::video::Capture::format(&device));
-    format.map_or(Colour::USUAL, |format| v4l2_colour(format.colorspace, format.quantization))
+/// Whether what is found is a camera: outside Linux, always.
+#[cfg(all(feature = "camera", not(target_os = "linux")))]
+fn is_camera(_: u32) -> bool {
+    true
 }
 
-/// The same where nobody says it.
+/// How a camera makes its luma and chroma: outside Linux, nobody says.
 #[cfg(all(feature = "camera", not(target_os = "linux")))]
 fn colour(_: u32) -> Colour {
     Colour::USUAL
-}
-
-/// The kernel's rules: the encoding that goes with a colour space, and its range where none is given.
-#[cfg(all(feature = "camera", target_os = "linux"))]
-fn v4l2_colour(space: v4l::format::Colorspace, range: v4l::format::Quantization) -> Colour {
-    use mobileone::preprocess::{YuvMatrix, YuvRange};
-    use v4l::format::{Colorspace, Quantization};
-    let matrix = match space {
-        Colorspace::Rec709 | Colorspace::DCIP3 => YuvMatrix::Bt709,
-        // Matrices of their own, near to this one.
-        Colorspace::Rec2020 | Colorspace::SMPTE240M => YuvMatrix::Bt709,
-        _ => YuvMatrix::Bt601,
-    };
-    let range = match (range, space) {
-        (Quantization::FullRange, _) | (Quantization::Default, Colorspace::JPEG) => YuvRange::Full,
-        _ => YuvRange::Limited,
-    };
-    Colour { matrix, range }
 }
 
 #[cfg(feature = "camera")]
@@ -289,28 +275,4 @@ fn open(wanted: &Wanted) -> Result<(nokhwa::Camera, String), String> {
     camera.open_stream().map_err(|error| error.to_string())?;
     let name = format!("{} ({})", camera.info().human_name(), camera.camera_format());
     Ok((camera, name))
-}
-
-#[cfg(all(test, feature = "camera", target_os = "linux"))]
-mod tests {
-    use super::*;
-    use v4l::format::{Colorspace, Quantization};
-
-    /// As the kernel's headers map what a driver leaves open.
-    #[test]
-    fn colours_of_drivers() {
-        let rows = [
-            ("bt601", Colorspace::SRGB, Quantization::Default),
-            ("bt601", Colorspace::Default, Quantization::Default),
-            ("bt601", Colorspace::SMPTE170M, Quantization::LimitedRange),
-            ("bt601,full", Colorspace::SRGB, Quantization::FullRange),
-            ("bt601,full", Colorspace::JPEG, Quantization::Default),
-            ("bt601", Colorspace::JPEG, Quantization::LimitedRange),
-            ("bt709", Colorspace::Rec709, Quantization::Default),
-            ("bt709,full", Colorspace::Rec709, Quantization::FullRange),
-        ];
-        for (name, space, range) in rows {
-            assert_eq!(Ok(v4l2_colour(space, range)), name.parse(), "{space} {range}");
-        }
-    }
 }

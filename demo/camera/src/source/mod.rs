@@ -5,6 +5,8 @@ mod picture;
 pub mod script;
 mod strokes;
 pub mod synthetic;
+#[cfg(all(feature = "camera", target_os = "linux"))]
+mod v4l2;
 mod video;
 mod watch;
 
