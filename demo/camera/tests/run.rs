@@ -144,6 +144,81 @@ fn pictures_folders_and_videos_are_played() {
     std::fs::remove_dir_all(folder).ok();
 }
 
+/// A stream that changes its size goes on in its first one.
+#[test]
+fn a_video_may_change_its_size() {
+    if !has("ffmpeg", "ffmpeg") {
+        return;
+    }
+    let folder = folder("sizes");
+    let mut stream = Vec::new();
+    for size in ["160x120", "320x180", "64x96"] {
+        let scene = format!("testsrc=size={size}:rate=25:duration=0.6");
+        let args = ["-v", "error", "-f", "lavfi", "-i", &scene, "-c:v", "mpeg2video", "-f", "mpegts", "-"];
+        let made = std::process::Command::new("ffmpeg").args(args).output().expect("ffmpeg starts");
+        assert!(made.status.success() && !made.stdout.is_empty());
+        stream.extend(made.stdout);
+    }
+    let path = folder.join("sizes.ts");
+    std::fs::write(&path, stream).expect("the folder can be written");
+    for device in ["cpu", "software"] {
+        let source = path.to_str().expect("a plain path");
+        let (figures, said) = figures(&["--frames", "60", "--device", device, "--source", source]);
+        assert_eq!((said.as_str(), number(&figures, "judged")), ("", 0.0), "the scene was played: {figures}");
+    }
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// Whose ffmpeg is killed goes on with the scene, and says so.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_video_may_be_killed() {
+    if !has("ffmpeg", "ffmpeg") {
+        return;
+    }
+    let folder = folder("killed");
+    let video = folder.join("video.mkv");
+    let scene =
+        ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=640x480:rate=25:duration=2", "-c:v", "ffv1"];
+    let made = std::process::Command::new("ffmpeg").args(scene).arg(&video).status();
+    assert!(made.expect("ffmpeg starts").success());
+    let source = video.to_str().expect("a plain path");
+    let args = ["--headless", "--json", "--frames", "100", "--device", "cpu", "--source", source];
+    let mut command = camera(&args);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let process = command.spawn().expect("the program starts");
+    let begun = std::time::Instant::now();
+    let ffmpeg = loop {
+        if let Some(child) = child_of(process.id()) {
+            break child;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "no process plays the video");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let killed = std::process::Command::new("kill").args(["-9", &ffmpeg.to_string()]).status();
+    assert!(killed.expect("kill starts").success());
+    let output = process.wait_with_output().expect("the program can be waited for");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    assert!(output.status.success() && said.contains("Playing the synthetic scene"), "{said}");
+    let judged = number(&figures, "judged");
+    assert!(
+        judged >= 20.0 && judged < number(&figures, "frames"),
+        "first the video, then the scene: {figures}"
+    );
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// A process that one of a program's threads started.
+#[cfg(target_os = "linux")]
+fn child_of(program: u32) -> Option<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{program}/task")).ok()?;
+    let children =
+        threads.flatten().filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    children.flat_map(|line| line.split_whitespace().map(str::parse).collect::<Vec<_>>()).flatten().next()
+}
+
 /// Drawn frames are written, and become an animation that a decoder reads whole.
 #[test]
 fn a_recording_becomes_an_animation() {

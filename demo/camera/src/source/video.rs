@@ -81,7 +81,10 @@ fn read(pipe: &mut impl BufRead, stage: &Stage) -> Result<(), String> {
         }
         let mut bytes = stage.slot.buffer();
         bytes.resize(format.bytes(size), 0);
-        pipe.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+        pipe.read_exact(&mut bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => "ffmpeg ended amid a frame".to_string(),
+            _ => error.to_string(),
+        })?;
         stage.put(Frame { id: 0, captured: Instant::now(), size, format, bytes, truth: None });
     }
     Ok(())
