@@ -33,7 +33,7 @@ pub use pixels::{PixelFormat, Pixels, Rotation, View};
 #[cfg(feature = "gpu")]
 pub(crate) use pixels::{Raster, cropped};
 pub use resample::Scratch;
-pub use yuv::{Yuv, YuvMatrix, YuvPlanes, YuvRange};
+pub use yuv::{Yuv, YuvMatrix, YuvPlanes, YuvRange, YuvWeights};
 
 use crate::{
     error::{Error, Result},

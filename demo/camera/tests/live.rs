@@ -24,6 +24,7 @@ fn start(device: &str, source: &str) -> Option<Live> {
         half: false,
         source: Source::parse(source).expect("a source"),
         rate: 20.0,
+        yuv: None,
         keep: 100,
         tuning: Duration::from_secs(3),
         place: None,
