@@ -97,7 +97,7 @@ impl Live {
                 self.progress = None;
                 return self.say("Tuning was stopped; nothing has changed.".into());
             }
-            (Some(_), _) if !ready => "What loads comes first; tune when it runs.",
+            _ if !ready => "What loads comes first; tune when it runs.",
             (Some(_), _) if self.rgba.load(Ordering::Acquire) => {
                 "The CPU executor has nothing to tune: choose a GPU."
             }
