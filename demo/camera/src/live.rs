@@ -66,6 +66,7 @@ pub struct Running {
     pub tuning: bool,
     /// The device, as it was asked for.
     device: String,
+    loaded: Arc<Loaded>,
     load: u64,
 }
 
@@ -237,6 +238,7 @@ impl Live {
                         half: engine.half,
                         tuning: false,
                         device: engine.wanted.clone(),
+                        loaded: engine.loaded.clone(),
                         load,
                     });
                     if let Some(worker) = &self.worker {
