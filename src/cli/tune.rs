@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::{
     Verdict,
     args::{load, size},
-    cache,
     opened::{DeviceArgs, Precision},
     out::{self, Stop, chain, note, plain, say},
 };

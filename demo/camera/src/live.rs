@@ -68,6 +68,7 @@ pub struct Running {
     pub tuning: bool,
     /// The device, as it was asked for.
     device: String,
+    loaded: Arc<Loaded>,
     load: u64,
 }
 
@@ -239,6 +240,7 @@ impl Live {
                         half: engine.half,
                         tuning: false,
                         device: engine.wanted.clone(),
+                        loaded: engine.loaded.clone(),
                         load,
                     });
                     if let Some(worker) = &self.worker {
