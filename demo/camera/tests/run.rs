@@ -2,6 +2,7 @@
 
 use crate::{camera, folder, has, says};
 use serde_json::Value;
+use std::path::Path;
 
 fn figures(args: &[&str]) -> (Value, String) {
     let mut all = vec!["--headless", "--json"];
@@ -120,16 +121,24 @@ fn pictures_folders_and_videos_are_played() {
     let play = |source: &str| figures(&[&quick[..], &["--source", source]].concat());
     assert_eq!(play(&one).0["source"], "two-on-phone.jpg");
     assert_eq!(play(pictures).0["frames"].as_u64().map(|frames| frames >= 4), Some(true));
-    // A folder without pictures, and one whose only picture is broken: the scene is played instead.
-    let (figures, said) = play(folder.to_str().expect("a plain path"));
-    assert!(figures["accuracy"].is_number() && said.contains("Playing the synthetic scene"), "{said}");
+    // A folder without pictures, a broken picture, a text: the scene is played instead, and its figures are not
+    // given for theirs.
+    let refuses = |source: &Path, line: &str| {
+        let args = ["--headless", "--json", "--frames", "4", "--device", "cpu", "--rate", "0", "--source"];
+        let output = camera(&args).arg(source).output().expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let end = format!("no frame came from {}", source.file_name().expect("a name").display());
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{said}");
+        assert!([line, "Playing the synthetic scene", &end].iter().all(|line| said.contains(line)), "{said}");
+    };
+    refuses(&folder, "");
     let broken = folder.join("broken.png");
     std::fs::write(&broken, b"\x89PNG\r\n\x1a\nno more").expect("the folder can be written");
-    assert!(play(broken.to_str().expect("a plain path")).1.contains("not a sound PNG"));
+    refuses(&broken, "not a sound PNG");
     let text = folder.join("text.mp4");
     std::fs::write(&text, "no video").expect("the folder can be written");
     if has("ffmpeg", "ffmpeg") {
-        assert!(play(text.to_str().expect("a plain path")).1.contains("Playing the synthetic scene"));
+        refuses(&text, "");
         let video = folder.join("a video: 1.mkv");
         let made = std::process::Command::new("ffmpeg")
             .args(["-v", "error", "-f", "lavfi", "-i", "testsrc=size=98x55:rate=25:duration=1", "-y"])
