@@ -5,9 +5,21 @@
 //! cargo run --example classify cat.jpg mobileone_s1.safetensors         # your own
 //! ```
 
+use std::process::ExitCode;
+
 use mobileone::{Device, Error, Input, Model, Options, Result, Session, labels::Labels, picture, sample};
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("classify: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let file = arguments.next().ok_or(Error::Option("usage: classify PICTURE [MODEL.safetensors]".into()))?;
     let model = match arguments.next() {

@@ -35,8 +35,7 @@ fn main() {
 ";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // What the program has anyway. `Device::required_limits` and `Device::optional_features` say what to ask for; the
-    // defaults are enough.
+    // What the program has anyway. The default limits are enough; `Device::optional_features` make it faster.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))?;
     let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {

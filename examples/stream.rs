@@ -58,7 +58,7 @@ fn main() -> Result<()> {
         thread::yield_now();
     };
     say(&answer);
-    eprintln!("  {ticks} ticks went by");
+    eprintln!("  (asked {ticks} times before it had come)");
 
     // A ticket is a future that any executor polls. This is the smallest of all executors.
     println!("by await");

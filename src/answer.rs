@@ -23,11 +23,11 @@ pub struct Top {
 pub struct Answer {
     /// Pictures.
     pub batch: usize,
-    /// `[batch, classes]`.
+    /// `[batch, classes]`: scores before the softmax.
     pub logits: Vec<f32>,
-    /// `[batch, classes]`.
+    /// `[batch, classes]`: the softmax of the logits.
     pub probabilities: Vec<f32>,
-    /// `[batch, channels]`.
+    /// `[batch, features]`: what the classifier reads, pooled over the last map.
     pub features: Vec<f32>,
     /// `[batch][k]`, best first; of equal ones the lower class.
     pub top: Vec<Vec<Top>>,

@@ -130,8 +130,8 @@ impl Device {
         }
     }
 
-    /// The least that a device must be given for [`Device::from_wgpu`]. One with all that its adapter has holds
-    /// larger batches and pictures in a submit.
+    /// The least that a device must have for [`Device::from_wgpu`]. It is no wish: wgpu's default limits are above it,
+    /// and a device with all that its adapter has holds larger batches and pictures in a submit.
     #[cfg(feature = "gpu")]
     pub fn required_limits() -> wgpu::Limits {
         wgpu::Limits::downlevel_defaults()

@@ -107,6 +107,7 @@ pub const WEIGHTS: &str = "weights.bin";
 
 /// A language for kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Target {
     /// WebGPU's.
     Wgsl,
@@ -156,6 +157,7 @@ impl Target {
 
 /// A model as files.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Export {
     /// What stands in `plan.json`.
     pub manifest: Manifest,

@@ -18,6 +18,7 @@ pub type NodeId = usize;
 
 /// What is applied to each value as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Activation {
     /// Nothing.
     None,
@@ -75,6 +76,7 @@ impl Conv {
 
 /// One operation. Parameter fields name arrays of the graph's [`Weights`](crate::Weights).
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Op {
     /// The network's input, of this many channels.
     Input {
@@ -152,6 +154,7 @@ pub struct Graph {
 
 /// What one node costs for one picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cost {
     /// Multiply-adds; a multiplication or an addition alone does not count.
     pub macs: u64,

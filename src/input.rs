@@ -17,6 +17,7 @@ use crate::{preprocess::Pixels, tensor::Tensor};
 /// # Ok::<(), mobileone::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Input<'a> {
     /// Normalized pictures, `[n, h, w, 3]`.
     Tensor(&'a Tensor),

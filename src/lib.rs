@@ -9,8 +9,28 @@
 //!   [`Session::submit`] gives a [`Ticket`].
 //! - `export` (a feature) writes a plan, its weights and its shaders as files, for an engine without wgpu.
 //!
+//! Begin with [`Session`]: a model, a device, a picture, and its answer are
+//!
+#![cfg_attr(all(feature = "sample", feature = "image"), doc = "```")]
+#![cfg_attr(not(all(feature = "sample", feature = "image")), doc = "```ignore")]
+//! use mobileone::{Device, Input, Model, Options, Session, labels::Labels, picture, sample};
+//!
+//! let model = Model::from_bytes(sample::DIGITS)?; // or Model::load("mobileone_s1.safetensors")?
+//! let labels = Labels::choose(None, model.labels.as_deref(), model.graph.classes().unwrap_or(0))?;
+//! let session = Session::new(&Device::open("auto")?, &model, &Options::of(&model))?;
+//! let picture = picture::decode(sample::PICTURES[0].1)?; // or picture::open("photo.jpg")?
+//! let answer = session.run(Input::Pixels(picture.pixels()))?;
+//! println!("{} at {:.0} %", labels.name(answer.top[0][0].index), 100.0 * answer.top[0][0].probability);
+//! # Ok::<(), mobileone::Error>(())
+//! ```
+//!
+//! # Features
+//! `gpu` and `cpu` are the two kinds of device; `image` reads picture files, `pth` PyTorch's checkpoints, `hub` models by
+//! their ids; `sample` is a small model inside; `export` as above. `cli` is all of them and the command, and the default:
+//! a program takes `default-features = false` and what it needs.
+//!
 //! # Invariants
-//! - wgpu is named under [`gpu`] only, and in the doors of [`Device`], [`Session`] and [`Input`] that take a caller's
+//! - wgpu is named under `gpu` only, and in the doors of [`Device`], [`Session`] and [`Input`] that take a caller's
 //!   own device, encoder, texture or buffer.
 //! - Files are opened in [`checkpoint`], [`labels`], `hub` and `picture` only, and by the command; in `tune`,
 //!   `export` and for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core
@@ -19,7 +39,7 @@
 //! - [`mod@reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
 //! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.
 //! - The same input gives the same output, bit for bit, on one device.
-//! - `unsafe` stands in `src/cpu/microkernels/` and `src/cpu/team.rs`, in [`gpu`] where it takes shaders and compiled
+//! - `unsafe` stands in `src/cpu/microkernels/` and `src/cpu/team.rs`, in `gpu` where it takes shaders and compiled
 //!   pipelines that it trusts, and where [`checkpoint`] maps a file; each block says why it is sound.
 
 mod answer;

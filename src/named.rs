@@ -113,12 +113,23 @@ pub fn locate(model: &Path) -> Result<Place> {
     )
 }
 
+/// Whether `name` ends as files of weights do, in any case: those that [`open`] reads, and `.onnx`, which it refuses.
+///
+/// ```
+/// use mobileone::named::is_weights_name;
+///
+/// assert!(is_weights_name("a/model.SAFETENSORS") && !is_weights_name("timm/mobileone_s1.apple_in1k"));
+/// ```
+pub fn is_weights_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [".safetensors", ".pth", ".pt", ".tar", ".bin", ".onnx"].iter().any(|end| name.ends_with(end))
+}
+
 /// Whether `text` reads `owner/name` and not like the path of a weights file.
 fn is_id(text: &str) -> bool {
     let part = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphanumeric())
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
-    let file = [".safetensors", ".pth", ".pt", ".tar", ".bin", ".onnx"].iter().any(|end| text.ends_with(end));
-    !file && text.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
+    !is_weights_name(text) && text.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }

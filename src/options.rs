@@ -13,7 +13,7 @@ use crate::{
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub(crate) const MOST_PIXELS: usize = 1 << 26;
 
-/// What a session is made for.
+/// What a session is made for. More may come to be asked: end a literal of it, and of what it is made of, with `..`.
 ///
 /// ```
 /// use mobileone::{Model, Options, Outputs, sample};

@@ -159,6 +159,10 @@ fn too_large() -> String {
 /// Makes a pixel with alpha the colour that shows where it lies on white, rounded to the nearest.
 pub fn lay_over_white(pixel: &mut [u8; 4]) {
     let alpha = u32::from(pixel[3]);
+    // Most pixels are opaque: they stay as they are.
+    if alpha == 255 {
+        return;
+    }
     for value in pixel.iter_mut() {
         *value = ((u32::from(*value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
     }

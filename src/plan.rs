@@ -56,6 +56,7 @@ pub struct Binding {
 
 /// One dispatch. Its last node's output is the slot at binding 3.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Dispatch {
     /// `stages.2.7 pointwise 14x14 256->256`: the name in the plan, in errors, in profiles, on the device.
     pub label: String,
@@ -81,6 +82,7 @@ pub const DST: u32 = 3;
 
 /// Where a node's output lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Place {
     /// The slot.
     pub slot: usize,
@@ -99,6 +101,7 @@ impl Place {
 
 /// What to run for one batch: dispatches over slots and parameters.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Plan {
     /// How a picture's bytes become the input.
     pub front: Choice,

@@ -33,7 +33,7 @@ pub use pixels::{PixelFormat, Pixels, Rotation, View};
 #[cfg(feature = "gpu")]
 pub(crate) use pixels::{Raster, cropped};
 pub use resample::Scratch;
-pub use yuv::{Yuv, YuvMatrix, YuvPlanes, YuvRange};
+pub use yuv::{Yuv, YuvMatrix, YuvPlanes, YuvRange, YuvWeights};
 
 use crate::{
     error::{Error, Result},
@@ -47,6 +47,7 @@ const MAX_RESIZED: f64 = (1 << 28) as f64;
 
 /// How a picture is made to fit before the crop; timm's `crop_mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CropMode {
     /// The short side is resized, the middle is kept.
     Center,
@@ -58,6 +59,7 @@ pub enum CropMode {
 
 /// The filter of the resize: PIL's antialiased ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Interpolation {
     /// A triangle.
     Bilinear,

@@ -204,7 +204,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::submit`]; [`Error::Option`] on the CPU, which has no encoders. What is wrong with a texture or
-    /// buffer is told by wgpu when the encoder is finished.
+    /// buffer is told by wgpu when the encoder is finished, and so is an encoder of another device.
     ///
     /// ```
     /// use mobileone::{Input, PixelTexture, Result, Session, Ticket, preprocess::Rotation, wgpu};

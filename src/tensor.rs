@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 
 /// The scalar type of stored weights or activations. Sums are always f32 or wider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DType {
     /// IEEE binary32.
     F32,

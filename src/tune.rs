@@ -45,6 +45,7 @@ use crate::{
 
 /// What came of a measurement.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Tuned {
     /// The choices that were kept: one for each layer that was measured, that which it began with included.
     pub tuning: Tuning,

@@ -28,6 +28,7 @@ use crate::{
 
 /// How far one dispatch, or the logits, stand from the reference.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Line {
     /// The dispatch's label, or `logits`.
     pub label: String,

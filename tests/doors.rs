@@ -1,7 +1,9 @@
 //! The doors for a host with a GPU of its own: its device, its textures and buffers, its encoders.
 
 use mobileone::{
-    Answer, Device, Error, Input, Model, Options, PixelBuffer, PixelTexture, Pixels, Session,
+    Answer, Device, Error, Form, Input, Model, Options, Outputs, PixelBuffer, PixelTexture, Pixels, Session,
+    Shape, Tensor,
+    models::mobileone::{VARIANTS, synthetic},
     preprocess::{PixelFormat, Rotation},
     wgpu,
 };
@@ -12,11 +14,19 @@ fn model() -> Model {
 
 /// A device of our own, with no more than `limits`; `None` where it is [missing](crate::gpu::missing).
 fn own(limits: wgpu::Limits) -> Option<(wgpu::Device, wgpu::Queue)> {
+    opened(|_| (limits, wgpu::Features::empty()))
+}
+
+/// A device of our own, with what `wanted` finds in its adapter.
+fn opened(
+    wanted: impl FnOnce(&wgpu::Adapter) -> (wgpu::Limits, wgpu::Features),
+) -> Option<(wgpu::Device, wgpu::Queue)> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
         .map_err(|error| crate::gpu::missing(&error.to_string()))
         .ok()?;
-    let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+    let (required_limits, required_features) = wanted(&adapter);
+    let descriptor = wgpu::DeviceDescriptor { required_limits, required_features, ..Default::default() };
     Some(pollster::block_on(adapter.request_device(&descriptor)).unwrap())
 }
 
@@ -143,6 +153,34 @@ fn textures_and_buffers_give_what_the_same_bytes_give() {
                 assert_eq!(host.session.run(Input::Buffer(buffer)).unwrap(), expected, "{format:?} {size:?}");
             }
         }
+    }
+}
+
+/// All of S0, on devices that were given no more than what GL has, and no more than WebGPU's defaults.
+#[test]
+fn s0_needs_no_more_than_the_least_limits() {
+    // The same adapter, with all that a session can use of it.
+    let all = |adapter: &wgpu::Adapter| (adapter.limits(), adapter.features() & Device::optional_features());
+    let Some((device, queue)) = opened(all) else { return };
+    let ordinary = Device::from_wgpu(device, queue);
+    let model = Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused).unwrap();
+    let options = Options { outputs: Outputs { logits: true, ..Outputs::default() }, ..Options::of(&model) };
+    let shape = Shape::new(1, 224, 224, 3);
+    let value = |at: usize| ((at as f64 * 0.618_033_988_749_895).fract() * 4.0 - 2.0) as f32;
+    let input = Tensor::new(shape, (0..shape.len()).map(value).collect()).unwrap();
+    let logits = |device: &Device| {
+        Session::new(device, &model, &options).unwrap().run(Input::Tensor(&input)).unwrap().logits
+    };
+    let expected = logits(&ordinary);
+    let length =
+        |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
+    for limits in [Device::required_limits(), wgpu::Limits::default()] {
+        let Some((device, queue)) = own(limits) else { return };
+        let found = logits(&Device::from_wgpu(device, queue));
+        assert_eq!(found.len(), 1000);
+        let apart = length(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
+        let relative = apart / length(&mut expected.iter().copied());
+        assert!(relative <= 1e-6, "{relative:e} from {}", ordinary.info());
     }
 }
 

@@ -53,11 +53,11 @@ fn the_json_says_what_the_plan_says() {
     for model in models() {
         for dtype in [DType::F32, DType::F16] {
             let options = options(&model, dtype, 3);
-            let limits = Limits { subgroup: 8, class: plan::Class::Software, ..Limits::LEAST };
+            let limits = limits!(Limits::LEAST, subgroup: 8, class: plan::Class::Software);
             for target in Target::ALL {
                 let files = export(&model, &options, limits, target).unwrap();
-                let limits = Limits { macs_per_second: 1 << 50, ..limits };
-                let limits = if target == Target::Spirv { limits } else { Limits { subgroup: 0, ..limits } };
+                let limits = limits!(limits, macs_per_second: 1 << 50);
+                let limits = if target == Target::Spirv { limits } else { limits!(limits, subgroup: 0) };
                 let input = Shape::new(1, 64, 80, 3);
                 let (graph, weights, outputs) = (&model.graph, &model.weights, options.outputs);
                 let plan = Plan::new(graph, weights, input, dtype, outputs, limits, &options.tuning).unwrap();
@@ -124,9 +124,11 @@ fn compare(files: &Export, plan: &Plan, model: &Model, limits: Limits) {
     assert_eq!((said.input.slot, said.input.bytes, said.input.channels), (input.slot, input.bytes(), 4));
     let place = |id| {
         let place = plan.place(id);
-        manifest::Vector { slot: place.slot, len: place.shape.c, stride: place.shape.c4() * 4 }
+        (place.slot, place.shape.c, place.shape.c4() * 4)
     };
-    assert_eq!((said.outputs.logits, said.outputs.features), (plan.logits.map(place), place(plan.features)));
+    let said_place = |vector: manifest::Vector| (vector.slot, vector.len, vector.stride);
+    assert_eq!(said.outputs.logits.map(said_place), plan.logits.map(place));
+    assert_eq!(said_place(said.outputs.features), place(plan.features));
     let (answer, layout) = (said.outputs.answer, plan.layout);
     assert_eq!((answer.slot, answer.words), (plan.answer, layout.words()));
     assert_eq!((answer.top, answer.top_k), (layout.top_at(), layout.top));
@@ -150,7 +152,7 @@ fn every_choice_is_sound_in_every_language() {
         // Branches know no choices.
         let models = if at == 0 { vec![&fused, &train] } else { vec![&fused] };
         let subgroup = if let mobileone::kernels::Choice::Subgroup(_, lanes) = choice { lanes } else { 0 };
-        let limits = Limits { subgroup, matrix: 8, storage_buffers: 8, ..Limits::LEAST };
+        let limits = limits!(Limits::LEAST, subgroup: subgroup, matrix: 8, storage_buffers: 8);
         for (model, dtype) in models.into_iter().flat_map(|model| [(model, DType::F32), (model, DType::F16)])
         {
             let tuning = Tuning {
@@ -261,6 +263,7 @@ fn check(target: Target, kernel: &manifest::Kernel, bytes: &[u8], spirv_val: boo
             assert_eq!(text.contains("register(b0, space1)"), kernel.counts.is_some(), "{name}");
             assert!(!text.contains("Wave"), "{name}: waves vary");
         }
+        other => panic!("nobody judges {other:?}"),
     }
 }
 

@@ -1,5 +1,14 @@
 //! One test binary: a module per room of the library and per kernel.
 
+/// `base` but for some fields: other crates have no literals of what may grow.
+macro_rules! limits {
+    ($base:expr, $($field:ident: $value:expr),+) => {{
+        let mut limits: mobileone::plan::Limits = $base;
+        $(limits.$field = $value;)+
+        limits
+    }};
+}
+
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod bench;
 mod checkpoint;

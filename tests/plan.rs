@@ -11,7 +11,7 @@ use mobileone::{
 };
 
 /// WebGPU's, of a slow device.
-const DEFAULT: Limits = Limits { storage_buffers: 8, ..Limits::LEAST };
+const DEFAULT: Limits = limits!(Limits::LEAST, storage_buffers: 8);
 const ALL: Outputs = Outputs { logits: true, probabilities: true, top_k: 5, features: true };
 
 fn plan(model: &Model, size: (usize, usize), limits: Limits) -> Result<Plan, Error> {
@@ -51,7 +51,7 @@ fn keys_tell_layers_apart() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/se.timm.train.safetensors");
     let train = Model::new(mobileone::Checkpoint::open(path).unwrap(), Form::Train).unwrap();
     for (model, limits) in
-        [(train, DEFAULT), (variant(0), DEFAULT), (variant(0), Limits { matrix: 16, ..DEFAULT })]
+        [(train, DEFAULT), (variant(0), DEFAULT), (variant(0), limits!(DEFAULT, matrix: 16))]
     {
         let input = Shape::new(1, 64, 64, 3);
         for dtype in [DType::F32, DType::F16] {
@@ -72,7 +72,7 @@ fn keys_tell_layers_apart() {
         }
     }
     // What was measured without matrices does not come before them.
-    let limits = Limits { matrix: 16, ..DEFAULT };
+    let limits = limits!(DEFAULT, matrix: 16);
     let layer = |matrix| Layer {
         kind: Kind::Pointwise,
         src: Shape::new(1, 14, 14, 256),
@@ -187,19 +187,19 @@ fn forms_are_for_devices_that_run_them() {
         for subgroup in [0, 4, 8, 16, 32, 64] {
             let fits = !matches!(choice, Choice::Subgroup(_, lanes) if lanes != subgroup);
             assert_eq!(
-                used(choice, Limits { subgroup, ..DEFAULT }),
+                used(choice, limits!(DEFAULT, subgroup: subgroup)),
                 fits && !fast,
                 "{choice}, {subgroup} lanes"
             );
         }
-        let none = Limits { shared: 0, ..DEFAULT };
+        let none = limits!(DEFAULT, shared: 0);
         let shared =
             matches!(choice, Choice::Shared(..) | Choice::Split(..) | Choice::Block(..) | Choice::Head);
         let lanes = matches!(choice, Choice::Subgroup(..));
         assert_eq!(used(choice, none), !shared && !lanes && !fast, "{choice} without workgroup memory");
         for storage_buffers in [4, 5, 6, 8] {
             let fits = choice.buffers() <= storage_buffers && !lanes && !fast;
-            let limits = Limits { storage_buffers, ..DEFAULT };
+            let limits = limits!(DEFAULT, storage_buffers: storage_buffers);
             assert_eq!(used(choice, limits), fits, "{choice}, {storage_buffers} storage buffers");
             let plan = tuned(&model, (224, 224), limits, &Tuning::only(choice)).unwrap();
             for dispatch in &plan.dispatches {
@@ -211,7 +211,7 @@ fn forms_are_for_devices_that_run_them() {
     }
     for class in [Class::Discrete, Class::Integrated, Class::Apple, Class::Mobile, Class::Software] {
         for subgroup in [0, 8, 32] {
-            let limits = Limits { class, subgroup, ..DEFAULT };
+            let limits = limits!(DEFAULT, class: class, subgroup: subgroup);
             for (at, most) in [20, 20, 20, 20, 40].into_iter().enumerate() {
                 let plan = tuned(&variant(at), (224, 224), limits, &Tuning::default()).unwrap();
                 assert!(pipelines(&plan) <= most, "S{at} {class:?}: {} pipelines", pipelines(&plan));
@@ -227,7 +227,7 @@ fn forms_are_for_devices_that_run_them() {
 fn matrices_are_for_whole_tiles_of_f16() {
     let model = variant(0);
     let of = |matrix, dtype, size: usize, tuning: &Tuning| {
-        let limits = Limits { matrix, ..DEFAULT };
+        let limits = limits!(DEFAULT, matrix: matrix);
         let input = Shape::new(1, size, size, 3);
         let plan = Plan::new(&model.graph, &model.weights, input, dtype, ALL, limits, tuning).unwrap();
         let layers = plan.dispatches.iter().filter_map(|one| one.layer.zip(one.choice));
@@ -253,7 +253,7 @@ fn matrices_are_for_whole_tiles_of_f16() {
     }
     let odd = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/odd.timm.fused.safetensors");
     let odd = Model::new(mobileone::Checkpoint::open(odd).unwrap(), Form::Fused).unwrap();
-    let limits = Limits { matrix: 8, ..DEFAULT };
+    let limits = limits!(DEFAULT, matrix: 8);
     let input = Shape::new(1, 64, 64, 3);
     let plan = Plan::new(&odd.graph, &odd.weights, input, DType::F16, ALL, limits, &unasked).unwrap();
     let mut counts = [0, 0];
@@ -304,7 +304,7 @@ fn the_way_to_the_input_is_tuned() {
         layers: BTreeMap::from([("front 1/1 224x224x3 224x224x3 f32".into(), Choice::Passes)]),
         ..tuning
     };
-    let discrete = Limits { class: Class::Discrete, ..DEFAULT };
+    let discrete = limits!(DEFAULT, class: Class::Discrete);
     assert_eq!(tuned(&model, (224, 224), discrete, &passes).unwrap().front, Choice::Passes);
 }
 
@@ -313,7 +313,7 @@ fn the_way_to_the_input_is_tuned() {
 fn fast_sums_leave_small_maps_split() {
     let input = Shape::new(1, 224, 224, 3);
     for (class, split) in [(Class::Discrete, 256), (Class::Apple, 64), (Class::Mobile, 0)] {
-        let limits = Limits { class, ..DEFAULT };
+        let limits = limits!(DEFAULT, class: class);
         let tuning = Tuning { fast: true, ..Tuning::default() };
         let model = variant(0);
         let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, ALL, limits, &tuning).unwrap();
@@ -333,7 +333,7 @@ fn fast_sums_leave_small_maps_split() {
 #[test]
 fn limits_cut_batches_and_fold_grids() {
     let model = variant(0);
-    let fast = Limits { macs_per_second: u64::MAX / 1000, ..DEFAULT };
+    let fast = limits!(DEFAULT, macs_per_second: u64::MAX / 1000);
     let most = plan(&model, (224, 224), fast).unwrap();
     let largest = *most.slots.iter().max().unwrap() as u64;
     assert_eq!(
@@ -341,10 +341,10 @@ fn limits_cut_batches_and_fold_grids() {
         (DEFAULT.binding - GUARD) / largest,
         "bindings decide on a fast device"
     );
-    let wide = Limits { binding: 1 << 40, buffer: 1 << 40, ..fast };
+    let wide = limits!(fast, binding: 1 << 40, buffer: 1 << 40);
     assert_eq!(plan(&model, (96, 96), wide).unwrap().max_batch, 64, "more than 64 gains nothing");
     for (binding, batch) in [(8 * largest, 7), (8 * largest + GUARD, 8), (8 * largest + GUARD - 1, 7)] {
-        let batched = plan(&model, (224, 224), Limits { binding, ..fast }).unwrap();
+        let batched = plan(&model, (224, 224), limits!(fast, binding: binding)).unwrap();
         assert_eq!(batched.max_batch, batch, "a slot is bound with its guard band");
     }
     let large = plan(&model, (1024, 1024), wide).unwrap();
@@ -353,18 +353,18 @@ fn limits_cut_batches_and_fold_grids() {
     assert_eq!(slow.max_batch, 3, "200 ms at 5 GMAC/s hold 3 times 275 MMACs");
     assert_eq!(plan(&model, (1024, 1024), DEFAULT).unwrap().max_batch, 1, "one is the least");
 
-    let tight = Limits { binding: 4 * largest - 1, ..fast };
+    let tight = limits!(fast, binding: 4 * largest - 1);
     assert!(
         matches!(plan(&model, (448, 448), tight), Err(Error::Option(reason)) if reason.contains("largest map"))
     );
-    let tighter = Limits { binding: 1000, ..fast };
+    let tighter = limits!(fast, binding: 1000);
     assert!(
         matches!(plan(&model, (32, 32), tighter), Err(Error::Option(reason)) if reason.contains("tensor \""))
     );
 
     for workgroups in [7, 65_535] {
         for dispatch in &most.dispatches {
-            let [x, y, z] = Limits { workgroups, ..fast }.grid(dispatch, 5);
+            let [x, y, z] = limits!(fast, workgroups: workgroups).grid(dispatch, 5);
             let needed = dispatch.kernel.workgroups as u32;
             assert!(x * y >= needed && x * y < needed + y && x <= workgroups && z == 5, "{x} {y} {needed}");
         }

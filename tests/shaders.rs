@@ -62,7 +62,7 @@ fn texts() -> BTreeMap<String, (String, DType)> {
                 Choice::Matrix(size, _) => size,
                 _ => 0,
             };
-            let limits = Limits { subgroup, matrix, storage_buffers: 8, ..Limits::LEAST };
+            let limits = limits!(Limits::LEAST, subgroup: subgroup, matrix: matrix, storage_buffers: 8);
             let tuning = Tuning { fast: matches!(choice, Choice::Fast(_)), ..Tuning::only(choice) };
             for model in &models {
                 let input = Shape::new(1, 224, 224, 3);
@@ -132,7 +132,7 @@ fn every_text_is_sound_in_every_language() {
         let models = match dtype {
             _ if lanes => &[hlsl::ShaderModel::V6_2],
             DType::F32 => &[hlsl::ShaderModel::V5_1, hlsl::ShaderModel::V6_2][..],
-            DType::F16 => &[hlsl::ShaderModel::V6_2],
+            _ => &[hlsl::ShaderModel::V6_2],
         };
         for &shader_model in models {
             let options = hlsl::Options {

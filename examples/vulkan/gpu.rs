@@ -64,15 +64,16 @@ pub struct Bound {
 }
 
 impl Gpu {
-    /// Opens the first device that computes, discrete ones before others, with f16 where `f16` holds.
-    pub fn open(f16: bool, subgroup: u32) -> Result<Gpu, Box<dyn Error>> {
+    /// Opens the first device that computes, discrete ones before others, with f16 where `f16` holds; of those whose name
+    /// has `wanted` in it.
+    pub fn open(f16: bool, subgroup: u32, wanted: &str) -> Result<Gpu, Box<dyn Error>> {
         // SAFETY: the library is the system's Vulkan loader.
         let entry = unsafe { ash::Entry::load()? };
         let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_2);
         let info = vk::InstanceCreateInfo::default().application_info(&application);
         // SAFETY: `info` and what it points to live through the call.
         let instance = unsafe { entry.create_instance(&info, None)? };
-        let chosen = choose(&instance, f16, subgroup).and_then(|(physical, family, name)| {
+        let chosen = choose(&instance, f16, subgroup, wanted).and_then(|(physical, family, name)| {
             Ok((physical, family, name, create_device(&instance, physical, family, f16)?))
         });
         let (physical, family, name, device) = chosen.inspect_err(|_| {
@@ -314,6 +315,7 @@ fn choose(
     instance: &ash::Instance,
     f16: bool,
     subgroup: u32,
+    wanted: &str,
 ) -> Result<(vk::PhysicalDevice, u32, String), Box<dyn Error>> {
     // SAFETY: `instance` lives.
     let mut found = unsafe { instance.enumerate_physical_devices()? };
@@ -343,12 +345,13 @@ fn choose(
         let fits = properties.api_version >= vk::API_VERSION_1_2
             && (halves || !f16)
             && (subgroup == 0 || subgroup == lanes.subgroup_size);
-        if let Some(family) = family.filter(|_| fits) {
-            let name = properties.device_name_as_c_str()?.to_string_lossy().into_owned();
+        let name = properties.device_name_as_c_str()?.to_string_lossy().into_owned();
+        if let Some(family) = family.filter(|_| fits && name.contains(wanted)) {
             return Ok((physical, family as u32, name));
         }
     }
-    Err("no Vulkan device has what the plan requires".into())
+    let named = if wanted.is_empty() { String::new() } else { format!(" named {wanted}") };
+    Err(format!("no Vulkan device{named} has what the plan requires").into())
 }
 
 fn create_device(

@@ -17,10 +17,12 @@ pub(crate) use runner::Runner;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, file] = arguments.as_slice() else {
-        return Err("usage: vulkan FOLDER PICTURE|INPUT.bin".into());
+    let (folder, file, device) = match arguments.as_slice() {
+        [folder, file] => (folder, file, ""),
+        [folder, file, device] => (folder, file, device.as_str()),
+        _ => return Err("usage: vulkan FOLDER PICTURE|INPUT.bin [PART OF A DEVICE'S NAME]".into()),
     };
-    let mut runner = Runner::open(Path::new(folder))?;
+    let mut runner = Runner::open(Path::new(folder), device)?;
     println!("{} dispatches on {}", runner.plan.dispatches.len(), runner.gpu.name);
     let found = if file.ends_with(".bin") {
         // Normalized pictures as `plan.json` describes its input.

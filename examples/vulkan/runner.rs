@@ -33,12 +33,12 @@ pub struct Found {
 
 impl Runner {
     /// Loads the plan in `folder`.
-    pub fn open(folder: &Path) -> Result<Runner, Box<dyn Error>> {
+    pub fn open(folder: &Path, device: &str) -> Result<Runner, Box<dyn Error>> {
         let plan: Plan = serde_json::from_slice(&fs::read(folder.join("plan.json"))?)?;
         if plan.format != "mobileone-plan" || plan.version != 1 || plan.target != "spirv" {
             return Err("this runs plans of version 1 for spirv".into());
         }
-        let gpu = Gpu::open(plan.requires.f16, plan.requires.subgroup)?;
+        let gpu = Gpu::open(plan.requires.f16, plan.requires.subgroup, device)?;
         let storage = BufferUsageFlags::STORAGE_BUFFER;
         let slot = |bytes: usize| gpu.buffer(bytes * plan.batch, storage);
         let slots: Vec<Buffer> =

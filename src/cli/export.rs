@@ -24,14 +24,16 @@ Examples:
 /// Write plan, weights and shaders for an engine without wgpu
 ///
 /// The folder gets plan.json (what to run on which buffers), weights.bin, and each shader once, specialised, in the
-/// target's language. The plan needs no more than WebGPU promises everywhere, unless --device names a GPU.
+/// target's language. The plan needs no more than WebGPU promises everywhere, unless --device names a GPU. The fields of
+/// plan.json, and how to run it, are described in the documentation of the Rust module mobileone::export (src/export.rs,
+/// `cargo doc --open`); examples/vulkan runs it on Vulkan itself.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The folder to make
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// A file, a folder, a hub id, s0 to s4, or digits
+    /// A file, a folder, a hub id, s0 to s4, digits, or random:s0 to random:s4
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// The language of the shaders

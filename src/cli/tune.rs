@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::{
     Verdict,
     args::{load, size},
-    cache,
     opened::{DeviceArgs, Precision},
     out::{self, Stop, chain, note, plain, say},
 };
@@ -129,7 +128,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
             }
             other => other?,
         };
-        let Tuned { tuning, changed: keys, before, after, tried } = tuned;
+        let Tuned { tuning, changed: keys, before, after, tried, .. } = tuned;
         let row = |layer: String| Row { choice: tuning.layers[&layer].to_string(), layer };
         changed.extend(keys.into_iter().map(row));
         kept.tuning.layers.extend(tuning.layers);

@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
             print(&lines)?;
         }
         let pass = lines.iter().all(|line| line.fault.is_none());
-        let row = |Line { label, absolute, relative, fault }| Row { label, absolute, relative, fault };
+        let row = |Line { label, absolute, relative, fault, .. }| Row { label, absolute, relative, fault };
         judged.push(Judged { model: model.name, pass, lines: lines.into_iter().map(row).collect() });
     }
     let pass = judged.iter().all(|model| model.pass);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The whole of `plan.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Manifest {
     /// [`FORMAT`](super::FORMAT).
     pub format: String,
@@ -47,6 +48,7 @@ pub struct Manifest {
 
 /// What the device must have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Requires {
     /// f16 in shaders and in storage buffers.
     pub f16: bool,
@@ -64,6 +66,7 @@ pub struct Requires {
 
 /// The file of the parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WeightsFile {
     /// Its name.
     pub file: String,
@@ -75,6 +78,7 @@ pub struct WeightsFile {
 
 /// A parameter: the range of the file to bind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Param {
     /// The tensor's name; none for a bias of zeros that the network does not have.
     pub name: Option<String>,
@@ -88,6 +92,7 @@ pub struct Param {
 
 /// An activation buffer. It holds several maps one after the other, none of which needs to be cleared first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Slot {
     /// Bytes for one picture; a buffer holds as many times that as a run has pictures.
     pub bytes: usize,
@@ -95,6 +100,7 @@ pub struct Slot {
 
 /// A kernel in the target's language, specialised for shapes, storage and tile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Kernel {
     /// The file.
     pub file: String,
@@ -115,6 +121,7 @@ pub struct Kernel {
 
 /// A place of a kernel that a buffer is bound to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Port {
     /// The number by which dispatches name it.
     pub binding: u32,
@@ -131,6 +138,7 @@ pub struct Port {
 /// What a kernel does with a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Access {
     /// A storage buffer that is read.
     Read,
@@ -143,6 +151,7 @@ pub enum Access {
 /// A place in a target's own counting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[non_exhaustive]
 pub enum At {
     /// WGSL: `@group(group) @binding(binding)`.
     Group {
@@ -171,6 +180,7 @@ pub enum At {
 
 /// A field of a uniform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Field {
     /// Its name in the shader.
     pub name: String,
@@ -183,6 +193,7 @@ pub struct Field {
 
 /// One dispatch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Dispatch {
     /// `stages.2.7 pointwise 14x14 256->256`.
     pub label: String,
@@ -196,6 +207,7 @@ pub struct Dispatch {
 
 /// A buffer as it is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Binding {
     /// The number of the kernel's binding.
     pub binding: u32,
@@ -209,6 +221,7 @@ pub struct Binding {
 /// What is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Buffer {
     /// An activation buffer, all of it.
     Slot(usize),
@@ -218,6 +231,7 @@ pub enum Buffer {
 
 /// Where the normalized pictures go, one behind the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Input {
     /// The slot.
     pub slot: usize,
@@ -233,6 +247,7 @@ pub struct Input {
 
 /// Where the answers lie after the last dispatch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Outputs {
     /// Scores before the softmax, where the network has a classifier.
     pub logits: Option<Vector>,
@@ -244,6 +259,7 @@ pub struct Outputs {
 
 /// A vector of f32 for each picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Vector {
     /// The slot.
     pub slot: usize,
@@ -255,6 +271,7 @@ pub struct Vector {
 
 /// Words of 32 bits for each picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Answer {
     /// The slot.
     pub slot: usize,
@@ -275,6 +292,7 @@ pub struct Answer {
 
 /// How a picture becomes an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Preprocess {
     /// Height and width of the input.
     pub size: [usize; 2],

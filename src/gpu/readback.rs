@@ -13,15 +13,19 @@ use crate::{
 };
 
 /// What the last inference left on the device, for shaders of the caller's: it stays until the next one runs.
+///
+/// Each buffer begins with what is said here, picture after picture, and is longer: later bytes are of other maps, so
+/// take counts from `layout` and not from `arrayLength`. All have the usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputBuffers<'a> {
-    /// `[batch, answer.words()]` words of 32 bits: health, softmax, best classes.
+    /// `[batch, layout.words()]` words of 32 bits: how many logits and features are not finite, the largest
+    /// feature's size as f32 (0 where nothing ran), the softmax, then the best classes, each an index and its softmax.
     pub answer: &'a wgpu::Buffer,
     /// What stands where in the answer of a picture.
     pub layout: Layout,
     /// `[batch, classes rounded up to a multiple of 4]` of f32; `None` where there is no classifier.
     pub logits: Option<&'a wgpu::Buffer>,
-    /// `[batch, channels rounded up to a multiple of 4]` of f32, pooled.
+    /// `[batch, features rounded up to a multiple of 4]` of f32: what the classifier reads, pooled over the last map.
     pub features: &'a wgpu::Buffer,
 }
 
@@ -51,7 +55,7 @@ impl Parts {
 }
 
 impl Engine {
-    /// The buffers of the outputs; they begin with them, and have the usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
+    /// The buffers of the outputs.
     pub fn outputs(&self) -> OutputBuffers<'_> {
         let plan = &self.plan;
         OutputBuffers {

@@ -24,6 +24,7 @@ pub struct Outputs {
 
 /// Where things stand in the answer of one picture, in words of 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Layout {
     /// Classes; 0 without a classifier.
     pub classes: usize,

@@ -7,6 +7,7 @@ use crate::{
 
 /// What a choice computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// The dense convolution of the picture.
     Stem,
@@ -37,6 +38,7 @@ impl std::fmt::Display for Kind {
 
 /// A way to compute a layer: a shader and its tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Choice {
     /// `stem.wgsl`: so many columns of outputs an invocation.
     Stem(usize),

@@ -36,6 +36,7 @@ const WORKGROUP: usize = 64;
 
 /// A WGSL file.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Shader {
     /// The file's name without `.wgsl`.
     pub stem: &'static str,
@@ -80,6 +81,7 @@ pub const SHADERS: &[&Shader] = &[
 
 /// The value of a line at a shader's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Literal {
     /// A `u32` constant.
     U32(u32),
@@ -128,6 +130,7 @@ impl std::fmt::Display for Literal {
 
 /// A shader with its head filled in: what one pipeline is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Kernel {
     /// The file.
     pub shader: &'static Shader,
@@ -189,6 +192,7 @@ fn over_maps(shader: &'static Shader, shape: Shape, relu: bool, dtype: DType) ->
 
 /// How a parameter lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Packing {
     /// One value per channel, padded to a multiple of 4.
     Vector,

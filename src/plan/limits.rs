@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 
 /// What devices have in common that decides which forms suit them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Class {
     /// A GPU with memory of its own: many processors, which need many workgroups.
     Discrete,
@@ -20,6 +21,7 @@ pub enum Class {
 
 /// What a device allows, and how much it is expected to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Bytes of one storage binding.
     pub binding: u64,

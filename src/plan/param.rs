@@ -11,6 +11,7 @@ use crate::{
 
 /// A parameter as it is bound.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Param {
     /// Its name in the graph's weights; a convolution without bias has a parameter of zeros, without name.
     pub name: Option<String>,

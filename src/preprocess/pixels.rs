@@ -7,6 +7,7 @@ const MAX_SIDE: usize = 65_535;
 
 /// The order of the bytes of a pixel; the fourth is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PixelFormat {
     /// Red first.
     Rgba8,

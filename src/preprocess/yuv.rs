@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 
 /// How luma and chroma were made of red, green and blue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum YuvMatrix {
     /// ITU-R BT.601: standard definition, JPEG, most webcams.
     Bt601,
@@ -23,6 +24,7 @@ pub enum YuvRange {
 
 /// Where luma and chroma lie.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum YuvPlanes<'a> {
     /// A plane of luma, and a plane of Cb and Cr side by side for every 2x2 pixels.
     Nv12 {
@@ -62,18 +64,27 @@ pub struct Yuv<'a> {
 /// Bits behind the point.
 const FRACTION: u32 = 16;
 
-/// What a step of luma, Cr or Cb adds to a colour, in 1/65536.
-struct Weights {
-    black: i32,
-    luma: i32,
-    red_cr: i32,
-    green_cb: i32,
-    green_cr: i32,
-    blue_cb: i32,
+/// What a step of luma, Cr or Cb adds to a colour, in 1/65536: the numbers of [`Yuv::to_rgba`], for shaders that do the
+/// same. Cb and Cr count from 128; sums are rounded to the nearest, halves up, and then clamped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct YuvWeights {
+    /// The luma of black, from which luma counts.
+    pub black: i32,
+    /// A step of luma, to all three.
+    pub luma: i32,
+    /// A step of Cr, to red.
+    pub red_cr: i32,
+    /// A step of Cb, to green.
+    pub green_cb: i32,
+    /// A step of Cr, to green.
+    pub green_cr: i32,
+    /// A step of Cb, to blue.
+    pub blue_cb: i32,
 }
 
-impl Weights {
-    fn new(matrix: YuvMatrix, range: YuvRange) -> Weights {
+impl YuvWeights {
+    /// Those of a matrix and a range.
+    pub fn new(matrix: YuvMatrix, range: YuvRange) -> YuvWeights {
         let (kr, kb) = match matrix {
             YuvMatrix::Bt601 => (0.299, 0.114),
             YuvMatrix::Bt709 => (0.2126, 0.0722),
@@ -84,7 +95,7 @@ impl Weights {
         };
         let kg = 1.0 - kr - kb;
         let fixed = |value: f64| (value * f64::from(1 << FRACTION)).round() as i32;
-        Weights {
+        YuvWeights {
             black,
             luma: fixed(luma),
             red_cr: fixed(2.0 * (1.0 - kr) * chroma),
@@ -137,7 +148,7 @@ impl Yuv<'_> {
             }
             YuvPlanes::Yuyv { bytes, stride } => check_plane("YUYV", bytes.len(), stride, 4 * pairs, height)?,
         }
-        let weights = Weights::new(self.matrix, self.range);
+        let weights = YuvWeights::new(self.matrix, self.range);
         rgba.resize(4 * w * h, 0);
         // The first and the last pixel may have their neighbour of the same chroma outside: they are written apart.
         let odd = left % 2;
@@ -216,7 +227,7 @@ mod tests {
     #[test]
     fn every_colour_is_the_nearest() {
         for (matrix, range) in WAYS {
-            let weights = Weights::new(matrix, range);
+            let weights = YuvWeights::new(matrix, range);
             for y in 0..=255 {
                 for cb in 0..=255 {
                     // Every third, so that all pairs of remainders come.
@@ -246,7 +257,7 @@ mod tests {
             (WAYS[3], [54, 99, 255], [254, 0, 0]),
         ];
         for ((matrix, range), [y, cb, cr], expected) in rows {
-            let weights = Weights::new(matrix, range);
+            let weights = YuvWeights::new(matrix, range);
             let found = weights.rgba(y, weights.tint(cb, cr));
             assert_eq!(found[..3], expected, "{matrix:?} {range:?} {y} {cb} {cr}");
         }
@@ -287,7 +298,7 @@ mod tests {
                 let found = Yuv { planes, size, crop, matrix, range }.to_rgba(&mut rgba).unwrap();
                 let [left, top, w, h] = crop.unwrap_or([0, 0, width, height]);
                 assert_eq!(found, (w, h));
-                let weights = Weights::new(matrix, range);
+                let weights = YuvWeights::new(matrix, range);
                 for (at, pixel) in rgba.chunks(4).enumerate() {
                     let (x, y) = (left + at % w, top + at / w);
                     let expected = weights

@@ -25,18 +25,12 @@ fn relative(a: &[f32], b: &[f32]) -> f32 {
     apart / largest(&mut b.iter().copied())
 }
 
-/// The Vulkan device of the tests, and the plan in `folder` on the same one.
-fn both(device: &Device, folder: &std::path::Path) -> Option<Runner> {
-    let runner = Runner::open(folder).unwrap();
-    if runner.gpu.name != device.info().name {
-        crate::gpu::missing(&format!(
-            "the example took {}, the tests take {}",
-            runner.gpu.name,
-            device.info()
-        ));
-        return None;
-    }
-    Some(runner)
+/// The plan in `folder` on the Vulkan device of the tests.
+fn runner(device: &Device, folder: &std::path::Path) -> Runner {
+    let runner = Runner::open(folder, &device.info().name).unwrap();
+    assert!(Runner::open(folder, "a device that nobody has").is_err());
+    assert_eq!(runner.gpu.name, device.info().name);
+    runner
 }
 
 fn device() -> Option<Device> {
@@ -69,7 +63,7 @@ fn the_files_alone_give_the_sessions_logits() {
             let here = folder(&format!("vulkan-{name}-{dtype}"));
             let files = export(&model, &options, device.limits().unwrap(), Target::Spirv).unwrap();
             files.write(&here, false).unwrap();
-            let Some(mut runner) = both(&device, &here) else { return };
+            let mut runner = runner(&device, &here);
             let session = Session::new(&device, &model, &options).unwrap();
             for batch in [3, 1] {
                 let pictures = pictures(batch);
@@ -93,7 +87,7 @@ fn the_plan_for_all_devices_runs_too() {
     let options = options(&model, DType::F32, 1);
     let here = folder("vulkan-least");
     export(&model, &options, Limits::LEAST, Target::Spirv).unwrap().write(&here, false).unwrap();
-    let Some(mut runner) = both(&device, &here) else { return };
+    let mut runner = runner(&device, &here);
     let pictures = pictures(1);
     let found = runner.run(&input(pictures.data(), "f32"), 1).unwrap();
     let answer = Session::new(&device, &model, &options).unwrap().run(Input::Tensor(&pictures)).unwrap();
@@ -122,7 +116,7 @@ fn pictures_go_the_same_way() {
         let here = folder(&format!("vulkan-picture-{at}"));
         let limits = device.limits().unwrap();
         export(&model, &options, limits, Target::Spirv).unwrap().write(&here, false).unwrap();
-        let Some(mut runner) = both(&device, &here) else { return };
+        let mut runner = runner(&device, &here);
         let bytes: Vec<u8> =
             (0..4 * width * height).map(|at| ((at as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let pixels = Pixels {

@@ -84,9 +84,10 @@ pub unsafe extern "C" fn mobileone_device_info(
                 DeviceKind::Discrete => MOBILEONE_DEVICE_DISCRETE,
                 DeviceKind::Integrated => MOBILEONE_DEVICE_INTEGRATED,
                 DeviceKind::Virtual => MOBILEONE_DEVICE_VIRTUAL,
-                DeviceKind::Other => MOBILEONE_DEVICE_OTHER,
                 DeviceKind::Software => MOBILEONE_DEVICE_SOFTWARE,
                 DeviceKind::Cpu => MOBILEONE_DEVICE_CPU,
+                // What it says, and kinds that C does not know yet.
+                _ => MOBILEONE_DEVICE_OTHER,
             },
             backend: fixed(found.backend),
             name: fixed(&found.name),

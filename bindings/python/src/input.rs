@@ -163,12 +163,15 @@ fn pixels(array: &Bound<PyArrayDyn<u8>>, picture: &mut Picture) -> PyResult<()> 
     let rgba = picture.rgba.as_chunks_mut::<4>().0;
     let array = array.readonly();
     for (dst, row) in rgba.chunks_mut(width).zip(array.as_array().outer_iter()) {
-        let opaque = |&[r, g, b]: &[u8; 3]| [r, g, b, 255];
         match row.as_slice() {
-            Some(row) if channels == 3 => fill(dst, row.as_chunks().0.iter().map(opaque)),
-            Some(row) => fill(dst, row.as_chunks().0.iter().copied()),
+            Some(row) if channels == 3 => widen(dst, row),
+            Some(row) => dst.copy_from_slice(row.as_chunks().0),
             // Of a view whose pixels lie apart.
-            None => fill(dst, row.outer_iter().map(|at| [at[0], at[1], at[2], *at.get(3).unwrap_or(&255)])),
+            None => {
+                for (dst, at) in dst.iter_mut().zip(row.outer_iter()) {
+                    *dst = [at[0], at[1], at[2], *at.get(3).unwrap_or(&255)];
+                }
+            }
         }
     }
     if channels == 4 {
@@ -177,6 +180,14 @@ fn pixels(array: &Bound<PyArrayDyn<u8>>, picture: &mut Picture) -> PyResult<()> 
     Ok(())
 }
 
-fn fill(dst: &mut [[u8; 4]], pixels: impl Iterator<Item = [u8; 4]>) {
-    dst.iter_mut().zip(pixels).for_each(|(dst, pixel)| *dst = pixel);
+/// Makes RGB RGBA. Four bytes are read as one word, of which the last is the next pixel's: half the time.
+fn widen(dst: &mut [[u8; 4]], rgb: &[u8]) {
+    let words = rgb.windows(4).step_by(3).map(|src| u32::from_le_bytes([src[0], src[1], src[2], src[3]]));
+    for (dst, word) in dst.iter_mut().zip(words) {
+        *dst = (word | 0xff00_0000).to_le_bytes();
+    }
+    // The last pixel has no next one.
+    if let (Some(dst), &[.., r, g, b]) = (dst.last_mut(), rgb) {
+        *dst = [r, g, b, 255];
+    }
 }

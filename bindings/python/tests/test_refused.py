@@ -85,7 +85,7 @@ MODELS_REFUSED = {
     "f16 on the CPU": (("digits",), {"device": "cpu", "dtype": "f16"}, mobileone.Error, "f32"),
     "no threads": (("digits",), {"threads": 0}, mobileone.Error, "1 to 1024"),
     "many threads": (("digits",), {"threads": 10**6}, mobileone.Error, "1 to 1024"),
-    "no batch": (("digits",), {"device": "cpu", "batch": 0}, mobileone.Error, "at least 1"),
+    "no batch": (("digits",), {"device": "cpu", "batch": 0}, mobileone.Error, "batch 0: expected a number from 1"),
     "negative batch": (("digits",), {"batch": -1}, mobileone.Error, "batch -1: expected a number from 1"),
     "negative threads": (("digits",), {"threads": -1}, mobileone.Error, "threads -1"),
     "three sizes": (("digits",), {"size": (80, 80, 3)}, mobileone.Error, "(height, width)"),

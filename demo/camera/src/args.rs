@@ -1,6 +1,7 @@
 //! The command's arguments.
 
 use crate::{
+    frame::Colour,
     headless::Change,
     live::Settings,
     record::Animation,
@@ -39,6 +40,10 @@ pub struct Args {
     /// Frames per second that a camera is asked for
     #[arg(long)]
     pub camera_rate: Option<u32>,
+    /// How a camera or a video made its luma and chroma, where it does not say or says so wrongly: bt601, bt709, each
+    /// also with ,full
+    #[arg(long, value_name = "COLOURS")]
+    pub yuv: Option<Colour>,
     /// Frames per second of what has no pace of its own; 0 for as many as are taken
     #[arg(long, default_value_t = 30.0, value_parser = rate)]
     pub rate: f64,
@@ -109,7 +114,7 @@ impl Args {
         let (model, device, half, rate) = (self.model.clone(), self.device.clone(), self.half, self.rate);
         let slow = Duration::from_secs_f64(self.slow);
         let (tuning, place) = (Duration::from_secs_f64(self.tune_seconds), Some(tune::place as fn(&_) -> _));
-        Ok(Settings { model, device, half, source, rate, keep, tuning, place, slow })
+        Ok(Settings { model, device, half, source, rate, yuv: self.yuv, keep, tuning, place, slow })
     }
 
     /// How an animation is made.

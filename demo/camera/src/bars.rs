@@ -9,9 +9,8 @@ use std::{sync::Arc, time::Instant};
 
 /// Bars drawn.
 const SHOWN: usize = 5;
-/// In how many seconds a bar goes most of its way, and how many a row takes to change places.
+/// In how many seconds a bar goes most of its way.
 const FOLLOW: f32 = 0.14;
-const SETTLE: f32 = 0.10;
 /// By how much a row has to be ahead to change places.
 const STILL: f32 = 0.004;
 /// Height of a row, in points.
@@ -28,8 +27,6 @@ pub struct Bars {
 struct Bar {
     class: usize,
     value: f32,
-    /// Where it is drawn, in rows from the top.
-    place: f32,
 }
 
 impl Bars {
@@ -54,11 +51,10 @@ impl Bars {
             }
         };
         let passed = answer.answered.saturating_duration_since(before).as_secs_f32();
-        let (follow, settle) = (1.0 - (-passed / FOLLOW).exp(), 1.0 - (-passed / SETTLE).exp());
+        let follow = 1.0 - (-passed / FOLLOW).exp();
         for best in &answer.top {
             if !self.rows.iter().any(|bar| bar.class == best.index) {
-                let place = self.rows.len().min(SHOWN) as f32;
-                self.rows.push(Bar { class: best.index, value: 0.0, place });
+                self.rows.push(Bar { class: best.index, value: 0.0 });
             }
         }
         for bar in &mut self.rows {
@@ -74,9 +70,6 @@ impl Bars {
             }
         }
         self.rows.truncate(2 * SHOWN);
-        for (at, bar) in self.rows.iter_mut().enumerate() {
-            bar.place += (at as f32 - bar.place) * settle;
-        }
     }
 
     /// The name and the value of the best class.
@@ -106,32 +99,21 @@ impl Bars {
         let (area, _) = ui.allocate_exact_size(vec2(width, ROW * SHOWN as f32), Sense::hover());
         let painter = ui.painter_at(area);
         let Some(answer) = &self.answer else { return };
-        for (at, bar) in self.rows.iter().enumerate().take(SHOWN + 1) {
-            let fade = ((SHOWN as f32 - 0.4 - bar.place) / 0.6).clamp(0.0, 1.0);
-            if fade <= 0.0 {
-                continue;
-            }
-            let top = area.top() + bar.place * ROW;
+        for (at, bar) in self.rows.iter().enumerate().take(SHOWN) {
+            let top = area.top() + at as f32 * ROW;
             let (text, fill) = match at {
                 0 => (TEXT, ACCENT),
                 _ => (DIM, SECOND.gamma_multiply(0.75)),
             };
             let line = top + 9.0;
-            let name =
-                clipped(&painter, answer.labels.name(bar.class), width - 56.0, text.gamma_multiply(fade));
+            let name = clipped(&painter, answer.labels.name(bar.class), width - 56.0, text);
             painter.galley(pos2(area.left(), line - name.size().y / 2.0), name, text);
             let number = pos2(area.right(), line);
-            painter.text(
-                number,
-                Align2::RIGHT_CENTER,
-                percent(bar.value),
-                FontId::proportional(13.0),
-                text.gamma_multiply(fade),
-            );
+            painter.text(number, Align2::RIGHT_CENTER, percent(bar.value), FontId::proportional(13.0), text);
             let track = Rect::from_min_size(pos2(area.left(), top + 19.0), vec2(width, 5.0));
-            painter.rect_filled(track, 2.5, EDGE.gamma_multiply(fade));
+            painter.rect_filled(track, 2.5, EDGE);
             let full = Rect::from_min_size(track.min, vec2((width * bar.value).max(5.0), 5.0));
-            painter.rect_filled(full, 2.5, fill.gamma_multiply(fade));
+            painter.rect_filled(full, 2.5, fill);
         }
     }
 }

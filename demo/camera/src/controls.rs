@@ -84,10 +84,8 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
 
 /// What a file, an address or a name means: a checkpoint or an id is a model, all else a source.
 pub fn open(text: &str) -> Action {
-    let checkpoint =
-        [".safetensors", ".pth", ".pt", ".tar", ".bin"].iter().any(|end| text.to_lowercase().ends_with(end));
     let folder = Path::new(text).join("model.safetensors").is_file();
-    if checkpoint || folder {
+    if mobileone::named::is_weights_name(text) || folder {
         return Action::Model(text.into());
     }
     match Source::parse(text) {
@@ -200,6 +198,7 @@ mod tests {
             (images, Action::Source(Source::Folder(images.into()))),
             (&picture, Action::Source(Source::Picture(picture.clone().into()))),
             ("/a/model.SAFETENSORS", Action::Model("/a/model.SAFETENSORS".into())),
+            ("mobileone_s0.onnx", Action::Model("mobileone_s0.onnx".into())),
             ("weights.pth.tar", Action::Model("weights.pth.tar".into())),
             ("digits", Action::Model("digits".into())),
             ("s3", Action::Model("s3".into())),
@@ -229,6 +228,7 @@ mod tests {
             half: false,
             source: camera(1, 30),
             rate: 30.0,
+            yuv: None,
             keep: 1,
             tuning: Default::default(),
             place: None,

@@ -1,10 +1,17 @@
-// dst[y, x] = the RGB of pixel (x, y) of `raw`, whatever its layout; BT.601 of limited range where it is YUV.
+// dst[y, x] = the RGB of pixel (x, y) of `raw`, whatever its layout.
 // One invocation computes one pixel. Whole numbers throughout, so that the host's twin agrees byte for byte.
 
 struct Shape {
     width: u32,
     height: u32,
-    format: u32, // the place of the layout in the host's table
+    format: u32, // the host's number of the layout
+    // What a step of luma, Cr or Cb adds to a colour, in 1/65536, and the luma of black.
+    black: i32,
+    luma: i32,
+    red_cr: i32,
+    green_cb: i32,
+    green_cr: i32,
+    blue_cb: i32,
 }
 
 @group(0) @binding(0) var<storage, read> raw: array<u32>; // bytes, four to a word
@@ -15,18 +22,12 @@ fn byte(at: u32) -> i32 {
     return i32((raw[at / 4u] >> (8u * (at % 4u))) & 255u);
 }
 
-// What a step of luma, Cr or Cb adds to a colour, in 1/65536: the library's numbers for BT.601 of limited range.
-const LUMA: i32 = 76309;
-const RED_CR: i32 = 104597;
-const GREEN_CB: i32 = -25675;
-const GREEN_CR: i32 = -53279;
-const BLUE_CB: i32 = 132201;
-
 fn rgb(y: i32, cb: i32, cr: i32) -> vec3<i32> {
     let b = cb - 128;
     let r = cr - 128;
-    let grey = LUMA * (y - 16) + 32768; // halves are rounded up
-    return (vec3<i32>(grey) + vec3<i32>(RED_CR * r, GREEN_CB * b + GREEN_CR * r, BLUE_CB * b)) >> vec3<u32>(16u);
+    let grey = shape.luma * (y - shape.black) + 32768; // halves are rounded up
+    let tint = vec3<i32>(shape.red_cr * r, shape.green_cb * b + shape.green_cr * r, shape.blue_cb * b);
+    return (vec3<i32>(grey) + tint) >> vec3<u32>(16u);
 }
 
 @compute @workgroup_size(8, 8)

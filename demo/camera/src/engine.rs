@@ -6,7 +6,7 @@ use crate::{
     figures::{Figures, Sample},
     frame::{Format, Frame, Slot, Truth},
     gpu::Gpu,
-    load::FRAMES,
+    load::{FRAMES, Loaded},
     plate::{Plate, Plates},
 };
 use mobileone::{
@@ -30,6 +30,8 @@ pub struct Engine {
     pub session: Session,
     /// Whether it runs on the CPU executor, from the frame's bytes.
     pub cpu: bool,
+    /// The model.
+    pub loaded: Arc<Loaded>,
     /// The names of its classes.
     pub labels: Arc<Labels>,
     /// What the model was asked for as.

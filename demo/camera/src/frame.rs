@@ -1,12 +1,47 @@
 //! Frames on their way from a source to the engine. The newest wins: nothing ever queues.
 
+use mobileone::preprocess::{YuvMatrix, YuvRange};
 use std::{
+    str::FromStr,
     sync::{
         Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
+
+/// How luma and chroma were made of red, green and blue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Colour {
+    /// By which matrix.
+    pub matrix: YuvMatrix,
+    /// In which values.
+    pub range: YuvRange,
+}
+
+impl Colour {
+    /// All of them, and what they are called.
+    pub const ALL: [(&str, Colour); 4] = [
+        ("bt601", Colour { matrix: YuvMatrix::Bt601, range: YuvRange::Limited }),
+        ("bt601,full", Colour { matrix: YuvMatrix::Bt601, range: YuvRange::Full }),
+        ("bt709", Colour { matrix: YuvMatrix::Bt709, range: YuvRange::Limited }),
+        ("bt709,full", Colour { matrix: YuvMatrix::Bt709, range: YuvRange::Full }),
+    ];
+    /// What is taken where nothing is said.
+    pub const USUAL: Colour = Colour::ALL[0].1;
+}
+
+impl FromStr for Colour {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Colour, String> {
+        let known = Colour::ALL.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
+        known.map(|(_, colour)| *colour).ok_or_else(|| {
+            let names = Colour::ALL.map(|(name, _)| name).join(" ");
+            format!("{text}: colours are one of {names}")
+        })
+    }
+}
 
 /// How the bytes of a frame are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +55,11 @@ pub enum Format {
     /// 1 byte per pixel.
     Gray,
     /// 4 bytes for 2 pixels of a row: Y0 U Y1 V. An odd row ends with half of a pair's colour.
-    Yuyv,
+    Yuyv(Colour),
     /// A plane of Y, then one of U and V in turn at half the width and height, rounded up.
-    Nv12,
+    Nv12(Colour),
     /// Planes of Y, U and V, the last two at half the width and height, rounded up.
-    I420,
+    I420(Colour),
 }
 
 impl Format {
@@ -35,8 +70,26 @@ impl Format {
             Format::Rgba => 4 * width * height,
             Format::Rgb | Format::Bgr => 3 * width * height,
             Format::Gray => width * height,
-            Format::Yuyv => 4 * width.div_ceil(2) * height,
-            Format::Nv12 | Format::I420 => width * height + 2 * quarter,
+            Format::Yuyv(_) => 4 * width.div_ceil(2) * height,
+            Format::Nv12(_) | Format::I420(_) => width * height + 2 * quarter,
+        }
+    }
+
+    /// How its luma and chroma were made, where it has any.
+    pub fn colour(self) -> Option<Colour> {
+        match self {
+            Format::Yuyv(colour) | Format::Nv12(colour) | Format::I420(colour) => Some(colour),
+            Format::Rgba | Format::Rgb | Format::Bgr | Format::Gray => None,
+        }
+    }
+
+    /// The same layout, made as `colour` says, where it has luma and chroma.
+    pub fn coloured(self, colour: Colour) -> Format {
+        match self {
+            Format::Yuyv(_) => Format::Yuyv(colour),
+            Format::Nv12(_) => Format::Nv12(colour),
+            Format::I420(_) => Format::I420(colour),
+            Format::Rgba | Format::Rgb | Format::Bgr | Format::Gray => self,
         }
     }
 }

@@ -121,7 +121,7 @@ impl Tally {
 /// Runs until so many frames are labelled, and prints the figures.
 ///
 /// # Errors
-/// A line when there is no device, no model, or no label for a minute.
+/// A line when there is no device, no model, no label for a minute, or no frame of the source that was asked for.
 pub fn run(args: &Args) -> Result<(), String> {
     let frames = args.frames.ok_or("--headless runs for a number of --frames")?;
     if let Some(folder) = &args.record {
@@ -193,8 +193,21 @@ pub fn run(args: &Args) -> Result<(), String> {
             break;
         }
     }
+    let source = live.settings.source.name();
+    if stand_in(&live) == live.figures(|figures| figures.labelled) {
+        return Err(format!("no frame came from {source}: see the lines above"));
+    }
     report(args, &live, &tally);
     Ok(())
+}
+
+/// Labelled frames of the synthetic scene where another source was asked for.
+fn stand_in(live: &Live) -> u64 {
+    match live.settings.source {
+        // A script's camera shows the scene.
+        Source::Synthetic | Source::Script(_) => 0,
+        _ => live.figures(|figures| figures.judged),
+    }
 }
 
 /// Waits for what was drawn, and writes it.
@@ -314,6 +327,7 @@ pub fn report(args: &Args, live: &Live, tally: &Tally) {
             "draws_on": live.gpu.info.to_string(),
             "source": live.settings.source.name(),
             "frames": figures.labelled,
+            "stand_in": stand_in(live),
             "fps": (f64::from(rate) * 10.0).round() / 10.0,
             "latency_ms": { "median": ms(latency), "p99": ms(latency_99) },
             "engine_ms": ms(engine),
@@ -342,6 +356,9 @@ pub fn report(args: &Args, live: &Live, tally: &Tally) {
         return;
     }
     println!("{} frames of {} by {model} on {device}", figures.labelled, live.settings.source.name());
+    if stand_in(live) > 0 {
+        println!("{} of them were of the synthetic scene in its place", stand_in(live));
+    }
     println!("{rate:.1} frames/s, latency {:.1} ms (p99 {:.1})", 1e3 * latency, 1e3 * latency_99);
     println!(
         "engine {:.1} ms, host {:.2} ms, drawing {:.2} ms of the host",

@@ -8,7 +8,7 @@
 //! - One device draws and computes; a frame crosses to it once. Only the CPU executor reads frames on the host.
 //! - Nothing queues: a frame that comes while the engine is busy replaces the one before it.
 //! - A frame is drawn with its own labels, and never after a newer one.
-//! - The window's thread never waits for a source, a model or an answer.
+//! - The window's thread never waits for a device that opens, a source, a model, a tuning or an answer.
 
 pub mod args;
 pub mod bars;

@@ -6,7 +6,7 @@ mod loads;
 use crate::{
     engine::{Engine, Place, Shown, Worker},
     figures::Figures,
-    frame::Slot,
+    frame::{Colour, Slot},
     gpu::Gpu,
     load::{Loaded, Progress, Tables},
     paint::Painter,
@@ -38,6 +38,8 @@ pub struct Settings {
     pub source: Source,
     /// Frames per second of what has no pace of its own; 0 for as many as are taken.
     pub rate: f64,
+    /// How cameras and videos made their luma and chroma, whatever they say.
+    pub yuv: Option<Colour>,
     /// Frames whose figures are kept.
     pub keep: usize,
     /// How long a model may be tuned.
@@ -66,6 +68,7 @@ pub struct Running {
     pub tuning: bool,
     /// The device, as it was asked for.
     device: String,
+    loaded: Arc<Loaded>,
     load: u64,
 }
 
@@ -237,6 +240,7 @@ impl Live {
                         half: engine.half,
                         tuning: false,
                         device: engine.wanted.clone(),
+                        loaded: engine.loaded.clone(),
                         load,
                     });
                     if let Some(worker) = &self.worker {
@@ -343,7 +347,8 @@ impl Live {
     pub fn set_source(&mut self, source: Source) {
         let tell = self.teller();
         let tell = Arc::new(move |line| tell(Event::Line(line)));
-        let stage = Stage::new(self.slot.clone(), self.rgba.clone(), self.settings.rate, tell);
+        let Settings { rate, yuv, .. } = self.settings;
+        let stage = Stage::new(self.slot.clone(), self.rgba.clone(), rate, yuv, tell);
         self.settings.source = source.clone();
         self.capture = Some(Capture::start(source, stage, self.capture.take()));
     }

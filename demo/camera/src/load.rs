@@ -17,6 +17,7 @@ use std::{
 };
 
 /// A model and the names of its classes.
+#[derive(Debug)]
 pub struct Loaded {
     /// What it was asked for as.
     pub name: String,
@@ -159,7 +160,7 @@ pub type Say<'a> = &'a dyn Fn(String);
 /// # Errors
 /// A line that names what is wrong.
 pub fn engine(
-    loaded: &Loaded,
+    loaded: &Arc<Loaded>,
     gpu: &Gpu,
     wanted: &str,
     half: bool,
@@ -183,6 +184,7 @@ pub fn engine(
         Ok(Engine {
             session,
             cpu,
+            loaded: loaded.clone(),
             labels: loaded.labels.clone(),
             name: loaded.name.as_str().into(),
             device: device.info().to_string().into(),

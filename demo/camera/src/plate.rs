@@ -2,7 +2,7 @@
 //! shows it or computes from it.
 
 use crate::{
-    convert::{Converter, FORMATS},
+    convert::{Converter, SHAPE, shape},
     frame::{Format, Frame},
 };
 use std::sync::{
@@ -37,8 +37,8 @@ pub struct Plate {
 pub struct Plates {
     device: wgpu::Device,
     converter: Converter,
-    /// The shape of the frames of each layout, written when plates are made.
-    shapes: [wgpu::Buffer; FORMATS.len()],
+    /// What the shader is told of the frames, written when plates are made.
+    shape: wgpu::Buffer,
     plates: Vec<Arc<Plate>>,
     format: Format,
 }
@@ -46,16 +46,14 @@ pub struct Plates {
 impl Plates {
     /// None yet.
     pub fn new(device: &wgpu::Device) -> Plates {
-        let shapes = std::array::from_fn(|_| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("shape"),
-                size: 16,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
+        let shape = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("shape"),
+            size: SHAPE as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
         });
         let (device, converter) = (device.clone(), Converter::new(device));
-        Plates { device, converter, shapes, plates: Vec::new(), format: Format::Rgba }
+        Plates { device, converter, shape, plates: Vec::new(), format: Format::Rgba }
     }
 
     /// A plate for frames of this size and layout; `None` while all are in use.
@@ -111,10 +109,8 @@ impl Plates {
         let staging = buffer("plate upload", bytes, up, true);
         let raw =
             buffer("plate raw", usage, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST, false);
-        let place = place(format);
-        let shape = [size.0 as u32, size.1 as u32, place as u32, 0];
-        queue.write_buffer(&self.shapes[place], 0, bytemuck::cast_slice(&shape));
-        let bound = self.converter.bind(device, &raw, &view, &self.shapes[place]);
+        queue.write_buffer(&self.shape, 0, bytemuck::cast_slice(&shape(size, format)));
+        let bound = self.converter.bind(device, &raw, &view, &self.shape);
         let serial = NEXT.fetch_add(1, Ordering::Relaxed);
         let writable = Arc::new(AtomicBool::new(true));
         Plate { serial, texture, view, size, staging, writable, raw, bound }
@@ -172,11 +168,6 @@ impl Plate {
             writable.store(result.is_ok(), Ordering::Release);
         });
     }
-}
-
-/// The shader's number of a layout.
-fn place(format: Format) -> usize {
-    FORMATS.iter().position(|known| *known == format).expect("every layout stands in the table")
 }
 
 /// Bytes from a row of an RGBA upload to the next, as copies to textures want it.

@@ -23,7 +23,8 @@ impl Display {
         if !all.into_iter().all(|(program, package)| has(program, package)) {
             return None;
         }
-        let args = ["-displayfd", "1", "-screen", "0", "1400x900x24", "-nolisten", "tcp"];
+        // Without `-noreset` it begins anew when its last client goes, and throws out whoever comes at that moment.
+        let args = ["-displayfd", "1", "-noreset", "-screen", "0", "1400x900x24", "-nolisten", "tcp"];
         let server = Command::new("Xvfb").args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut server = server.expect("Xvfb starts");
         let mut number = String::new();

@@ -23,7 +23,7 @@ use x11rb::{
 };
 
 /// A hand over a window, with files in it.
-struct Hand {
+pub struct Hand {
     connection: RustConnection,
     own: u32,
     target: u32,
@@ -32,7 +32,7 @@ struct Hand {
 
 impl Hand {
     /// Takes the files over the window, and waits until it knows which they are.
-    fn over(window: &Window, files: &[&Path]) -> Hand {
+    pub fn over(window: &Window, files: &[&Path]) -> Hand {
         let (connection, screen) = x11rb::connect(Some(&window.display.1)).expect("the display answers");
         let root = connection.setup().roots[screen].root;
         let own = connection.generate_id().expect("an id");
@@ -65,7 +65,7 @@ impl Hand {
     }
 
     /// Lets go of the files, and waits until the window has them.
-    fn drops(self) {
+    pub fn drops(self) {
         self.tell("XdndDrop", [0, CURRENT_TIME, 0, 0]);
         loop {
             match self.next() {
@@ -80,7 +80,7 @@ impl Hand {
     }
 
     /// Goes on with the files.
-    fn leaves(self) {
+    pub fn leaves(self) {
         self.tell("XdndLeave", [0; 4]);
         self.connection.sync().expect("the display answers");
     }

@@ -16,24 +16,33 @@ use std::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn start(device: &str, source: &str) -> Option<Live> {
-    gpu()?;
-    let settings = Settings {
+/// What is set where nothing else is asked for.
+pub fn settings(device: &str, source: &str) -> Settings {
+    Settings {
         model: "digits".into(),
         device: device.into(),
         half: false,
         source: Source::parse(source).expect("a source"),
         rate: 20.0,
+        yuv: None,
         keep: 100,
         tuning: Duration::from_secs(3),
         place: None,
         slow: Duration::ZERO,
-    };
+    }
+}
+
+pub fn start_with(settings: Settings) -> Option<Live> {
+    gpu()?;
     Some(Live::start(instance(None), settings, Arc::new(|| {})).expect("it starts"))
 }
 
+fn start(device: &str, source: &str) -> Option<Live> {
+    start_with(settings(device, source))
+}
+
 /// Ticks until `right`, and gives the lines that were put up meanwhile; `seen` looks at every frame.
-fn until(live: &mut Live, what: &str, mut right: impl FnMut(&mut Live) -> bool) -> Vec<String> {
+pub fn until(live: &mut Live, what: &str, mut right: impl FnMut(&mut Live) -> bool) -> Vec<String> {
     let (begun, mut said) = (Instant::now(), Vec::new());
     while !right(live) {
         live.tick().expect("a device can be opened");
@@ -44,11 +53,11 @@ fn until(live: &mut Live, what: &str, mut right: impl FnMut(&mut Live) -> bool) 
     said
 }
 
-fn labelled(live: &Live) -> u64 {
+pub fn labelled(live: &Live) -> u64 {
     live.figures(|figures| figures.labelled)
 }
 
-fn labels(live: &mut Live, count: u64) {
+pub fn labels(live: &mut Live, count: u64) {
     let before = labelled(live);
     until(live, "labels", |live| labelled(live) >= before + count);
 }

@@ -1,9 +1,11 @@
 //! The demo's tests: conversions against their twin, the program without a window, and the window itself.
 
+mod answers;
 mod convert;
 mod desk;
 mod drops;
 mod live;
+mod loads;
 mod run;
 mod window;
 

@@ -1,3 +1,4 @@
+import Combine
 import CoreVideo
 import Foundation
 import MobileOne

@@ -41,9 +41,12 @@ public final class Session: Sendable {
         var options = MobileoneOptions()
         options.size = UInt32(MemoryLayout<MobileoneOptions>.size)
         options.dtype = UInt32(half ? MOBILEONE_DTYPE_F16 : MOBILEONE_DTYPE_F32)
-        options.frames = UInt32(frames)
-        options.top_k = UInt32(topK)
         do {
+            guard let frames = UInt32(exactly: frames), let topK = UInt32(exactly: topK), topK > 0 else {
+                throw Failure(status: MOBILEONE_OPTION, description: "frames \(frames), topK \(topK): numbers from 1 are needed")
+            }
+            options.frames = frames
+            options.top_k = topK
             try check(mobileone_device_info(device, &info))
             try check(mobileone_session_open(model.handle, device, &options, &handle))
         } catch {
@@ -53,7 +56,7 @@ public final class Session: Sendable {
         self.device = device
         self.handle = handle
         self.model = model
-        self.topK = topK
+        self.topK = min(topK, model.labels.count)
         deviceName = text(info.name)
     }
 
@@ -179,7 +182,10 @@ extension MobileonePicture {
             format = UInt32(MOBILEONE_FORMAT_NV12)
             (bytes, length, stride) = plane(0)
             (chroma, chroma_length, chroma_stride) = plane(1)
-            matrix = UInt32(MOBILEONE_MATRIX_BT709)
+            // Phones' cameras say BT.709; what says nothing is taken for it too.
+            let said = CVBufferCopyAttachment(buffer, kCVImageBufferYCbCrMatrixKey, nil) as? String
+            let old = said == kCVImageBufferYCbCrMatrix_ITU_R_601_4 as String
+            matrix = UInt32(old ? MOBILEONE_MATRIX_BT601 : MOBILEONE_MATRIX_BT709)
             let full = kind == kCVPixelFormatType_420YpCbCr8BiPlanarFullRange
             range = UInt32(full ? MOBILEONE_RANGE_FULL : MOBILEONE_RANGE_LIMITED)
         default:

@@ -91,32 +91,29 @@ impl Live {
     pub fn tune(&mut self) {
         let running = self.running.as_ref().filter(|_| !self.gpu.is_lost());
         let ready = self.opening.is_none() && self.progress.is_none();
-        let line = match (running, &self.loaded) {
-            (Some(running), _) if running.tuning => {
+        let line = match running {
+            Some(running) if running.tuning => {
                 self.supersede();
                 self.progress = None;
-                return self.say("Tuning was stopped; nothing has changed.".into());
+                "Tuning was stopped; nothing has changed."
             }
-            (Some(_), _) if !ready => "What loads comes first; tune when it runs.",
-            (Some(_), _) if self.rgba.load(Ordering::Acquire) => {
+            _ if !ready => "What loads comes first; tune when it runs.",
+            None => "Nothing runs that could be tuned.",
+            Some(_) if self.rgba.load(Ordering::Acquire) => {
                 "The CPU executor has nothing to tune: choose a GPU."
             }
-            (Some(_), Some(loaded)) => {
-                let loaded = loaded.clone();
-                return self.start_tuning(loaded);
-            }
-            _ => "Nothing runs that could be tuned.",
+            Some(running) => return self.start_tuning(running.loaded.clone(), running.half),
         };
         self.say(line.into());
     }
 
-    fn start_tuning(&mut self, loaded: Arc<Loaded>) {
+    fn start_tuning(&mut self, loaded: Arc<Loaded>, half: bool) {
         self.supersede();
         self.set_tuning(true);
         let text = format!("tuning {}; T stops it", loaded.name);
         self.progress = Some(Progress { text: text.clone(), share: Some(0.0) });
         let (tell, load, gpu) = (self.teller(), self.load, self.gpu.clone());
-        let (half, budget) = (self.settings.half, self.settings.tuning);
+        let budget = self.settings.tuning;
         let (compiling, newest, tables) = (self.compiling.clone(), self.newest.clone(), self.tables.clone());
         let run = move || {
             let goes_on = |share| {

@@ -2,12 +2,16 @@
 //!
 //! A camera that is not there, or is pulled out, is looked for every second while the synthetic scene plays.
 
+#[cfg(all(feature = "camera", target_os = "linux"))]
+use super::v4l2::{colour, is_camera};
 use super::{
     Stage,
     script::{self, Script},
     synthetic_until,
     watch::Watched,
 };
+#[cfg(feature = "camera")]
+use crate::frame::Colour;
 use crate::frame::{Format, Frame};
 use std::{
     collections::HashSet,
@@ -37,7 +41,7 @@ pub struct Sent {
 pub enum Camera {
     /// One of this machine, while it is open.
     #[cfg(feature = "camera")]
-    Native(Wanted, Option<Box<nokhwa::Camera>>),
+    Native(Wanted, Option<(Box<nokhwa::Camera>, Colour)>),
     /// None: the program was built without.
     None,
     /// A test's.
@@ -62,7 +66,8 @@ pub fn list() -> Vec<(u32, String)> {
         let found = nokhwa::query(nokhwa::utils::ApiBackend::Auto).unwrap_or_default();
         let known =
             |info: nokhwa::utils::CameraInfo| Some((info.index().as_index().ok()?, info.human_name()));
-        let mut cameras: Vec<_> = found.into_iter().filter_map(known).collect();
+        let mut cameras: Vec<_> =
+            found.into_iter().filter_map(known).filter(|(index, _)| is_camera(*index)).collect();
         cameras.sort();
         cameras
     }
@@ -80,7 +85,7 @@ impl Camera {
                     return Err("none is plugged in".into());
                 }
                 let (camera, name) = open(wanted)?;
-                *opened = Some(Box::new(camera));
+                *opened = Some((Box::new(camera), colour(wanted.index)));
                 Ok(name)
             }
             Camera::None => Err("this program was built without cameras (feature camera)".into()),
@@ -94,12 +99,12 @@ impl Camera {
         match self {
             #[cfg(feature = "camera")]
             Camera::Native(_, opened) => {
-                let camera = opened.as_mut().ok_or("the camera is closed")?;
+                let (camera, colour) = opened.as_mut().ok_or("the camera is closed")?;
                 let buffer = camera.frame().map_err(|error| error.to_string())?;
                 bytes.extend_from_slice(buffer.buffer());
                 let resolution = buffer.resolution();
                 let size = (resolution.width() as usize, resolution.height() as usize);
-                Ok(Sent { size, format: layout(buffer.source_frame_format()) })
+                Ok(Sent { size, format: layout(buffer.source_frame_format(), *colour) })
             }
             Camera::None => Err("no camera".into()),
             Camera::Script(script) => script::frame(script, bytes),
@@ -188,6 +193,7 @@ fn unpack(sent: &Sent, bytes: Vec<u8>, stage: &Stage) -> Result<(Vec<u8>, Format
         let size = (decoded.width() as usize, decoded.height() as usize);
         return Ok((decoded.into_raw(), Format::Rgb, size));
     };
+    let format = stage.yuv.map_or(format, |colour| format.coloured(colour));
     let needed = format.bytes(sent.size);
     let mut bytes = bytes;
     if bytes.len() < needed {
@@ -200,16 +206,28 @@ fn unpack(sent: &Sent, bytes: Vec<u8>, stage: &Stage) -> Result<(Vec<u8>, Format
 }
 
 #[cfg(feature = "camera")]
-fn layout(format: nokhwa::utils::FrameFormat) -> Option<Format> {
+fn layout(format: nokhwa::utils::FrameFormat, colour: Colour) -> Option<Format> {
     use nokhwa::utils::FrameFormat;
     match format {
         FrameFormat::MJPEG => None,
-        FrameFormat::YUYV => Some(Format::Yuyv),
-        FrameFormat::NV12 => Some(Format::Nv12),
+        FrameFormat::YUYV => Some(Format::Yuyv(colour)),
+        FrameFormat::NV12 => Some(Format::Nv12(colour)),
         FrameFormat::GRAY => Some(Format::Gray),
         FrameFormat::RAWRGB => Some(Format::Rgb),
         FrameFormat::RAWBGR => Some(Format::Bgr),
     }
+}
+
+/// Whether what is found is a camera: outside Linux, always.
+#[cfg(all(feature = "camera", not(target_os = "linux")))]
+fn is_camera(_: u32) -> bool {
+    true
+}
+
+/// How a camera makes its luma and chroma: outside Linux, nobody says.
+#[cfg(all(feature = "camera", not(target_os = "linux")))]
+fn colour(_: u32) -> Colour {
+    Colour::USUAL
 }
 
 #[cfg(feature = "camera")]

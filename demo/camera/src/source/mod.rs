@@ -5,12 +5,14 @@ mod picture;
 pub mod script;
 mod strokes;
 pub mod synthetic;
+#[cfg(all(feature = "camera", target_os = "linux"))]
+mod v4l2;
 mod video;
 mod watch;
 
 use crate::{
     convert,
-    frame::{Format, Frame, Slot},
+    frame::{Colour, Format, Frame, Slot},
 };
 use std::{
     path::{Path, PathBuf},
@@ -98,6 +100,8 @@ pub struct Stage {
     pub rgba: Arc<AtomicBool>,
     /// Frames per second of what has no pace of its own; 0 for as many as are taken.
     pub rate: f64,
+    /// How cameras and videos made their luma and chroma, whatever they say.
+    pub yuv: Option<Colour>,
     stop: Arc<AtomicBool>,
     /// The process that this source reads from, ended with it.
     child: Arc<Mutex<Option<Child>>>,
@@ -210,10 +214,11 @@ impl Stage {
         slot: Arc<Slot>,
         rgba: Arc<AtomicBool>,
         rate: f64,
+        yuv: Option<Colour>,
         tell: Arc<dyn Fn(String) + Send + Sync>,
     ) -> Stage {
         let (stop, child, turn) = (Arc::default(), Arc::default(), Arc::default());
-        Stage { slot, tell, rgba, rate, stop, child, turn }
+        Stage { slot, tell, rgba, rate, yuv, stop, child, turn }
     }
 }
 

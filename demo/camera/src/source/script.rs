@@ -1,7 +1,7 @@
 //! A camera that plays a test's script.
 
 use super::camera::Sent;
-use crate::frame::Format;
+use crate::frame::{Colour, Format};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -54,9 +54,9 @@ impl Cue {
             "rgb" => Kind::Raw(Format::Rgb),
             "bgr" => Kind::Raw(Format::Bgr),
             "gray" => Kind::Raw(Format::Gray),
-            "yuyv" => Kind::Raw(Format::Yuyv),
-            "nv12" => Kind::Raw(Format::Nv12),
-            "i420" => Kind::Raw(Format::I420),
+            "yuyv" => Kind::Raw(Format::Yuyv(Colour::USUAL)),
+            "nv12" => Kind::Raw(Format::Nv12(Colour::USUAL)),
+            "i420" => Kind::Raw(Format::I420(Colour::USUAL)),
             _ => return Err(wrong()),
         };
         let size = parts.next().and_then(|size| size.split_once('x')).ok_or_else(wrong)?;
@@ -150,7 +150,7 @@ fn act(size: (usize, usize), kind: Kind, bytes: &mut Vec<u8>) -> Sent {
     let pixels = (0..size.0 * size.1).map(|at| rgba(at % size.0, at / size.0));
     let format = match kind {
         Kind::Raw(format) => Some(format),
-        Kind::Short => Some(Format::Nv12),
+        Kind::Short => Some(Format::Nv12(Colour::USUAL)),
         Kind::Mjpeg | Kind::Garbage => None,
     };
     match kind {

@@ -1,7 +1,8 @@
 //! Videos and streams through an ffmpeg process, which sends planes of Y, U and V with a line before each frame.
 
 use super::Stage;
-use crate::frame::{Format, Frame};
+use crate::frame::{Colour, Format, Frame};
+use mobileone::preprocess::{YuvMatrix, YuvRange};
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Command, Stdio},
@@ -22,19 +23,8 @@ pub fn play(place: &str, stage: &Stage) -> Result<(), String> {
     }
     // `file:` keeps ffmpeg from taking a name with a colon or a dash for something else.
     let input = if file { format!("file:{place}") } else { place.to_string() };
-    // Whatever the video's colours are made by: what comes is BT.601 of limited range, as cameras send it.
-    command.args([
-        "-i",
-        &input,
-        "-an",
-        "-vf",
-        "scale=out_color_matrix=bt601:out_range=tv",
-        "-pix_fmt",
-        "yuv420p",
-        "-f",
-        "yuv4mpegpipe",
-        "-",
-    ]);
+    command.args(["-i", &input, "-an", "-vf", &conversion(stage.yuv), "-pix_fmt", "yuv420p"]);
+    command.args(["-f", "yuv4mpegpipe", "-"]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "videos need ffmpeg, which is not installed".to_string(),
@@ -71,17 +61,31 @@ impl Drop for Process<'_> {
     }
 }
 
+/// What ffmpeg makes of a video's colours: it knows what the stream says of them, and takes BT.601 of limited range where
+/// that is nothing; `given` goes before both. What comes is [`Colour::USUAL`].
+fn conversion(given: Option<Colour>) -> String {
+    let from = given.map_or(String::new(), |Colour { matrix, range }| {
+        let matrix = if matrix == YuvMatrix::Bt709 { "bt709" } else { "bt601" };
+        let range = if range == YuvRange::Full { "pc" } else { "tv" };
+        format!("in_color_matrix={matrix}:in_range={range}:")
+    });
+    format!("scale={from}out_color_matrix=bt601:out_range=tv")
+}
+
 fn read(pipe: &mut impl BufRead, stage: &Stage) -> Result<(), String> {
     let head = line(pipe)?;
-    let size = size_of(&head)?;
+    let (size, format) = (size_of(&head)?, Format::I420(Colour::USUAL));
     while !stage.stopped() {
         if !line(pipe)?.starts_with("FRAME") {
             return Err("ffmpeg sent no frame".into());
         }
         let mut bytes = stage.slot.buffer();
-        bytes.resize(Format::I420.bytes(size), 0);
-        pipe.read_exact(&mut bytes).map_err(|error| error.to_string())?;
-        stage.put(Frame { id: 0, captured: Instant::now(), size, format: Format::I420, bytes, truth: None });
+        bytes.resize(format.bytes(size), 0);
+        pipe.read_exact(&mut bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => "ffmpeg ended amid a frame".to_string(),
+            _ => error.to_string(),
+        })?;
+        stage.put(Frame { id: 0, captured: Instant::now(), size, format, bytes, truth: None });
     }
     Ok(())
 }

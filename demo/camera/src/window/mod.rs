@@ -60,7 +60,7 @@ pub fn run(args: &Args) -> Result<(), String> {
 enum Phase {
     Before,
     /// It is there, and waits for its device.
-    Opening(Opening),
+    Opening(Box<Opening>),
     Open(Box<Open>),
 }
 
@@ -100,7 +100,7 @@ impl App<'_> {
                 };
                 let dropped = opening.dropped.clone();
                 let mut open =
-                    Box::new(Open::new(self.args, opening, gpu, painter, &self.proxy, self.begun)?);
+                    Box::new(Open::new(self.args, *opening, gpu, painter, &self.proxy, self.begun)?);
                 for path in dropped {
                     open.act(controls::open(&path.to_string_lossy()), events)?;
                 }
@@ -168,7 +168,7 @@ impl ApplicationHandler<Event> for App<'_> {
     fn resumed(&mut self, events: &ActiveEventLoop) {
         self.look(events, |app, events| {
             if matches!(app.phase, Phase::Before) {
-                app.phase = Phase::Opening(Opening::new(app.args, events, &app.proxy)?);
+                app.phase = Phase::Opening(Box::new(Opening::new(app.args, events, &app.proxy)?));
             }
             Ok(())
         });

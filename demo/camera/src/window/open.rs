@@ -34,6 +34,9 @@ use winit::{
 const SOFTWARE_PAUSE: Duration = Duration::from_millis(150);
 const PAUSE: Duration = Duration::from_millis(15);
 
+/// Refusals of a surface in a row after which people are told.
+const REFUSALS: u32 = 20;
+
 /// The window, the device that draws it, and what it shows.
 pub(super) struct Open {
     pub(super) window: Arc<Window>,
@@ -42,6 +45,8 @@ pub(super) struct Open {
     config: wgpu::SurfaceConfiguration,
     /// The window's size that the surface was fitted to.
     fitted: Option<PhysicalSize<u32>>,
+    /// How often in a row it was refused.
+    refused: u32,
     pub(super) live: Live,
     pub(super) view: View,
     context: egui::Context,
@@ -89,6 +94,7 @@ impl Open {
             surface,
             config,
             fitted: None,
+            refused: 0,
             live,
             view: View::new(args.mirror),
             context,
@@ -124,10 +130,14 @@ impl Open {
             self.surface.configure(device, &self.config);
             let refused = pollster::block_on(scope.pop());
             self.fitted = refused.is_none().then_some(size);
+            self.refused = if refused.is_some() { self.refused + 1 } else { 0 };
             if let Some(error) = refused {
-                let error = error.to_string();
-                self.live.say(format!("The window cannot be drawn yet: {}", error.replace('\n', " ")));
-                self.later(Duration::from_millis(100));
+                // One that is busy with the engine's work may not come to rest in time, and does soon.
+                if self.refused.is_multiple_of(REFUSALS) {
+                    let error = error.to_string();
+                    self.live.say(format!("The window cannot be drawn yet: {}", error.replace('\n', " ")));
+                }
+                self.later(Duration::from_millis(50));
             }
         }
     }
