@@ -73,9 +73,7 @@ impl Session {
             #[cfg(feature = "cpu")]
             Executor::Cpu(threads) => {
                 if options.dtype != crate::tensor::DType::F32 {
-                    return Err(Error::Option(
-                        "f16 runs on GPUs only; the CPU executor computes in f32 (use f32)".into(),
-                    ));
+                    return Err(Error::Option("f16 runs on GPUs only: use f32 on the CPU".into()));
                 }
                 let (graph, weights) = (&model.graph, &model.weights);
                 let engine = crate::cpu::Engine::new(threads.clone(), graph, weights, input, options)?;

@@ -142,8 +142,13 @@ fn picture(bytes: &[u8], format: u32) -> MobileonePicture {
     }
 }
 
+/// The most that the C functions may add to a frame.
+const MOST: f64 = 0.05;
+/// So many times the frames, where other programs disturb.
+const PATIENCE: usize = 10;
+
 /// Frames through the C functions against those of the same session's own, in turns: the least of what they take differs
-/// by less than 5 %, and no frame allocates more, nor where it is converted (counted on the CPU).
+/// by less than [`MOST`], and no frame allocates more, nor where it is converted (counted on the CPU).
 #[test]
 fn adds_little_to_a_frame() {
     let open = |name: &CStr| {
@@ -190,12 +195,27 @@ fn through(device: MobileoneDevice, frames: usize) {
     };
     let session = SESSIONS.get(handle).unwrap();
     let [mut waited, mut rust_waited, mut polled, mut converted, mut rust_polled] = [Least::NONE; 5];
-    for _ in 0..frames {
-        // SAFETY: as above.
-        assert_eq!(waited.of(|| unsafe { mobileone_run(handle, &rgba, &mut answer) }), MOBILEONE_OK);
-        let found = rust_waited.of(|| session.engine.run(Input::Pixels(pixels)).unwrap());
+    let mut added = f64::INFINITY;
+    for round in 0..frames * PATIENCE {
+        if round >= frames && added < MOST {
+            break;
+        }
+        let mut found = None;
+        // Each is first as often as the other: whoever is first finds the threads in another state.
+        for through_c in [round % 2 == 0, round % 2 == 1] {
+            match through_c {
+                true => {
+                    // SAFETY: as above.
+                    let status = waited.of(|| unsafe { mobileone_run(handle, &rgba, &mut answer) });
+                    assert_eq!(status, MOBILEONE_OK);
+                }
+                false => found = Some(rust_waited.of(|| session.engine.run(Input::Pixels(pixels)).unwrap())),
+            }
+        }
+        let found = found.expect("both ran");
         let found: Vec<(usize, f32)> = found.top[0].iter().map(|top| (top.index, top.probability)).collect();
         assert_eq!(found, top.map(|top| (top.index as usize, top.probability)));
+        added = waited.time.as_secs_f64() / rust_waited.time.as_secs_f64() - 1.0;
         for (least, picture) in [(&mut polled, &rgba), (&mut converted, &nv12)] {
             least.of(|| {
                 let mut ticket = 0;
@@ -215,7 +235,6 @@ fn through(device: MobileoneDevice, frames: usize) {
             }
         });
     }
-    let added = waited.time.as_secs_f64() / rust_waited.time.as_secs_f64() - 1.0;
     println!(
         "a frame: {:?} through C, {:?} through Rust, {:+.2} %; submitted and polled: {:?} with {} allocations, \
          {:?} with {} through Rust; NV12: {:?} with {}",
@@ -229,7 +248,7 @@ fn through(device: MobileoneDevice, frames: usize) {
         converted.time,
         converted.allocations
     );
-    assert!(added < 0.05, "{:?} through C, {:?} through Rust", waited.time, rust_waited.time);
+    assert!(added < MOST, "{:?} through C, {:?} through Rust", waited.time, rust_waited.time);
     // Of this thread, which does not work while it polls: on the CPU no other's chance is in the count. A GPU's polls
     // allocate themselves, as many times as they are made; what the ABI does is the same on both.
     let exact = session.device.wgpu().is_none();
