@@ -204,7 +204,7 @@ pub fn run(args: &Args) -> Result<(), String> {
 /// Labelled frames of the synthetic scene where another source was asked for.
 fn stand_in(live: &Live) -> u64 {
     match live.settings.source {
-        // A script's camera shows the scene.
+        // A script's camera may be one that never sends: what it fails at is what was asked for.
         Source::Synthetic | Source::Script(_) => 0,
         _ => live.figures(|figures| figures.judged),
     }
