@@ -26,7 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   mobileone bench                                       the five variants on the device that auto takes
   mobileone bench --model s0 --device cpu --device gpu --dtype f32 --dtype f16 --batch 1,8,64
-  mobileone bench --plot bench.png --markdown           tables and pictures for a report
+  mobileone bench --plot bench.svg --markdown           tables and charts for a report
   mobileone bench --model random:s0 --sweep --plot sweep.svg
   mobileone bench --model s0 --start --device cpu --device vulkan
   mobileone bench --protocol modelbench --json          as Apple's app for phones measures
@@ -97,7 +97,7 @@ pub struct Args {
     /// A Markdown table
     #[arg(long, group = "form")]
     markdown: bool,
-    /// A picture of the figures, .svg or .png
+    /// A chart of the figures: .svg, or .png where built with feature png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }

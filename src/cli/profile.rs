@@ -20,7 +20,7 @@ use super::{
 const EXAMPLES: &str = "\
 Examples:
   mobileone profile --model s0
-  mobileone profile --model random:s4 --device vulkan --dtype f16 --plot layers.png
+  mobileone profile --model random:s4 --device vulkan --dtype f16 --plot layers.svg
   mobileone profile --json | jq '.steps | sort_by(-.us) | .[:5]'";
 
 /// Show where the time of a run goes, step by step
@@ -52,7 +52,7 @@ pub struct Args {
     /// One JSON object
     #[arg(long)]
     json: bool,
-    /// A chart of the steps, .svg or .png
+    /// A chart of the steps: .svg, or .png where built with feature png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }

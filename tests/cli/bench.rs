@@ -233,6 +233,11 @@ fn pictures_are_well_formed() {
     for name in ["a.svg", "b.PNG"] {
         let path = here.join(name);
         let run = run(args(&tiny, &["--plot", path.to_str().unwrap()]));
+        if name == "b.PNG" && !cfg!(feature = "png") {
+            assert_eq!(run.code, Some(2), "{run:?}");
+            assert!(run.err.contains("--features png"), "{run:?}");
+            continue;
+        }
         if run.err.contains("no fonts are installed") {
             assert_eq!((run.code, name), (Some(2), "b.PNG"), "{run:?}");
             eprintln!("SKIPPED: no fonts for a PNG; install fonts-dejavu-core");
