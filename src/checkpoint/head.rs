@@ -49,7 +49,10 @@ pub(super) fn find(
             }
             let Some((module, field)) = name.rsplit_once('.') else { continue };
             let root = module.split('.').next().unwrap_or("");
-            if names::is_head(root) && !names::is_training(name) && is_weight(&file.content(at)?) {
+            if names::is_head(root)
+                && !names::is_training(name)
+                && (LINEAR.contains(&field) || is_weight(&file.content(at)?))
+            {
                 modules.entry(module).or_default().push((field, at));
             }
         }

@@ -85,21 +85,29 @@ pub(super) fn select(file: &mut Opened, which: &Which) -> Result<Selected> {
             Content::Other(_) => None,
         };
         let rank = view.map_or(0, |view| view.shape().len());
-        let inner = path.strip_prefix(chosen.prefix.as_str());
         let counts = view.is_none_or(|view| !view.is_float()) || rank == 0;
+        // Whether the tensor, `place` seen from the network or from what holds both, may be a part of the way
+        let on_the_way = |place: &str| {
+            let first = place.split('.').next().unwrap_or("");
+            !names::is_training(first) && (names::is_between(place) || !counts && !names::is_training(place))
+        };
+        let inner = path.strip_prefix(chosen.prefix.as_str());
         let needed = match inner {
             Some(inner) if names::is_stage(inner.split('.').next().unwrap_or("")) => true,
-            Some(inner) => names::is_between(inner) || !(counts || names::is_training(inner)),
+            Some(inner) => on_the_way(inner),
             None if matches!(which, Which::Named(_)) || within => false,
             None => {
-                names::is_between(path)
-                    || !(counts || names::is_training(path)) && (head.level.is_none() && rank > 1)
+                let place = &path[scope.len()..];
+                on_the_way(place) && (names::is_between(place) || head.level.is_none() && rank > 1)
             }
         };
         if needed {
             return Err(no_part(file, at, inner.is_none().then_some(chosen)));
         }
         passed_over.push(file.entries[at].name().to_string());
+    }
+    if parameters.is_empty() {
+        return Err(file.nothing());
     }
     let networks = candidates.iter().enumerate().map(|(at, candidate)| Found {
         name: candidate.name().into(),
