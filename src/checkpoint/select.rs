@@ -54,7 +54,14 @@ pub(super) fn select(file: &mut Opened, which: &Which) -> Result<Selected> {
     let taken = choose(file, &candidates, which)?;
     let chosen = &candidates[taken];
     let others = others(&candidates, chosen);
-    let foreign = |path: &str| others.iter().any(|other| path.starts_with(other));
+    let around = candidates.iter().filter(|other| chosen.prefix.starts_with(&other.prefix));
+    let around: Vec<&str> =
+        around.map(|other| other.prefix.as_str()).filter(|other| *other != chosen.prefix).collect();
+    let foreign = |path: &str| {
+        let in_one_around =
+            !path.starts_with(&chosen.prefix) && around.iter().any(|other| path.starts_with(other));
+        in_one_around || others.iter().any(|other| path.starts_with(other))
+    };
     let members: BTreeSet<usize> = chosen.members.iter().map(|(_, at)| *at).collect();
     let free = |at: usize, path: &str| !members.contains(&at) && !path.ends_with(COUNTER) && !foreign(path);
 

@@ -139,12 +139,7 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
 /// The network that `spec` names, in a certain form.
 pub fn load(spec: &Path, form: Form, args: &ReadArgs) -> Result<Model, Stop> {
     let checkpoint = open(spec, args)?;
-    let model =
-        Model::new(checkpoint, form).map_err(|error| Stop::about(&spec.display().to_string(), error))?;
-    if args.bn_eps.is_some() && model.architecture.branches.is_none() {
-        note("warning: --bn-eps changes nothing: the model is fused already");
-    }
-    Ok(model)
+    Model::new(checkpoint, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
 /// The checkpoint that `spec` names; a bar shows how its download goes on. What was chosen or left out is said.
@@ -194,6 +189,9 @@ fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
         lines.push(format!(
             "if the network normalizes pictures with {name}, give those values to --mean and --std"
         ));
+    }
+    if args.bn_eps.is_some() && !checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var")) {
+        lines.push("--bn-eps changes nothing: the model is fused already".into());
     }
     lines.extend(checkpoint.notes.iter().cloned());
     lines

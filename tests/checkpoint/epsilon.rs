@@ -94,7 +94,7 @@ fn values_that_no_network_has() {
         checkpoint.metadata.bn_eps = Some(bn_eps);
         assert!(Model::new(checkpoint, Form::Fused).unwrap_err().to_string().contains("epsilon"), "{bn_eps}");
     }
-    for text in ["0", "-1", "1", "\"small\"", "[1e-3]"] {
+    for text in ["0", "-1", "1", "\"small\"", "[0.001]"] {
         for (config, key) in [
             (format!(r#"{{"bn_eps": {text}}}"#), "bn_eps"),
             (format!(r#"{{"model_args": {{"bn_eps": {text}}}}}"#), "model_args.bn_eps"),

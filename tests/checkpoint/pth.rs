@@ -315,7 +315,21 @@ fn archives_that_are_something_else() {
         (&[("word/document.xml", b"<a>")], "zip archive without a data.pkl"),
         (&[("m/xdata.pkl", &fine), ten], "without a data.pkl"),
         (&[pickle, ten, ("m/byteorder", b"big")], "byte order \"big\""),
-        (&[pickle, ten, ("m/constants.pkl", b"")], "TorchScript"),
+        (
+            &[pickle, ten, ("m/constants.pkl", b"")],
+            "TorchScript … python -c \"import torch; torch.save(torch.jit.load('checkpoint', map_location='cpu')\
+             .state_dict(), 'checkpoint.state.pth')\"",
+        ),
+        (
+            &[("m/archive_format", b"pt2"), ("m/data/weights/weight_0", &[0; 40])],
+            "exported program (.pt2) … python -c \"import torch; torch.save(torch.export.load('checkpoint')\
+             .state_dict, 'checkpoint.state.pth')\"",
+        ),
+        (&[("serialized_exported_program.json", b"{}"), ("version", b"1")], "exported program (.pt2)"),
+        (&[("stem.npy", b"\x93NUMPY")], "NumPy archive (.npz)"),
+        (&[("config.json", b"{}"), ("model.weights.h5", b"\x89HDF")], "Keras"),
+        (&[("m.mlpackage/Data/com.apple.CoreML/model.mlmodel", b"")], "Core ML"),
+        (&[("weights/best.pth", b"PK")], "unpack it"),
         (&[pickle], "missing from the archive"),
         (&[pickle, ("m/data/0", &[0; 39])], "found 39 bytes"),
     ];

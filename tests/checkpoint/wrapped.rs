@@ -234,6 +234,43 @@ fn names_of_classes_beside_the_network() {
     assert!(found.notes[0].contains("0.001, as \"hyper_parameters.bn_eps\""), "{:?}", found.notes);
 }
 
+/// `bytes`, an archive without a comment, with the records of large archives that PyTorch always writes.
+fn with_zip64(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.split_off(bytes.len() - 22);
+    let u32_at = |at: usize| u64::from(u32::from_le_bytes(end[at..at + 4].try_into().unwrap()));
+    let (entries, size, offset) = (u64::from(end[10]) | u64::from(end[11]) << 8, u32_at(12), u32_at(16));
+    let record = bytes.len() as u64;
+    bytes.extend(b"PK\x06\x06");
+    bytes.extend(44u64.to_le_bytes());
+    bytes.extend([0x1e, 3, 0x2d, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    [entries, entries, size, offset].iter().for_each(|field| bytes.extend(field.to_le_bytes()));
+    bytes.extend(b"PK\x06\x07\0\0\0\0");
+    bytes.extend(record.to_le_bytes());
+    bytes.extend(1u32.to_le_bytes());
+    bytes.extend(end);
+    bytes
+}
+
+#[test]
+fn names_of_any_length() {
+    let (mut torch, expected) = (Torch::default(), expected(0.0));
+    let own = torch.state_dict(NETWORK, "", 0.0);
+    let pickle = [b"\x80\x02", &own[..], b"."].concat();
+    // PyTorch calls the folder in the archive what the file is called before its last dot
+    for length in (1..=64).chain([100, 200, 255]) {
+        let folder = "n".repeat(length);
+        let names: Vec<String> = (0..torch.storages.len()).map(|at| format!("{folder}/data/{at}")).collect();
+        let description = format!("{folder}/data.pkl");
+        let mut members: Vec<(&str, &[u8])> = vec![(&description, &pickle)];
+        members.extend(names.iter().map(String::as_str).zip(torch.storages.iter().map(Vec::as_slice)));
+        let file = archive(&members, CompressionMethod::Stored);
+        for file in [with_zip64(file.clone()), file] {
+            let read = Checkpoint::from_bytes(&file).unwrap_or_else(|e| panic!("{length}: {e}"));
+            assert_same(&read.weights, &expected, &format!("{length}"));
+        }
+    }
+}
+
 #[test]
 fn whole_modules_are_refused_with_the_line_that_saves_them() {
     let module = || {
@@ -267,7 +304,7 @@ fn pickles_that_repeat_themselves_are_refused() {
     // A long key above many tensors
     let mut torch = Torch::default();
     let own = torch.state_dict(NETWORK, "", 0.0);
-    let long = "k".repeat(2 << 20);
+    let long = "k".repeat(4 << 20);
     let file = torch.file(dict(&[(long.as_str(), own)]));
     assert_refused(Checkpoint::from_bytes(&file), "has names of more than", "long");
 }
