@@ -135,7 +135,7 @@ pub fn locate(model: &Path) -> Result<Place> {
     )
 }
 
-/// Whether `name` ends as files of weights do, in any case: those that [`open`] reads, and `.onnx`, which it refuses.
+/// Whether `name` ends as files of weights do, in any case: those that [`open`] reads, and others', which it refuses.
 ///
 /// ```
 /// use mobileone::named::is_weights_name;
@@ -144,7 +144,26 @@ pub fn locate(model: &Path) -> Result<Place> {
 /// ```
 pub fn is_weights_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    [".safetensors", ".pth", ".pt", ".tar", ".bin", ".onnx"].iter().any(|end| name.ends_with(end))
+    const ENDS: [&str; 17] = [
+        ".safetensors",
+        ".pth",
+        ".pt",
+        ".tar",
+        ".bin",
+        ".ckpt",
+        ".pt2",
+        ".onnx",
+        ".h5",
+        ".keras",
+        ".tflite",
+        ".pb",
+        ".mlmodel",
+        ".mlpackage",
+        ".gguf",
+        ".npy",
+        ".npz",
+    ];
+    ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// Whether `text` reads `owner/name` and not like the path of a weights file.

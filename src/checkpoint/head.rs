@@ -90,9 +90,11 @@ pub(super) fn find(
 
 const ONE: &str = "a head of one linear layer is run here";
 
-/// The prefix, and each beginning of it that ends a component, the longest first; the last is empty.
+/// The prefix, and beginnings of it that end a component, the longest first; the last is empty.
 fn levels(prefix: &str) -> impl Iterator<Item = &str> {
-    let ends = prefix.rmatch_indices('.').map(|(at, _)| &prefix[..=at]);
+    /// More than any module holds modules.
+    const DEEPEST: usize = 16;
+    let ends = prefix.rmatch_indices('.').map(|(at, _)| &prefix[..=at]).take(DEEPEST);
     ends.chain(std::iter::once(""))
 }
 

@@ -20,6 +20,9 @@ const RAW: [&str; 2] = ["state_dict", "model"];
 /// Words that averaged weights are known by.
 const AVERAGES: [&str; 7] = ["ema", "swa", "avg", "averaged", "average", "averaging", "polyak"];
 
+/// The most networks of a file.
+const MAX_NETWORKS: usize = 64;
+
 /// One network of a file.
 pub(super) struct Candidate {
     /// What stands before its own names, the last dot included.
@@ -151,25 +154,22 @@ fn candidates(file: &Opened, paths: &[String]) -> Vec<Candidate> {
             groups.entry(&path[..start]).or_default().push((canonical, at));
         }
     }
+    // torch.optim.swa_utils.AveragedModel counts its steps beside the network
+    let counters: BTreeSet<&str> = paths.iter().filter_map(|path| path.strip_suffix("n_averaged")).collect();
     let averaged = |prefix: &str| {
         let named = prefix.split('.').flat_map(names::words).any(|word| AVERAGES.contains(&word.as_str()));
-        // torch.optim.swa_utils.AveragedModel counts its steps beside the network
-        let counted = prefix.match_indices("module.").any(|(at, _)| {
-            let counter = format!("{}n_averaged", &prefix[..at]);
-            (at == 0 || prefix[..at].ends_with('.')) && paths.contains(&counter)
-        });
-        named || counted
+        let mut modules = prefix.rmatch_indices("module.").map(|(at, _)| &prefix[..at]).take(8);
+        named || modules.any(|place| (place.is_empty() || place.ends_with('.')) && counters.contains(place))
     };
     let first = |prefix: &str| prefix.split('.').next().unwrap_or("").to_string();
     // Lightning's WeightAveraging puts the average in the network's place, and so does mmengine's EMAHook
-    let lightning = groups.keys().any(|prefix| first(prefix) == "current_model_state");
+    let kept_apart = |key: &str| groups.keys().any(|prefix| first(prefix) == key);
+    let lightning = kept_apart("current_model_state");
+    let mmengine = file.mmengine && kept_apart("ema_state_dict");
     let swapped = |prefix: &str| match first(prefix).as_str() {
-        "state_dict" if lightning => Some(true),
+        "state_dict" if lightning || mmengine => Some(true),
         "current_model_state" => Some(false),
-        "state_dict" if file.mmengine && groups.keys().any(|prefix| first(prefix) == "ema_state_dict") => {
-            Some(true)
-        }
-        "ema_state_dict" if file.mmengine => Some(false),
+        "ema_state_dict" if mmengine => Some(false),
         _ => None,
     };
     let flags: Vec<bool> =
@@ -209,6 +209,11 @@ fn classifier_alone(file: &Opened, paths: &[String]) -> Result<Option<Candidate>
 
 /// The place of the candidate that `which` means.
 fn choose(file: &mut Opened, candidates: &[Candidate], which: &Which) -> Result<usize> {
+    if candidates.len() > MAX_NETWORKS {
+        return Err(file
+            .source
+            .fault(format!("holds more than {MAX_NETWORKS} networks: no checkpoint does")));
+    }
     let pick = |wanted: &dyn Fn(&Candidate) -> bool| -> Vec<usize> {
         (0..candidates.len()).filter(|&at| wanted(&candidates[at])).collect()
     };

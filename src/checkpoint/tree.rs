@@ -18,8 +18,8 @@ const MAX_VISITS: usize = 1 << 20;
 /// The most bytes of paths kept.
 const MAX_PATHS: usize = 64 << 20;
 
-/// The most values, and bytes of texts, of one setting.
-const MAX_SETTING: usize = 1 << 20;
+/// The most that settings cost: 8 for a value, and the bytes of texts.
+const MAX_SETTINGS: usize = 4 << 20;
 
 /// What a pickle holds.
 #[derive(Default)]
@@ -37,6 +37,8 @@ pub(super) struct Tree {
     pub made: Option<(String, String, String)>,
     visits: usize,
     bytes: usize,
+    /// What is left of [`MAX_SETTINGS`].
+    budget: usize,
 }
 
 impl Tree {
@@ -45,7 +47,7 @@ impl Tree {
     /// # Errors
     /// A text that completes "file: ..." when it repeats itself without end.
     pub fn of(pickle: &Pickle) -> Result<Tree, String> {
-        let mut tree = Tree::default();
+        let mut tree = Tree { budget: MAX_SETTINGS, ..Tree::default() };
         tree.walk(pickle, pickle.top(), &mut Vec::new(), true)?;
         Ok(tree)
     }
@@ -106,7 +108,7 @@ impl Tree {
             };
             self.mmengine |= key == "mmengine_version";
             if classes::is_setting(&key)
-                && let Some(value) = setting(pickle, value, 3, &mut MAX_SETTING.clone())
+                && let Some(value) = setting(pickle, value, 3, &mut self.budget)
             {
                 self.keep_bytes(&key, keys)?;
                 self.settings.push((keys.iter().chain([&key]).cloned().collect::<Vec<_>>().join("."), value));
@@ -157,7 +159,7 @@ fn setting(pickle: &Pickle, id: Id, deep: usize, budget: &mut usize) -> Option<V
         *budget = budget.checked_sub(cost)?;
         Some(())
     };
-    pay(1)?;
+    pay(8)?;
     Some(match pickle.node(id) {
         Node::Text(text) => {
             pay(text.len())?;

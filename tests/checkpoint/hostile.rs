@@ -183,6 +183,19 @@ fn tensors_of_no_use() {
 }
 
 #[test]
+fn names_that_would_take_for_ever() {
+    let dots = ".".repeat(1 << 20);
+    let deep = format!("{dots}module.{dots}stem.reparam_conv.bias");
+    let mut names: Vec<String> = (0..2000).map(|at| format!("{at}.x")).collect();
+    names.push(deep);
+    let tensors: Vec<(String, Stored)> = names.into_iter().map(|name| (name, Stored::ones(&[1]))).collect();
+    assert_eq!(Checkpoint::from_bytes(&safetensors(&tensors)).unwrap().passed_over.len(), 2000);
+    let many: Vec<_> =
+        (0..20_000).map(|at| (format!("{at}.module.stem.reparam_conv.bias"), Stored::ones(&[1]))).collect();
+    assert_refused(Checkpoint::from_bytes(&safetensors(&many)), "more than 64 networks", "many");
+}
+
+#[test]
 fn every_truncation_is_refused() {
     let bytes = golden_bytes("odd.timm.fused.safetensors");
     for end in 0..bytes.len() {

@@ -301,6 +301,17 @@ fn pickles_that_repeat_themselves_are_refused() {
         "refers to its own values",
         "cycle",
     );
+    // A long list that names classes under many keys: read once or twice, and the rest passed over
+    let names: Vec<Code> = (0..100_000).map(|at| text(&format!("n{at}"))).collect();
+    let list = [&b"]q\x02("[..], &names.concat(), b"e"].concat();
+    let again: Vec<Code> = (0..2000)
+        .map(|at| [text(&at.to_string()), b"}".to_vec(), text("classes"), b"h\x02s".to_vec()].concat())
+        .collect();
+    let mut torch = Torch::default();
+    let own = torch.state_dict(NETWORK, "", 0.0);
+    let many = [&b"}("[..], &text("classes"), &list, &again.concat(), &text("net"), &own, b"u"].concat();
+    let read = Checkpoint::from_bytes(&torch.file(many)).unwrap();
+    assert_eq!(read.metadata.labels, None);
     // A long key above many tensors
     let mut torch = Torch::default();
     let own = torch.state_dict(NETWORK, "", 0.0);
