@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Reading},
     error::{Error, Result},
     models::mobileone::{VARIANTS, synthetic},
 };
@@ -41,10 +41,22 @@ pub struct Fetch<'a> {
 /// # Ok::<(), mobileone::Error>(())
 /// ```
 pub fn open(name: impl AsRef<Path>, progress: &mut dyn FnMut(Fetch)) -> Result<Checkpoint> {
+    open_with(name, &Reading::default(), progress)
+}
+
+/// The same as `reading` wants it.
+///
+/// # Errors
+/// Those of [`open`]; [`Error::Option`] for a value of `reading` that is not possible.
+pub fn open_with(
+    name: impl AsRef<Path>,
+    reading: &Reading,
+    progress: &mut dyn FnMut(Fetch),
+) -> Result<Checkpoint> {
     let name = name.as_ref();
     #[cfg(feature = "sample")]
     if name.as_os_str() == crate::sample::NAME && !name.exists() {
-        return crate::sample::digits();
+        return Checkpoint::from_bytes_with(crate::sample::DIGITS, None, reading);
     }
     if let Some(variant) = name.to_str().and_then(|name| name.strip_prefix(RANDOM)) {
         let variants = (0..).map(|at| format!("s{at}")).zip(&VARIANTS);
@@ -55,8 +67,8 @@ pub fn open(name: impl AsRef<Path>, progress: &mut dyn FnMut(Fetch)) -> Result<C
         return Ok(synthetic(variant, 1000, 0));
     }
     match locate(name)? {
-        Place::File(path) => Checkpoint::open(&path),
-        Place::Hub(id) => Checkpoint::open(fetch(&id, progress)?),
+        Place::File(path) => Checkpoint::open_with(&path, reading),
+        Place::Hub(id) => Checkpoint::open_with(fetch(&id, progress)?, reading),
     }
 }
 
@@ -93,6 +105,16 @@ pub fn locate(model: &Path) -> Result<Place> {
     let wrong = |reason: &str| Err(Error::File { path: model.into(), reason: reason.into() });
     if model.is_dir() {
         let file = model.join(WEIGHTS);
+        let foreign = |entry: &str, what: &str| {
+            let reason = format!("a {what}: give the safetensors or PyTorch checkpoint it was made from");
+            model.join(entry).exists().then(|| wrong(&reason))
+        };
+        if let Some(wrong) = foreign("Manifest.json", "Core ML package")
+            .or_else(|| foreign("saved_model.pb", "TensorFlow SavedModel"))
+            .or_else(|| foreign("keras_metadata.pb", "Keras model"))
+        {
+            return wrong;
+        }
         return match file.is_file() {
             true => Ok(Place::File(file)),
             false => wrong("a folder without model.safetensors: give the path of the file itself"),
@@ -113,7 +135,7 @@ pub fn locate(model: &Path) -> Result<Place> {
     )
 }
 
-/// Whether `name` ends as files of weights do, in any case: those that [`open`] reads, and `.onnx`, which it refuses.
+/// Whether `name` ends as files of weights do, in any case: those that [`open`] reads, and others', which it refuses.
 ///
 /// ```
 /// use mobileone::named::is_weights_name;
@@ -122,7 +144,26 @@ pub fn locate(model: &Path) -> Result<Place> {
 /// ```
 pub fn is_weights_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    [".safetensors", ".pth", ".pt", ".tar", ".bin", ".onnx"].iter().any(|end| name.ends_with(end))
+    const ENDS: [&str; 17] = [
+        ".safetensors",
+        ".pth",
+        ".pt",
+        ".tar",
+        ".bin",
+        ".ckpt",
+        ".pt2",
+        ".onnx",
+        ".h5",
+        ".keras",
+        ".tflite",
+        ".pb",
+        ".mlmodel",
+        ".mlpackage",
+        ".gguf",
+        ".npy",
+        ".npz",
+    ];
+    ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// Whether `text` reads `owner/name` and not like the path of a weights file.

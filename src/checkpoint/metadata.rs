@@ -4,10 +4,11 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
-use super::{json::Keys, raw::Source};
+use super::{json::Keys, raw::Source, reading::EPSILON_RANGE};
 use crate::{
     error::{Error, Result},
     preprocess::{CropMode, Interpolation},
+    reparam::EPSILONS,
 };
 
 /// What is known of a checkpoint beside its tensors; every field may be absent.
@@ -17,6 +18,8 @@ pub struct Metadata {
     pub variant: Option<String>,
     /// Strides, which a fused file's tensors do not show.
     pub strides: Option<Strides>,
+    /// ε of every batch normalization, which no tensor shows; a fused file needs none.
+    pub bn_eps: Option<f64>,
     /// The classes' names, in order. Whether there is one per class is not known here: whoever knows the
     /// classifier compares.
     pub labels: Option<Vec<String>>,
@@ -86,6 +89,7 @@ impl Metadata {
         Ok(Metadata {
             variant: keys.text("variant")?,
             strides: strides(&keys)?,
+            bn_eps: epsilon(&keys)?,
             labels: keys.texts("labels")?,
             preprocess_source: (preprocess != PreprocessFields::default()).then_some("metadata"),
             preprocess,
@@ -104,6 +108,11 @@ impl Metadata {
         let mut metadata = from_config_level(&top)?;
         if let Some(inner) = inner {
             metadata = from_config_level(&inner)?.or(metadata);
+        }
+        // What the network was made with outranks the rest
+        if let Some(args) = top.get("model_args").filter(|args| args.is_object()) {
+            let args = Keys::new(source, "key", "model_args", args)?;
+            metadata.bn_eps = epsilon(&args)?.or(metadata.bn_eps);
         }
         let given = metadata.preprocess != PreprocessFields::default();
         metadata.preprocess_source = given.then_some("config.json");
@@ -133,6 +142,7 @@ impl Metadata {
         Metadata {
             variant: self.variant.or(other.variant),
             strides: self.strides.or(other.strides),
+            bn_eps: self.bn_eps.or(other.bn_eps),
             labels: self.labels.or(other.labels),
             preprocess_source: if both {
                 Some("metadata and config.json")
@@ -161,7 +171,8 @@ impl Metadata {
     ///  "strides": {"stem": 2, "stages": [2, 2, 2, 2]}, "training": {}, "license": "MIT"}
     /// ```
     ///
-    /// What is absent here is absent there.
+    /// `bn_eps`, a number, stands there too in a file that still has normalizations. What is absent here is absent
+    /// there.
     pub fn to_json(&self) -> String {
         let fields = &self.preprocess;
         let mut preprocess = json!({
@@ -178,6 +189,7 @@ impl Metadata {
             "labels": self.labels,
             "preprocess": (*fields != PreprocessFields::default()).then_some(preprocess),
             "strides": self.strides.as_ref().map(|s| json!({ "stem": s.stem, "stages": s.stages })),
+            "bn_eps": self.bn_eps,
             "training": self.training,
             "license": self.license,
         });
@@ -198,6 +210,7 @@ fn from_config_level(keys: &Keys) -> Result<Metadata> {
     Ok(Metadata {
         variant: keys.text("architecture")?,
         strides: strides(keys)?,
+        bn_eps: epsilon(keys)?,
         labels: labels.map_or_else(|| keys.numbered_texts("id2label"), |labels| Ok(Some(labels)))?,
         preprocess: preprocess(keys, size.map(|[_, h, w]| (h, w)))?,
         license: keys.text("license")?,
@@ -222,6 +235,10 @@ fn preprocess(keys: &Keys, size: Option<(usize, usize)>) -> Result<PreprocessFie
         mean: keys.numbers("mean", "3 numbers", finite)?,
         std: keys.numbers("std", "3 numbers above 0", positive)?,
     })
+}
+
+fn epsilon(keys: &Keys) -> Result<Option<f64>> {
+    keys.read("bn_eps", EPSILON_RANGE, |value| value.as_f64().filter(|value| EPSILONS.contains(value)))
 }
 
 fn strides(keys: &Keys) -> Result<Option<Strides>> {

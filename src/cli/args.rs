@@ -8,6 +8,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
     Checkpoint, Device, Form, Model, Options, Outputs, Preprocess, Session,
+    checkpoint::{Found, Reading, Which},
     labels::Labels,
     named::{self, Place, locate},
 };
@@ -34,6 +35,24 @@ pub struct PictureArgs {
     /// Divides red, green and blue: 0.229,0.224,0.225
     #[arg(long, value_name = "R,G,B", value_parser = triple)]
     pub std: Option<[f32; 3]>,
+}
+
+/// How a model's file is read, where it leaves that open.
+#[derive(clap::Args, Default)]
+pub struct ReadArgs {
+    /// Of a file with several networks: raw, ema (averaged, the default where there is one), or the key or prefix of
+    /// the one to take
+    #[arg(long, value_name = "WHICH")]
+    weights: Option<Which>,
+    /// Epsilon of batch norms in a file with branches: 1e-5, unless config.json or the file says otherwise
+    #[arg(long, value_name = "EPS")]
+    bn_eps: Option<f64>,
+}
+
+impl ReadArgs {
+    fn reading(&self) -> Reading {
+        Reading { weights: self.weights.clone().unwrap_or_default(), bn_eps: self.bn_eps }
+    }
 }
 
 impl PictureArgs {
@@ -118,17 +137,18 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
 }
 
 /// The network that `spec` names, in a certain form.
-pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
-    Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
+pub fn load(spec: &Path, form: Form, args: &ReadArgs) -> Result<Model, Stop> {
+    let checkpoint = open(spec, args)?;
+    Model::new(checkpoint, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
-/// The checkpoint that `spec` names; a bar shows how its download goes on.
-pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
+/// The checkpoint that `spec` names; a bar shows how its download goes on. What was chosen or left out is said.
+pub fn open(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
     let bar = ProgressBar::no_length();
     let style = "{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
     let mut told = false;
-    let opened = named::open(spec, &mut |fetch| {
+    let opened = named::open_with(spec, &args.reading(), &mut |fetch| {
         if !std::mem::replace(&mut told, true) {
             note(&format!("fetching {} from {} into {}", fetch.id, fetch.from, fetch.into.display()));
         }
@@ -136,7 +156,45 @@ pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
         bar.set_position(fetch.come);
     });
     bar.finish_and_clear();
-    opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
+    let checkpoint = opened.map_err(|error| Stop::about(&spec.display().to_string(), error))?;
+    remarks(&checkpoint, args).iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    Ok(checkpoint)
+}
+
+/// What was chosen or left out as `checkpoint` was read, a line each.
+fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
+    let mut lines = Vec::new();
+    let name = |found: &Found| match found.name.as_str() {
+        "" => "the weights at the top".into(),
+        name => format!("\"{name}\""),
+    };
+    let (taken, left): (Vec<_>, Vec<_>) = checkpoint.networks.iter().partition(|found| found.taken);
+    if let (Some(taken), None) = (taken.first(), &args.weights) {
+        let kind = if taken.averaged { ", the averaged weights" } else { "" };
+        let left: Vec<String> = left.iter().map(|found| name(found)).collect();
+        let other =
+            if taken.averaged { "--weights raw takes the others" } else { "--weights NAME takes another" };
+        lines.push(format!("took {}{kind}, not {} ({other})", name(taken), left.join(", ")));
+    }
+    let passed = &checkpoint.passed_over;
+    if !passed.is_empty() {
+        let shown = passed.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if passed.len() > 4 { format!(" and {} more", passed.len() - 4) } else { String::new() };
+        let tensors = if passed.len() == 1 { "1 tensor" } else { &format!("{} tensors", passed.len()) };
+        lines.push(format!("passed over {tensors} that inference does not need: {shown}{more}"));
+    }
+    let normalizes =
+        |name: &&String| [".mean", ".std", "_mean", "_std"].iter().any(|end| name.ends_with(end));
+    if let Some(name) = passed.iter().find(normalizes) {
+        lines.push(format!(
+            "if the network normalizes pictures with {name}, give those values to --mean and --std"
+        ));
+    }
+    if args.bn_eps.is_some() && !checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var")) {
+        lines.push("--bn-eps changes nothing: the model is fused already".into());
+    }
+    lines.extend(checkpoint.notes.iter().cloned());
+    lines
 }
 
 /// The least height and width of an input: below it, the last maps shrink to nothing.

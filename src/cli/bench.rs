@@ -14,7 +14,7 @@ use mobileone::{DeviceKind, Form, bench::Limit};
 
 use super::{
     Verdict,
-    args::{load, size, threads},
+    args::{ReadArgs, load, size, threads},
     chart, limit,
     opened::{Opened, Precision},
     out::{Stop, chain, note, plain},
@@ -44,6 +44,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or random:s0 to random:s4; without it, all five at random
     #[arg(long, value_name = "M")]
     model: Vec<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     device: Vec<String>,
@@ -131,7 +133,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let on_cpu = args.dtype.iter().all(|dtype| dtype.on_cpu());
     for spec in &models {
         let begun = Instant::now();
-        let model = load(spec, Form::Fused)?;
+        let model = load(spec, Form::Fused, &args.read)?;
         let load_ms = begun.elapsed().as_secs_f64() * 1e3;
         for opened in &devices {
             for &dtype in &args.dtype {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, load},
+    args::{PictureArgs, ReadArgs, load},
     feed::{Bar, Seen, feed, pictures_in},
     opened::DeviceArgs,
     out::{self, Stop, note, plain, say},
@@ -30,6 +30,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or digits, which is built in and taken without --model
     #[arg(long, value_name = "M")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// So many of the best classes
@@ -93,7 +95,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         note("model: digits, the built-in sample; --model s1 has ImageNet's classes, fetched from the hub once");
         sample::NAME.as_ref()
     });
-    let model = load(spec, Form::Fused)?;
+    let model = load(spec, Form::Fused, &args.read)?;
     let labels = args.picture.labels(&model)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;
     let dtype = args.device.dtype();

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, load},
+    args::{PictureArgs, ReadArgs, load},
     feed::{Bar, feed, pictures_in},
     opened::DeviceArgs,
     out::{self, Stop, note, plain, say},
@@ -30,6 +30,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or digits
     #[arg(long, value_name = "M", default_value = "s1")]
     model: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -66,7 +68,7 @@ struct Class {
 }
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
-    let model = load(&args.model, Form::Fused)?;
+    let model = load(&args.model, Form::Fused, &args.read)?;
     let labels = args.picture.labels(&model)?;
     let (paths, truth) = collect(&args.folder, &labels)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;

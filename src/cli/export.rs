@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, load},
+    args::{PictureArgs, ReadArgs, load},
     opened::Opened,
     out::{self, Stop, bytes, note, say},
 };
@@ -36,6 +36,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, digits, or random:s0 to random:s4
     #[arg(value_name = "MODEL")]
     model: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     /// The language of the shaders
     #[arg(long, value_name = "L", value_enum)]
     target: Language,
@@ -101,7 +103,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Stored::F32 => DType::F32,
         Stored::F16 => DType::F16,
     };
-    let mut model = load(&args.model, Form::Fused)?;
+    let mut model = load(&args.model, Form::Fused, &args.read)?;
     if let Some(classes) = model.graph.classes() {
         let labels = args.picture.labels(&model)?;
         model.labels = Some((0..classes).map(|class| labels.name(class).into()).collect());

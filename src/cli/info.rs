@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{describe, open},
+    args::{ReadArgs, describe, open},
     opened::{DeviceArgs, session},
     out::{self, Stop, bytes, commas, plain, say},
 };
@@ -27,6 +27,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or digits; without it, the paper's variants
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// A line per dispatch of the plan on the device
     #[arg(long, requires = "model")]
     layers: bool,
@@ -75,7 +77,7 @@ struct Variants {
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let Some(spec) = &args.model else { return variants(args.json) };
-    let checkpoint = open(spec)?;
+    let checkpoint = open(spec, &args.read)?;
     let statistic = |name: &str| name.ends_with(".running_mean") || name.ends_with(".running_var");
     let arrays = checkpoint.weights.iter().filter(|(name, _)| !statistic(name));
     let in_file = arrays.map(|(_, array)| array.data.len() as u64).sum();

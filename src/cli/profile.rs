@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{load, size},
+    args::{ReadArgs, load, size},
     chart::{self, Bar, Bars, Chart},
     limit,
     opened::{DeviceArgs, session},
@@ -38,6 +38,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or random:s0 to random:s4
     #[arg(long, value_name = "M", default_value = "random:s0")]
     model: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Pictures in a run
@@ -116,7 +118,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     if let Some(path) = &args.plot {
         chart::check(path)?;
     }
-    let model = load(&args.model, Form::Fused)?;
+    let model = load(&args.model, Form::Fused, &args.read)?;
     let (h, w) = args.size.unwrap_or(model.preprocess.size);
     let device = args.device.open_for(&model, (h, w))?;
     let dtype = args.device.dtype();

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{LEAST, keep, load},
+    args::{LEAST, ReadArgs, keep, load},
     opened::{DeviceArgs, session},
     out::{self, Stop, check_output, ms, say},
 };
@@ -28,6 +28,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or digits
     #[arg(long, value_name = "M")]
     model: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     /// A safetensors file with `x`
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
@@ -62,7 +64,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let x = read_tensor(&args.input, "x")?;
     let input = check(&x).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
-    let model = load(&args.model, form)?;
+    let model = load(&args.model, form, &args.read)?;
     let device = args.device.open_for(&model, (input.h, input.w))?;
     let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = (input.h, input.w);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{load, size},
+    args::{ReadArgs, load, size},
     opened::{DeviceArgs, Precision},
     out::{self, Stop, chain, note, plain, say},
 };
@@ -34,6 +34,8 @@ pub struct Args {
     /// A file, a folder, a hub id, or s0 to s4; without it, random S0
     #[arg(long, value_name = "M")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Height and width of the input: 224, or 192x256
@@ -87,7 +89,7 @@ struct Row {
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let model = match &args.model {
-        Some(spec) => load(spec, Form::Fused)?,
+        Some(spec) => load(spec, Form::Fused, &args.read)?,
         None => Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused)?,
     };
     let device = args.device.open()?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::load,
+    args::{ReadArgs, load},
     opened::DeviceArgs,
     out::{self, Stop, plain, say},
 };
@@ -31,6 +31,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or digits; without it, random S0 and S4 at 224x224
     #[arg(long, value_name = "M")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// One JSON object
@@ -64,7 +66,7 @@ struct Row {
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let models = match &args.model {
-        Some(spec) => vec![load(spec, Form::Fused)?],
+        Some(spec) => vec![load(spec, Form::Fused, &args.read)?],
         None => [&VARIANTS[0], &VARIANTS[4]]
             .into_iter()
             .map(|variant| Model::new(synthetic(variant, 1000, 0), Form::Fused))

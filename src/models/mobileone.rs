@@ -122,6 +122,8 @@ pub(super) struct Network {
     pub features: usize,
     /// What it is made of.
     pub architecture: Architecture,
+    /// ε of its normalizations.
+    pub epsilon: f64,
 }
 
 /// One convolution of the network, with all that stands for it in the checkpoint.

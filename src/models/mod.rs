@@ -135,9 +135,11 @@ impl Model {
             preprocess_source: (preprocess != PreprocessFields::default()).then_some("metadata"),
             preprocess,
             from_config: Vec::new(),
+            // Folded into the weights
+            bn_eps: None,
             ..self.metadata.clone()
         };
-        Checkpoint { weights: mobileone::fused_weights(&self.weights), metadata }
+        Checkpoint { weights: mobileone::fused_weights(&self.weights), metadata, ..Checkpoint::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Architecture, Body, Network, Position};
 use crate::{
     Error, Result,
-    checkpoint::{Checkpoint, Strides},
+    checkpoint::{Checkpoint, Strides, check_epsilon},
     graph::Conv,
     reparam::EPSILON,
     weights::{Array, Weights},
@@ -19,7 +19,8 @@ const KERNEL: usize = 3;
 /// The network that `checkpoint` holds. Afterwards every array that it names exists, has its shape and is
 /// finite, every variance is usable, and nothing is left over.
 pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
-    let mut tensors = Tensors::new(&checkpoint.weights);
+    let epsilon = checkpoint.metadata.bn_eps.map_or(Ok(EPSILON), check_epsilon)?;
+    let mut tensors = Tensors::new(&checkpoint.weights, epsilon);
     let stages = tensors.positions_per_stage()?;
     let given = checkpoint.metadata.strides.as_ref();
     if let Some(strides) = given {
@@ -60,7 +61,7 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
     architecture.branches = positions.iter().filter_map(Position::branches).max();
     architecture.classes = tensors.classifier(src_c)?;
     tensors.nothing_left()?;
-    Ok(Network { positions, classes: architecture.classes, features: src_c, architecture })
+    Ok(Network { positions, classes: architecture.classes, features: src_c, architecture, epsilon })
 }
 
 fn check_strides(strides: &Strides, stages: usize) -> Result<(), String> {
@@ -119,14 +120,15 @@ struct Tensors<'a> {
     weights: &'a Weights,
     names: BTreeSet<&'a str>,
     used: BTreeSet<&'a str>,
+    epsilon: f64,
 }
 
 impl<'a> Tensors<'a> {
-    fn new(weights: &'a Weights) -> Tensors<'a> {
+    fn new(weights: &'a Weights, epsilon: f64) -> Tensors<'a> {
         // A counter of PyTorch's, without meaning here
         let names =
             weights.iter().map(|(name, _)| name).filter(|name| !name.ends_with(".num_batches_tracked"));
-        Tensors { weights, names: names.collect(), used: BTreeSet::new() }
+        Tensors { weights, names: names.collect(), used: BTreeSet::new(), epsilon }
     }
 
     /// Whether any name begins so.
@@ -246,7 +248,7 @@ impl<'a> Tensors<'a> {
             let name = format!("{name}.{field}");
             let array = self.array(&name, &[Side::Is(channels)])?;
             if field == "running_var"
-                && let Some(at) = array.data.iter().position(|&variance| variance as f64 <= -EPSILON)
+                && let Some(at) = array.data.iter().position(|&variance| variance as f64 <= -self.epsilon)
             {
                 let reason = format!("a variance is not negative, found {} at {at}", array.data[at]);
                 return Err(self.fault(&name, reason));
@@ -274,9 +276,15 @@ impl<'a> Tensors<'a> {
         if !self.any("head.fc.") {
             return Ok(None);
         }
-        let shape = [Side::Any("classes"), Side::Is(features)];
+        let mut shape = vec![Side::Any("classes"), Side::Is(features)];
+        // A convolution of 1x1 over the pooled features is the same
+        if self.weights.find("head.fc.weight").is_some_and(|array| array.shape.len() == 4) {
+            shape.extend([Side::Is(1), Side::Is(1)]);
+        }
         let classes = self.array("head.fc.weight", &shape)?.shape[0];
-        self.array("head.fc.bias", &[Side::Is(classes)])?;
+        if self.weights.find("head.fc.bias").is_some() {
+            self.array("head.fc.bias", &[Side::Is(classes)])?;
+        }
         Ok(Some(classes))
     }
 
