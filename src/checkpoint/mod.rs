@@ -62,6 +62,8 @@ pub struct Checkpoint {
     pub weights: Weights,
     /// What the file, or the `config.json` beside it, says.
     pub metadata: Metadata,
+    /// What else a reader should know: a sentence each, for people.
+    pub notes: Vec<String>,
 }
 
 /// The longest `config.json` read, in bytes.
@@ -187,7 +189,7 @@ fn read(source: &Source, config: Option<(&Source, &str)>) -> Result<Checkpoint> 
     if let Some((beside, text)) = config {
         metadata = metadata.or(Metadata::from_config(beside, text)?);
     }
-    Ok(Checkpoint { weights, metadata })
+    Ok(Checkpoint { weights, metadata, notes: Vec::new() })
 }
 
 /// The parameters among `entries`, under canonical names.

@@ -19,7 +19,7 @@ use super::{
 
 #[derive(clap::Args)]
 pub struct PictureArgs {
-    /// A line per class, or JSON: ["cat", ...] or {"0": "cat", ...}
+    /// The classes' names: a line per class, JSON or YAML; numbers in it decide the order
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Height and width of the input: 224, or 192x256
@@ -89,6 +89,9 @@ impl PictureArgs {
         };
         let labels = Labels::choose(self.labels.as_deref(), model.labels.as_deref(), classes)?;
         note(&format!("labels: {}", plain(labels.source())));
+        if let (Some(path), Some(line)) = (&self.labels, labels.note()) {
+            note(&plain(&format!("warning: {}: {line}", path.display())));
+        }
         Ok(labels)
     }
 }
@@ -136,7 +139,9 @@ pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
         bar.set_position(fetch.come);
     });
     bar.finish_and_clear();
-    opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
+    let checkpoint = opened.map_err(|error| Stop::about(&spec.display().to_string(), error))?;
+    checkpoint.notes.iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    Ok(checkpoint)
 }
 
 /// The least height and width of an input: below it, the last maps shrink to nothing.

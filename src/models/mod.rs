@@ -137,7 +137,7 @@ impl Model {
             from_config: Vec::new(),
             ..self.metadata.clone()
         };
-        Checkpoint { weights: mobileone::fused_weights(&self.weights), metadata }
+        Checkpoint { weights: mobileone::fused_weights(&self.weights), metadata, ..Checkpoint::default() }
     }
 }
 

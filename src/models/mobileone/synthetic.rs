@@ -93,7 +93,7 @@ pub fn random(recipe: &Recipe, seed: u64) -> Checkpoint {
         strides: recipe.strides.clone(),
         ..Metadata::default()
     };
-    Checkpoint { weights: draw.to, metadata }
+    Checkpoint { weights: draw.to, metadata, ..Checkpoint::default() }
 }
 
 /// The weights so far, and the state of the generator (splitmix64).
