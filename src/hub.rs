@@ -16,8 +16,8 @@ mod weights;
 #[cfg(feature = "hub")]
 pub use fetch::{Fetched, Hub};
 pub use id::Id;
-pub(crate) use weights::pick;
 pub use weights::is_weights_name;
+pub(crate) use weights::pick;
 
 /// What people call the variants that timm keeps on the hub.
 pub(crate) const VARIANTS: [&str; 5] = ["s0", "s1", "s2", "s3", "s4"];

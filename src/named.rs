@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 pub use crate::hub::is_weights_name;
+pub use crate::near::nearest;
 use crate::{
     checkpoint::Checkpoint,
     error::{Error, Result},
@@ -153,16 +154,18 @@ fn folder(path: &Path) -> Result<Place> {
     let names: Vec<String> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     match hub::pick(&names) {
         Ok(name) => Ok(Place::File(path.join(name))),
-        Err(several) if !several.is_empty() => {
-            wrong(format!("a folder with several files of weights ({}): give the path of one", several.join(", ")))
-        }
+        Err(several) if !several.is_empty() => wrong(format!(
+            "a folder with several files of weights ({}): give the path of one",
+            several.join(", ")
+        )),
         Err(_) => {
             let commit = std::fs::read_to_string(path.join("refs/main")).unwrap_or_default();
             let snapshot = path.join("snapshots").join(commit.trim());
             match !commit.trim().is_empty() && snapshot.is_dir() {
                 true => folder(&snapshot),
                 false => wrong(
-                    "a folder without model.safetensors or other weights: give the path of the file itself".into(),
+                    "a folder without model.safetensors or other weights: give the path of the file itself"
+                        .into(),
                 ),
             }
         }
@@ -172,7 +175,8 @@ fn folder(path: &Path) -> Result<Place> {
 /// The file of weights, or folder, whose name is near that of `path`, in the same folder.
 fn near_path(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
-    let beside = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
+    let beside =
+        path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
     let entries = std::fs::read_dir(beside).ok()?.flatten();
     let mut names: Vec<String> = entries
         .filter(|entry| is_weights_name(&entry.file_name().to_string_lossy()) || entry.path().is_dir())

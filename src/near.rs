@@ -10,7 +10,7 @@ pub(crate) fn hint<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) ->
 
 /// The one of `known` that takes the fewest edits from `typed`, where that is at most a third of its letters; case does
 /// not count.
-pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let letters = |text: &str| -> Vec<char> { text.chars().flat_map(char::to_lowercase).collect() };
     let typed = letters(typed);
     let most = (typed.len() / 3).min(4);

@@ -174,7 +174,10 @@ impl<'a> Wanted<'a> {
             Err(_) => {
                 let all: Vec<&str> = all.iter().map(String::as_str).collect();
                 let address = format!("{}/{repo}", self.hub.endpoint);
-                Err(Error::Hub(format!("{address}: no weights that this program reads among {}", shown(&all))))
+                Err(Error::Hub(format!(
+                    "{address}: no weights that this program reads among {}",
+                    shown(&all)
+                )))
             }
         }
     }

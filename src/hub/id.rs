@@ -175,7 +175,8 @@ fn joined(parts: &[&str]) -> Option<String> {
 
 /// Revisions and paths become names of files in the cache.
 fn checked(id: Id, text: &str) -> Result<Id, String> {
-    let sound = |path: &str| path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains('\\'));
+    let sound =
+        |path: &str| path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains('\\'));
     match id.revision.iter().chain(&id.path).all(|path| sound(path)) {
         true => Ok(id),
         false => Err(format!("{text}: not a revision or file of the hub")),
@@ -238,7 +239,11 @@ mod tests {
     #[test]
     fn names_and_addresses() {
         let id = |repo: &str, revision: Option<&str>, path: Option<&str>| {
-            Ok(Some(Id { repo: repo.into(), revision: revision.map(String::from), path: path.map(String::from) }))
+            Ok(Some(Id {
+                repo: repo.into(),
+                revision: revision.map(String::from),
+                path: path.map(String::from),
+            }))
         };
         let s1 = "timm/mobileone_s1.apple_in1k";
         let file = Some("model.safetensors");
@@ -268,7 +273,10 @@ mod tests {
             ("https://hf.co/u/m/tree/main", id("u/m", Some("main"), None)),
             ("https://huggingface.co/u/m/tree/v1/sub/", id("u/m", Some("v1"), Some("sub"))),
             ("https://huggingface.co/u/m/blob/v1/model.safetensors", id("u/m", Some("v1"), file)),
-            ("https://huggingface.co/u/m/resolve/v1/model.safetensors?download=true", id("u/m", Some("v1"), file)),
+            (
+                "https://huggingface.co/u/m/resolve/v1/model.safetensors?download=true",
+                id("u/m", Some("v1"), file),
+            ),
             ("https://huggingface.co/u/m/blob/main/config.json", id("u/m", Some("main"), None)),
             ("https://huggingface.co/u/m/tree/refs%2Fpr%2F3", id("u/m", Some("refs/pr/3"), None)),
             ("https://huggingface.co/u/m/tree/refs/pr/3", id("u/m", Some("refs/pr/3"), None)),

@@ -132,7 +132,9 @@ fn row(value: &Value, numbers: bool) -> Result<Row, String> {
         Value::Number(name) if numbers => Ok(Row { name: name.clone(), synset: None }),
         Value::Number(number) => Err(format!("a number where a name was expected: put {number} in quotes")),
         Value::List(parts) => match &parts[..] {
-            [Value::Text(id), Value::Text(name), ..] if synset(id).is_some_and(|(_, rest)| rest.is_empty()) => {
+            [Value::Text(id), Value::Text(name), ..]
+                if synset(id).is_some_and(|(_, rest)| rest.is_empty()) =>
+            {
                 Ok(Row { name: name.clone(), synset: Some(id.clone()) })
             }
             [only] => row(only, numbers),
@@ -191,7 +193,8 @@ fn number(value: &Value) -> Option<usize> {
 /// `{"0": "name"}`.
 fn by_key(pairs: &[(Key, Value)], numbers: bool) -> Result<List, String> {
     let rows = pairs.iter().map(|(key, value)| {
-        let at = key.text.trim().parse().map_err(|_| format!("\"{}\" is not the number of a class", key.text))?;
+        let at =
+            key.text.trim().parse().map_err(|_| format!("\"{}\" is not the number of a class", key.text))?;
         Ok((at, row(value, numbers)?))
     });
     by_number(rows.collect::<Result<_, String>>()?)

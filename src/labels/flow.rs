@@ -199,11 +199,14 @@ mod tests {
             ("['it''s', 'it\\'s', \"it's\"]", Value::List(vec![text("it's"), text("it's"), text("it's")])),
             ("[a, b c , 3]", Value::List(vec![text("a"), text("b c"), number("3")])),
             ("('a',\n 'b', # two\n)", Value::List(vec![text("a"), text("b")])),
-            ("{0: 'a', 1: \"b\",}", Value::Map(vec![(key("0", false), text("a")), (key("1", false), text("b"))])),
-            ("{\"0\": [\"n\", \"a\"]}", Value::Map(vec![(
-                key("0", true),
-                Value::List(vec![text("n"), text("a")]),
-            )])),
+            (
+                "{0: 'a', 1: \"b\",}",
+                Value::Map(vec![(key("0", false), text("a")), (key("1", false), text("b"))]),
+            ),
+            (
+                "{\"0\": [\"n\", \"a\"]}",
+                Value::Map(vec![(key("0", true), Value::List(vec![text("n"), text("a")]))]),
+            ),
             ("[]", Value::List(vec![])),
             ("[crane (bird]", Value::List(vec![text("crane (bird")])),
         ];

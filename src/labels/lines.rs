@@ -20,10 +20,11 @@ pub fn read(text: &str) -> Result<List, String> {
             return Ok(list);
         }
     }
-    let rows: Vec<Row> = match trimmed.iter().all(|line| synset(line).is_some_and(|(_, rest)| !rest.is_empty())) {
-        true => trimmed.iter().map(|line| row(line)).collect(),
-        false => trimmed.iter().map(|line| Row { name: unquoted(line), synset: None }).collect(),
-    };
+    let rows: Vec<Row> =
+        match trimmed.iter().all(|line| synset(line).is_some_and(|(_, rest)| !rest.is_empty())) {
+            true => trimmed.iter().map(|line| row(line)).collect(),
+            false => trimmed.iter().map(|line| Row { name: unquoted(line), synset: None }).collect(),
+        };
     Ok(List { rows, ..List::default() })
 }
 
@@ -32,7 +33,9 @@ type Split = fn(&str) -> Option<(usize, &str, bool)>;
 
 /// The lines by their numbers, if all have one and they are numbers of classes; `None` when they belong to the names.
 fn numbered(lines: &[&str], split: Split) -> Result<Option<List>, String> {
-    let Some(parts) = lines.iter().map(|line| split(line)).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let Some(parts) = lines.iter().map(|line| split(line)).collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
     let marked = parts.iter().all(|&(_, _, marked)| marked);
     let numbers: Vec<usize> = parts.iter().map(|&(number, _, _)| number).collect();
     // "1 star", "2 stars", "3 stars": what is left is the same.
@@ -77,17 +80,20 @@ fn leading(line: &str) -> Option<(usize, &str, bool)> {
 
 /// `tench,0`, `tench: 0`, `tench 0`.
 fn trailing(line: &str) -> Option<(usize, &str, bool)> {
-    let start = line.rfind(|c: char| !c.is_ascii_digit()).map(|at| at + line[at..].chars().next().map_or(1, char::len_utf8))?;
+    let start = line
+        .rfind(|c: char| !c.is_ascii_digit())
+        .map(|at| at + line[at..].chars().next().map_or(1, char::len_utf8))?;
     let number = line[start..].parse().ok()?;
     let rest = &line[..start];
     let name = rest.trim_end();
     let spaced = name.len() < rest.len();
     let tab = rest.ends_with('\t');
-    let (name, marked) = match MARKS.into_iter().filter(|&mark| mark != ')').find_map(|mark| name.strip_suffix(mark)) {
-        Some(name) => (name.trim_end(), true),
-        None if spaced => (name, tab),
-        None => return None,
-    };
+    let (name, marked) =
+        match MARKS.into_iter().filter(|&mark| mark != ')').find_map(|mark| name.strip_suffix(mark)) {
+            Some(name) => (name.trim_end(), true),
+            None if spaced => (name, tab),
+            None => return None,
+        };
     (!name.is_empty()).then_some((number, name, marked))
 }
 
@@ -110,7 +116,17 @@ fn unquoted(text: &str) -> String {
 }
 
 const NUMBERS: [&str; 11] = [
-    "index", "idx", "id", "number", "no", "class_id", "class_idx", "class_index", "label_id", "label_idx", "class id",
+    "index",
+    "idx",
+    "id",
+    "number",
+    "no",
+    "class_id",
+    "class_idx",
+    "class_index",
+    "label_id",
+    "label_idx",
+    "class id",
 ];
 const NAMES: [&str; 9] =
     ["name", "label", "class", "class_name", "classname", "label_name", "category", "class name", "title"];
@@ -118,7 +134,9 @@ const NAMES: [&str; 9] =
 /// A table with a header that names its columns.
 fn table(lines: &[&str]) -> Result<Option<List>, String> {
     let [header, body @ ..] = lines else { return Ok(None) };
-    let Some(mark) = ['\t', ',', ';'].into_iter().find(|&mark| header.contains(mark)) else { return Ok(None) };
+    let Some(mark) = ['\t', ',', ';'].into_iter().find(|&mark| header.contains(mark)) else {
+        return Ok(None);
+    };
     let heads: Vec<String> = cells(header, mark).iter().map(|head| head.to_lowercase()).collect();
     let known = |head: &String| NUMBERS.contains(&head.as_str()) || NAMES.contains(&head.as_str());
     // All of two columns, and two of more: else the first line is a class.
@@ -137,14 +155,19 @@ fn table(lines: &[&str]) -> Result<Option<List>, String> {
         .filter(|&column| NUMBERS.contains(&heads[column].as_str()))
         .find(all_numbers)
         .or_else(|| columns().filter(|&column| known(&heads[column])).find(all_numbers));
-    let is_synset = |&column: &usize| rows.iter().all(|row| synset(&row[column]).is_some_and(|(_, rest)| rest.is_empty()));
+    let is_synset = |&column: &usize| {
+        rows.iter().all(|row| synset(&row[column]).is_some_and(|(_, rest)| rest.is_empty()))
+    };
     let id = columns().find(is_synset);
     let name = NAMES
         .iter()
         .filter_map(|name| heads.iter().position(|head| head == name))
         .find(|&column| Some(column) != number && Some(column) != id);
     let Some(name) = name.or(id) else { return Ok(None) };
-    let row = |cells: &Vec<String>| Row { name: cells[name].clone(), synset: id.map(|column| cells[column].clone()) };
+    let row = |cells: &Vec<String>| Row {
+        name: cells[name].clone(),
+        synset: id.map(|column| cells[column].clone()),
+    };
     if let Some(line) = rows.iter().position(|row| row[name].is_empty()) {
         return Err(format!("line {} has no name", line + 2));
     }

@@ -56,7 +56,8 @@ impl Labels {
     /// doubles, or holds another number of names.
     pub fn choose(file: Option<&Path>, own: Option<&[String]>, classes: usize) -> Result<Labels> {
         let named = |names: Vec<String>, source: &str| {
-            let synsets = if is_imagenet(&names) { imagenet().map(|(id, _)| id.into()).collect() } else { vec![] };
+            let synsets =
+                if is_imagenet(&names) { imagenet().map(|(id, _)| id.into()).collect() } else { vec![] };
             Labels { names, synsets, source: source.into(), note: None }
         };
         match (file, own) {
@@ -87,7 +88,8 @@ impl Labels {
             .unwrap_or_default();
         let unsorted = own && classes == IMAGENET_CLASSES && !synsets.is_sorted();
         let note = list.note.or_else(|| {
-            unsorted.then(|| "its WordNet ids are not in ImageNet's order, which almost all models have".into())
+            unsorted
+                .then(|| "its WordNet ids are not in ImageNet's order, which almost all models have".into())
         });
         Ok(Labels { names, synsets, source, note })
     }
@@ -143,7 +145,8 @@ impl Labels {
         }
         if found.is_empty() && !wanted.is_empty() {
             // "tench, Tinca tinca"
-            found = called(&|name| name.contains(',') && name.split(',').any(|part| key(part.trim()) == wanted));
+            found =
+                called(&|name| name.contains(',') && name.split(',').any(|part| key(part.trim()) == wanted));
         }
         match found[..] {
             [] => Ok(None),
@@ -155,7 +158,7 @@ impl Labels {
     }
 
     /// Says that no class is called `text`, and what one is called.
-    pub(crate) fn unknown(&self, text: &str) -> Error {
+    fn unknown(&self, text: &str) -> Error {
         let near = near::nearest(text, self.names.iter().map(String::as_str));
         Error::Option(format!(
             "\"{text}\" is no class of the model{}: expected a name such as \"{}\"{}, or a number from 0 to {}",
@@ -176,9 +179,11 @@ fn imagenet() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// more of a synset's lemmas, or tell its doubles apart otherwise.
 fn is_imagenet(names: &[String]) -> bool {
     let same = |(name, (_, own)): &(&String, (&str, &str))| {
-        key(own.split(" (").next().unwrap_or(own)) == key(name.split([',', '(']).next().unwrap_or(name).trim())
+        key(own.split(" (").next().unwrap_or(own))
+            == key(name.split([',', '(']).next().unwrap_or(name).trim())
     };
-    names.len() == IMAGENET_CLASSES && names.iter().zip(imagenet()).filter(same).count() * 10 >= 9 * IMAGENET_CLASSES
+    names.len() == IMAGENET_CLASSES
+        && names.iter().zip(imagenet()).filter(same).count() * 10 >= 9 * IMAGENET_CLASSES
 }
 
 /// What of a name counts when it is compared.

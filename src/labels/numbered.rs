@@ -32,7 +32,8 @@ pub fn first(numbers: &[usize]) -> Result<usize, String> {
         let text = numbers.iter().take(5).map(usize::to_string).collect::<Vec<_>>().join(", ");
         if numbers.len() > 5 { format!("{text} and {} more", numbers.len() - 5) } else { text }
     };
-    let mut doubled: Vec<usize> = sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    let mut doubled: Vec<usize> =
+        sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
     doubled.dedup();
     if !doubled.is_empty() {
         return Err(format!("several names for {what} {}", shown(doubled)));
@@ -57,7 +58,10 @@ pub fn by_number(rows: Vec<(usize, Row)>) -> Result<List, String> {
     rows.sort_by_key(|&(number, _)| number);
     let note = (first == 1).then(|| {
         let last = rows.len();
-        format!("its numbers are 1 to {last}: number 1 was taken for class 0, and {last} for class {}", last - 1)
+        format!(
+            "its numbers are 1 to {last}: number 1 was taken for class 0, and {last} for class {}",
+            last - 1
+        )
     });
     Ok(List { rows: rows.into_iter().map(|(_, row)| row).collect(), how: "by its numbers", note })
 }

@@ -3,7 +3,8 @@
 use super::flow::{self, Key, Value};
 
 /// The keys whose value is a list of classes, the best first.
-const KEYS: [&str; 7] = ["names", "classes", "id2label", "class_names", "label_names", "class_to_idx", "labels"];
+const KEYS: [&str; 7] =
+    ["names", "classes", "id2label", "class_names", "label_names", "class_to_idx", "labels"];
 
 /// Whether a file that is not called YAML reads like one: a key of these that stands at the beginning of a line, and
 /// that nothing but a list follows.
@@ -13,8 +14,7 @@ pub fn is_likely(text: &str) -> bool {
         let (key, rest) = lines[at].split_once(':')?;
         let next = lines[at + 1..].iter().find(|line| !is_blank(line));
         let list = rest.trim_start().starts_with(['[', '{'])
-            || without_comment(rest).is_empty()
-                && next.is_some_and(|line| line.starts_with([' ', '-']));
+            || without_comment(rest).is_empty() && next.is_some_and(|line| line.starts_with([' ', '-']));
         (KEYS.contains(&key) && list).then_some(())
     };
     (0..lines.len()).any(|at| begins(at).is_some())
@@ -76,7 +76,8 @@ fn block(lines: &[&str], above: Option<usize>) -> Result<Value, String> {
         match item {
             Some(rest) => items.push(flow::scalar(without_comment(rest))),
             None => {
-                let (key, value) = pair(text).ok_or_else(|| format!("\"{text}\" is neither an item nor a pair"))?;
+                let (key, value) =
+                    pair(text).ok_or_else(|| format!("\"{text}\" is neither an item nor a pair"))?;
                 pairs.push((key, value));
             }
         }
@@ -121,7 +122,9 @@ fn without_comment(text: &str) -> &str {
     let mut quote = None;
     for (at, c) in text.char_indices() {
         match (quote, c) {
-            (None, '"' | '\'') if at == 0 || text[..at].ends_with([' ', '[', ',', '{', ':']) => quote = Some(c),
+            (None, '"' | '\'') if at == 0 || text[..at].ends_with([' ', '[', ',', '{', ':']) => {
+                quote = Some(c)
+            }
             (Some(open), c) if c == open => quote = None,
             (None, '#') if at == 0 || text[..at].ends_with(' ') => return text[..at].trim_end(),
             _ => {}
