@@ -91,7 +91,7 @@ impl Files {
         let files = of_main.chain([("/api/models/u/m/revision/main".into(), list.into_bytes())]).collect();
         let has = Arc::new(Mutex::new(Has { commit: "a".repeat(40), files, asked: Vec::new(), token: None }));
         let own = has.clone();
-        Files { endpoint: listen(move |stream| drop(give(stream, &own))), has }
+        Files { endpoint: listen(move |stream| give(stream, &own).unwrap_or_default()), has }
     }
 
     /// Has a file more, at a path such as `/u/m/resolve/v1/config.json`.

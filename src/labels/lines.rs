@@ -42,7 +42,7 @@ fn numbered(lines: &[&str], split: Split) -> Result<Option<List>, String> {
     let mut names: Vec<&str> = parts.iter().map(|&(_, name, _)| name).collect();
     names.sort_unstable();
     names.dedup();
-    if !marked && lines.len() > 1 && names.len() * 3 < lines.len() * 2 {
+    if !marked && lines.len() > 1 && names.len() * 3 <= lines.len() * 2 {
         return Ok(None);
     }
     if let Err(reason) = first(&numbers) {

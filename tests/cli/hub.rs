@@ -31,7 +31,6 @@ fn classify(model: &str, variables: &[(&str, &str)]) -> Run {
 
 #[test]
 fn a_model_comes_from_the_hub() {
-    use crate::hub::{Mood, serve};
     let server = serve(Mood::NoConfig, std::fs::read(data("odd.timm.fused.safetensors")).unwrap());
     let home = folder("hub-home");
     let classify = |offline: &str, endpoint: &str| {
