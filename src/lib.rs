@@ -59,7 +59,7 @@ mod files;
 #[doc(hidden)] // The engine behind a session; public for its judges.
 pub mod gpu;
 pub mod graph;
-#[cfg(feature = "hub")]
+mod home;
 pub mod hub;
 mod info;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
@@ -68,6 +68,7 @@ pub mod kernels;
 pub mod labels;
 pub mod models;
 pub mod named;
+mod near;
 mod options;
 #[cfg(feature = "image")]
 pub mod picture;

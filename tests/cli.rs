@@ -2,7 +2,9 @@
 
 mod bench;
 mod devices;
+mod eval;
 mod export;
+mod hub;
 mod messages;
 mod pictures;
 mod tensors;
@@ -38,7 +40,10 @@ fn command() -> Command {
     let nowhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-no-cache");
     command.env("MOBILEONE_DEVICE", "cpu").env("HF_HUB_OFFLINE", "1").env("HF_HOME", &nowhere);
     command.env("MOBILEONE_CACHE", nowhere.join("mobileone"));
-    for name in ["HF_ENDPOINT", "HF_HUB_CACHE", "HF_TOKEN"] {
+    for name in ["HF_ENDPOINT", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"] {
+        command.env_remove(name);
+    }
+    for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "TRANSFORMERS_OFFLINE"] {
         command.env_remove(name);
     }
     // Without it, libwayland, which drivers load, complains on standard error.

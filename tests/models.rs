@@ -52,7 +52,7 @@ pub fn changed(
             weights.insert(name, &shape, values);
         }
     }
-    Checkpoint { weights, metadata: checkpoint.metadata.clone(), ..Checkpoint::default() }
+    Checkpoint { weights, ..checkpoint.clone() }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::{
 
 #[derive(clap::Args)]
 pub struct PictureArgs {
-    /// A line per class, or JSON: ["cat", ...] or {"0": "cat", ...}
+    /// The classes' names: a line per class, JSON or YAML; numbers in it decide the order
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Height and width of the input: 224, or 192x256
@@ -108,6 +108,9 @@ impl PictureArgs {
         };
         let labels = Labels::choose(self.labels.as_deref(), model.labels.as_deref(), classes)?;
         note(&format!("labels: {}", plain(labels.source())));
+        if let (Some(path), Some(line)) = (&self.labels, labels.note()) {
+            note(&plain(&format!("warning: {}: {line}", path.display())));
+        }
         Ok(labels)
     }
 }
