@@ -106,6 +106,70 @@ pub struct Preprocess {
     pub std: [f32; 3],
 }
 
+/// Mean and standard deviation as [`Preprocess`] takes them, for pixels of 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Units {
+    /// The mean, if it was given.
+    pub mean: Option<[f32; 3]>,
+    /// The standard deviation, if it was given.
+    pub std: Option<[f32; 3]>,
+    /// Whether they were given for pixels of 0 to 255, and divided by 255.
+    pub bytes: bool,
+}
+
+/// What configurations give for pixels of 0 to 255 (123.675, 58.395) or of 0 to 1 (0.485, 0.229), told apart by the
+/// values: above 2 only the former are of use. A mean of 0 fits both, and so does a standard deviation of 1, which
+/// Caffe's networks have beside a mean of 103.939.
+///
+/// # Errors
+/// A reason, when the two are for different pixels or for none.
+///
+/// ```
+/// use mobileone::preprocess::units;
+///
+/// let given = units(Some([123.675, 116.28, 103.53]), Some([58.395, 57.12, 57.375]))?;
+/// assert_eq!((given.mean, given.std, given.bytes), (Some([0.485, 0.456, 0.406]), Some([0.229, 0.224, 0.225]), true));
+/// # Ok::<(), String>(())
+/// ```
+pub fn units(mean: Option<[f64; 3]>, std: Option<[f64; 3]>) -> Result<Units, String> {
+    let above = |values: [f64; 3]| values.iter().any(|value| value.abs() > 2.0);
+    let (large_mean, large_std) = (mean.is_some_and(above), std.is_some_and(above));
+    let bytes = large_mean || large_std;
+    let fits = match (mean, std) {
+        (Some(_), Some(std)) if large_mean && !large_std => std.iter().all(|&std| std >= 1.0),
+        (Some(mean), Some(_)) if large_std && !large_mean => mean == [0.0; 3],
+        _ => true,
+    };
+    if !fits {
+        let (mean, std) = (mean.unwrap_or_default(), std.unwrap_or_default());
+        return Err(format!(
+            "mean {mean:?} and std {std:?}: one is for pixels of 0 to 255, the other for pixels of 0 to 1; give both \
+             for the same"
+        ));
+    }
+    if let Some(values) = [mean, std].into_iter().flatten().find(|v| v.iter().any(|v| v.abs() > 255.0)) {
+        return Err(format!("{values:?}: neither for pixels of 0 to 1 nor of 0 to 255"));
+    }
+    let scale = if bytes { 255.0 } else { 1.0 };
+    let scaled = |values: [f64; 3]| values.map(|value| (value / scale) as f32);
+    Ok(Units { mean: mean.map(scaled), std: std.map(scaled), bytes })
+}
+
+impl Units {
+    /// A line for people where values for pixels of 0 to 255 were divided; `what` names them.
+    pub fn note(&self, what: &str) -> Option<String> {
+        let values = [("mean", self.mean), ("std", self.std)].into_iter();
+        let values = values.filter_map(|(name, values)| values.map(|values| format!("{name} {values:?}")));
+        let values: Vec<String> = values.collect();
+        self.bytes.then(|| {
+            format!(
+                "{what}: for pixels of 0 to 255, divided by 255 for pixels of 0 to 1: {}",
+                values.join(", ")
+            )
+        })
+    }
+}
+
 /// Where the crop lies in the resized picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -134,6 +198,10 @@ impl Preprocess {
         }
         if self.mean.iter().any(|mean| !mean.is_finite()) {
             return refuse(format!("mean {:?}: must be three finite numbers", self.mean));
+        }
+        if self.mean.iter().any(|mean| mean.abs() > 2.0) {
+            let mean = self.mean;
+            return refuse(format!("mean {mean:?}: must be for pixels of 0 to 1; divide by 255"));
         }
         if self.std.iter().any(|std| !(std.is_normal() && *std > 0.0)) {
             return refuse(format!("std {:?}: must be three numbers above 0", self.std));

@@ -14,7 +14,7 @@ use mobileone::{DeviceKind, Form, bench::Limit};
 
 use super::{
     Verdict,
-    args::{load, size, threads},
+    args::{NetworkArgs, load, size, threads, without_pictures},
     chart, limit,
     opened::{Opened, Precision},
     out::{Stop, chain, note, plain},
@@ -131,7 +131,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let on_cpu = args.dtype.iter().all(|dtype| dtype.on_cpu());
     for spec in &models {
         let begun = Instant::now();
-        let model = load(spec, Form::Fused)?;
+        let model = load(spec, Form::Fused, &NetworkArgs::default(), without_pictures)?;
         let load_ms = begun.elapsed().as_secs_f64() * 1e3;
         for opened in &devices {
             for &dtype in &args.dtype {

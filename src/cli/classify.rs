@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 
-use mobileone::{Form, Session, Top, labels::Labels, sample};
+use mobileone::{Session, Top, labels::Labels, sample};
 use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, load},
+    args::{NetworkArgs, PictureArgs},
     feed::{Bar, Seen, feed, pictures_in},
     opened::DeviceArgs,
     out::{self, Stop, note, plain, say},
@@ -37,6 +37,8 @@ pub struct Args {
     top_k: u16,
     #[command(flatten)]
     picture: PictureArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// One JSON object for all pictures, at the end
     #[arg(long, conflicts_with = "jsonl")]
     json: bool,
@@ -93,7 +95,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         note("model: digits, the built-in sample; --model s1 has ImageNet's classes, fetched from the hub once");
         sample::NAME.as_ref()
     });
-    let model = load(spec, Form::Fused)?;
+    let model = args.picture.load(spec, &args.network)?;
     let labels = args.picture.labels(&model)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;
     let dtype = args.device.dtype();

@@ -3,12 +3,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mobileone::{Error, Form, labels::Labels};
+use mobileone::{Error, labels::Labels};
 use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, load},
+    args::{NetworkArgs, PictureArgs},
     feed::{Bar, feed, pictures_in},
     opened::DeviceArgs,
     out::{self, Stop, note, plain, say},
@@ -34,6 +34,8 @@ pub struct Args {
     device: DeviceArgs,
     #[command(flatten)]
     picture: PictureArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// One JSON object, with the confusion matrix
     #[arg(long)]
     json: bool,
@@ -66,7 +68,7 @@ struct Class {
 }
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
-    let model = load(&args.model, Form::Fused)?;
+    let model = args.picture.load(&args.model, &args.network)?;
     let labels = args.picture.labels(&model)?;
     let (paths, truth) = collect(&args.folder, &labels)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use mobileone::{
-    DType, Form, Options, Outputs,
+    DType, Options, Outputs,
     export::{Target, export},
     plan::{Limits, Tuning},
 };
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, load},
+    args::{NetworkArgs, PictureArgs},
     opened::Opened,
     out::{self, Stop, bytes, note, say},
 };
@@ -53,6 +53,8 @@ pub struct Args {
     device: Option<String>,
     #[command(flatten)]
     picture: PictureArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// Replace an older export
     #[arg(long)]
     force: bool,
@@ -101,7 +103,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Stored::F32 => DType::F32,
         Stored::F16 => DType::F16,
     };
-    let mut model = load(&args.model, Form::Fused)?;
+    let mut model = args.picture.load(&args.model, &args.network)?;
     if let Some(classes) = model.graph.classes() {
         let labels = args.picture.labels(&model)?;
         model.labels = Some((0..classes).map(|class| labels.name(class).into()).collect());

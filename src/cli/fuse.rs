@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{keep, load},
+    args::{NetworkArgs, keep, load},
     out::{self, Stop, check_output, commas, say},
 };
 
@@ -31,6 +31,8 @@ pub struct Args {
     /// Storage of the weights
     #[arg(long, value_name = "T", value_enum, default_value = "f32")]
     dtype: Stored,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
@@ -59,7 +61,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     };
     keep(&args.output, &[&args.input])?;
     check_output(&args.output)?;
-    let model = load(&args.input, Form::Fused)?;
+    let model = load(&args.input, Form::Fused, &args.network, |_| None)?;
     let checkpoint = model.to_checkpoint();
     checkpoint.save(&args.output, dtype)?;
     let io = |source| Stop::from(Error::Io { path: args.output.clone(), source });

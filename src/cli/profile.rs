@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{load, size},
+    args::{NetworkArgs, load, size, without_pictures},
     chart::{self, Bar, Bars, Chart},
     limit,
     opened::{DeviceArgs, session},
@@ -116,7 +116,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     if let Some(path) = &args.plot {
         chart::check(path)?;
     }
-    let model = load(&args.model, Form::Fused)?;
+    let model = load(&args.model, Form::Fused, &NetworkArgs::default(), without_pictures)?;
     let (h, w) = args.size.unwrap_or(model.preprocess.size);
     let device = args.device.open_for(&model, (h, w))?;
     let dtype = args.device.dtype();

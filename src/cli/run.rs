@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{LEAST, keep, load},
+    args::{LEAST, NetworkArgs, keep, load, without_pictures},
     opened::{DeviceArgs, session},
     out::{self, Stop, check_output, ms, say},
 };
@@ -36,6 +36,8 @@ pub struct Args {
     output: PathBuf,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// Keep the branches of training; the model must have them
     #[arg(long)]
     train_form: bool,
@@ -62,7 +64,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let x = read_tensor(&args.input, "x")?;
     let input = check(&x).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
-    let model = load(&args.model, form)?;
+    let model = load(&args.model, form, &args.network, without_pictures)?;
     let device = args.device.open_for(&model, (input.h, input.w))?;
     let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = (input.h, input.w);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{load, size},
+    args::{NetworkArgs, load, size, without_pictures},
     opened::{DeviceArgs, Precision},
     out::{self, Stop, chain, note, plain, say},
 };
@@ -87,7 +87,7 @@ struct Row {
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let model = match &args.model {
-        Some(spec) => load(spec, Form::Fused)?,
+        Some(spec) => load(spec, Form::Fused, &NetworkArgs::default(), without_pictures)?,
         None => Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused)?,
     };
     let device = args.device.open()?;

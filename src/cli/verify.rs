@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::load,
+    args::{NetworkArgs, load, without_pictures},
     opened::DeviceArgs,
     out::{self, Stop, plain, say},
 };
@@ -33,6 +33,8 @@ pub struct Args {
     model: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -64,7 +66,7 @@ struct Row {
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let models = match &args.model {
-        Some(spec) => vec![load(spec, Form::Fused)?],
+        Some(spec) => vec![load(spec, Form::Fused, &args.network, without_pictures)?],
         None => [&VARIANTS[0], &VARIANTS[4]]
             .into_iter()
             .map(|variant| Model::new(synthetic(variant, 1000, 0), Form::Fused))

@@ -1,5 +1,6 @@
 //! Checkpoints: what is read, and what is refused.
 
+mod config;
 mod hostile;
 mod metadata;
 mod names;

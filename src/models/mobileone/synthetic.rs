@@ -90,7 +90,7 @@ pub fn random(recipe: &Recipe, seed: u64) -> Checkpoint {
     });
     let metadata = Metadata {
         variant: variant.map(|variant| variant.id.into()),
-        strides: recipe.strides.clone(),
+        strides: recipe.strides.clone().map(Into::into),
         ..Metadata::default()
     };
     Checkpoint { weights: draw.to, metadata }
