@@ -89,6 +89,45 @@ impl Interpolation {
     }
 }
 
+/// What the channels of an input are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Colour {
+    /// Red, green and blue.
+    #[default]
+    Rgb,
+    /// One channel: PIL's "L", which is ITU-R 601-2's luma of 8 bits, taken before the resize.
+    Grey,
+}
+
+impl Colour {
+    /// Of a network that reads `channels`; `None` where no picture has them, so that it is given tensors.
+    pub fn of(channels: usize) -> Option<Colour> {
+        match channels {
+            1 => Some(Colour::Grey),
+            3 => Some(Colour::Rgb),
+            _ => None,
+        }
+    }
+
+    /// Channels of the input.
+    pub fn channels(self) -> usize {
+        match self {
+            Colour::Rgb => 3,
+            Colour::Grey => 1,
+        }
+    }
+
+    /// A value per channel: of grey, the mean of three, as timm takes it.
+    pub fn fit(self, values: [f32; 3]) -> [f32; 3] {
+        match self {
+            Colour::Rgb => values,
+            Colour::Grey if values == [values[0]; 3] => values,
+            Colour::Grey => [(values.iter().map(|&value| f64::from(value)).sum::<f64>() / 3.0) as f32; 3],
+        }
+    }
+}
+
 /// How pictures become inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
@@ -100,10 +139,12 @@ pub struct Preprocess {
     pub crop_mode: CropMode,
     /// The filter.
     pub interpolation: Interpolation,
-    /// Subtracted from each channel after division by 255.
+    /// Subtracted from each channel after division by 255; of grey, the first is.
     pub mean: [f32; 3],
-    /// Divides each channel last.
+    /// Divides each channel last; of grey, the first does.
     pub std: [f32; 3],
+    /// What the channels are.
+    pub colour: Colour,
 }
 
 /// Mean and standard deviation as [`Preprocess`] takes them, for pixels of 0 to 1.
@@ -258,19 +299,19 @@ impl Preprocess {
         })
     }
 
-    /// The input tensor `[1, h, w, 3]` of a picture.
+    /// The input tensor `[1, h, w, c]` of a picture: three channels, or one of grey.
     ///
     /// # Errors
     /// [`Error::Input`] when the picture contradicts itself or is too narrow; [`Error::Option`] when these
     /// values cannot be followed.
     pub fn run(&self, pixels: &Pixels) -> Result<Tensor> {
         self.check()?;
-        let mut tensor = Tensor::zeros(Shape::new(1, self.size.0, self.size.1, 3));
+        let mut tensor = Tensor::zeros(Shape::new(1, self.size.0, self.size.1, self.colour.channels()));
         self.run_into(pixels, &mut Scratch::default(), tensor.data_mut())?;
         Ok(tensor)
     }
 
-    /// Writes the input of a picture to `dst` (`[h, w, 3]`); what `scratch` holds is reused, so that nothing
+    /// Writes the input of a picture to `dst` (`[h, w, c]`); what `scratch` holds is reused, so that nothing
     /// is allocated for another picture of the same size.
     ///
     /// # Errors
@@ -278,12 +319,15 @@ impl Preprocess {
     pub fn run_into(&self, pixels: &Pixels, scratch: &mut Scratch, dst: &mut [f32]) -> Result<()> {
         let view = pixels.view()?;
         let passes = Passes::new(self, &view)?;
-        let (h, w) = self.size;
-        if dst.len() != h * w * 3 {
-            return Err(Error::Input(format!("an input of {h}x{w}x3 does not fit {} values", dst.len())));
+        let ((h, w), c) = (self.size, self.colour.channels());
+        if dst.len() != h * w * c {
+            return Err(Error::Input(format!("an input of {h}x{w}x{c} does not fit {} values", dst.len())));
         }
         let crop = scratch.resample(&passes, view.of(pixels.bytes));
-        passes.normalize.run(crop, dst);
+        match self.colour {
+            Colour::Rgb => passes.normalize.run::<3>(crop, dst),
+            Colour::Grey => passes.normalize.run::<1>(crop, dst),
+        }
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use mobileone::{
 /// A small network of odd widths with every kind of branch, and squeeze-excite at the end of stage 1.
 pub fn small(form: Form) -> Recipe {
     Recipe {
+        channels: 3,
         stem: 6,
         widths: vec![6, 10, 18],
         blocks: vec![2, 1, 3],

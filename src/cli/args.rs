@@ -11,7 +11,7 @@ use mobileone::{
     checkpoint::{About, Strides},
     labels::Labels,
     named::{self, Place, locate},
-    preprocess::units,
+    preprocess::{Colour, units},
 };
 
 use super::{
@@ -77,8 +77,8 @@ impl PictureArgs {
         let preprocess = Preprocess {
             size: self.size(model),
             crop_pct: self.crop_pct.unwrap_or(of.crop_pct),
-            mean: units.mean.unwrap_or(of.mean),
-            std: units.std.unwrap_or(of.std),
+            mean: units.mean.map_or(of.mean, |mean| of.colour.fit(mean)),
+            std: units.std.map_or(of.std, |std| of.colour.fit(std)),
             ..of
         };
         preprocess.check()?;
@@ -103,6 +103,13 @@ impl PictureArgs {
         args: &DeviceArgs,
         top: usize,
     ) -> Result<Session, Stop> {
+        let channels = model.graph.input_channels();
+        if Colour::of(channels).is_none() {
+            let name = &model.name;
+            return Err(Stop::Error(format!(
+                "{name}: the network reads {channels} channels, which no picture has here; `run` gives it tensors"
+            )));
+        }
         let outputs = Outputs { top_k: top.min(model.graph.classes().unwrap_or(0)), ..Outputs::default() };
         let options = Options { preprocess: self.preprocess(model)?, outputs, ..Options::of(model) };
         Ok(session(device, model, &args.options(device, options))?)
@@ -124,10 +131,11 @@ impl PictureArgs {
 
 /// `224x224, crop 0.9, bilinear`.
 pub fn describe(preprocess: &Preprocess) -> String {
-    let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std } = preprocess;
+    let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std, colour } = preprocess;
     let mode = format!("{crop_mode:?}").to_lowercase();
     let filter = format!("{interpolation:?}").to_lowercase();
-    format!("{h}x{w}, {mode} crop {crop_pct}, {filter}, mean {mean:?}, std {std:?}")
+    let grey = if *colour == Colour::Grey { ", grey" } else { "" };
+    format!("{h}x{w}{grey}, {mode} crop {crop_pct}, {filter}, mean {mean:?}, std {std:?}")
 }
 
 /// Refuses to write over a file that is read.

@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     checkpoint::{Checkpoint, Claims, GivenStrides, Metadata, PreprocessFields},
     graph::Graph,
-    preprocess::{CropMode, Interpolation, Preprocess},
+    preprocess::{Colour, CropMode, Interpolation, Preprocess},
     weights::Weights,
 };
 use mobileone::{Architecture, VARIANTS, Variant};
@@ -81,7 +81,8 @@ impl Model {
         let mut notes = std::mem::take(&mut metadata.notes);
         confirm(&metadata, &architecture, graph.input_channels(), &mut notes)?;
         complete(&mut strides, &metadata, &architecture, &mut notes);
-        let (preprocess, preprocess_source) = resolve(&metadata, &architecture);
+        let (preprocess, preprocess_source) =
+            resolve(&metadata, &architecture, graph.input_channels(), &mut notes);
         let labels = labels(&metadata, architecture.classes, &mut notes);
         let name = architecture.name();
         Ok(Model {
@@ -123,9 +124,9 @@ impl Model {
     pub fn to_checkpoint(&self) -> Checkpoint {
         assert_eq!(self.form, Form::Fused, "only the fused form can be written");
         let variant = self.architecture.variant();
-        let guess = default_preprocess(variant);
+        let guess = default_preprocess(variant, self.graph.input_channels());
         let given = &self.metadata.preprocess;
-        let Preprocess { size, crop_pct, crop_mode, interpolation, mean, std } = self.preprocess.clone();
+        let Preprocess { size, crop_pct, crop_mode, interpolation, mean, std, .. } = self.preprocess.clone();
         fn known<T: PartialEq>(value: T, guess: T, given: bool) -> Option<T> {
             (given || value != guess).then_some(value)
         }
@@ -257,22 +258,30 @@ fn labels(metadata: &Metadata, classes: Option<usize>, notes: &mut Vec<String>) 
 }
 
 /// How pictures become inputs where nothing is given: as the variant was trained, or a guess.
-fn default_preprocess(variant: Option<&Variant>) -> Preprocess {
+fn default_preprocess(variant: Option<&Variant>, channels: usize) -> Preprocess {
+    let colour = Colour::of(channels).unwrap_or_default();
     Preprocess {
         size: (224, 224),
         crop_pct: variant.map_or(0.9, |variant| variant.crop_pct),
         crop_mode: CropMode::Center,
         interpolation: Interpolation::Bilinear,
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
+        mean: colour.fit([0.485, 0.456, 0.406]),
+        std: colour.fit([0.229, 0.224, 0.225]),
+        colour,
     }
 }
 
 /// How pictures become inputs, field by field from the metadata, else as the variant was trained, and where
 /// that came from.
-fn resolve(metadata: &Metadata, architecture: &Architecture) -> (Preprocess, String) {
+fn resolve(
+    metadata: &Metadata,
+    architecture: &Architecture,
+    channels: usize,
+    notes: &mut Vec<String>,
+) -> (Preprocess, String) {
     let variant = architecture.variant();
-    let default = default_preprocess(variant);
+    let default = default_preprocess(variant, channels);
+    let colour = default.colour;
     let defaults = match variant {
         Some(variant) => format!("defaults of {}", variant.name),
         None => "a guess: 224 pixels, crop 0.9, ImageNet's mean and std".into(),
@@ -297,8 +306,16 @@ fn resolve(metadata: &Metadata, architecture: &Architecture) -> (Preprocess, Str
         crop_pct: given.crop_pct.unwrap_or(default.crop_pct),
         crop_mode: given.crop_mode.unwrap_or(default.crop_mode),
         interpolation: given.interpolation.unwrap_or(default.interpolation),
-        mean: given.mean.unwrap_or(default.mean),
-        std: given.std.unwrap_or(default.std),
+        mean: given.mean.map_or(default.mean, |mean| colour.fit(mean)),
+        std: given.std.map_or(default.std, |std| colour.fit(std)),
+        colour,
     };
+    let (mean, std) = (preprocess.mean, preprocess.std);
+    if given.mean.is_some_and(|given| given != mean) || given.std.is_some_and(|given| given != std) {
+        notes.push(format!(
+            "a grey network with a mean and std of colours: their means are taken, {} and {}",
+            mean[0], std[0]
+        ));
+    }
     (preprocess, source)
 }
