@@ -1,6 +1,7 @@
 //! The command at its edge: exit codes, messages, JSON, and what may be typed by accident.
 
 mod bench;
+mod config;
 mod devices;
 mod eval;
 mod export;
@@ -96,7 +97,12 @@ fn snapshots() {
     ];
     for (name, args) in rows {
         let run = run(*args);
-        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{name}");
+        // The strides of these files are a guess.
+        let other = run
+            .err
+            .lines()
+            .find(|line| !line.starts_with("warning: strides 2,2,2,2,2 (stem, stages) are a guess"));
+        assert_eq!((run.code, other), (Some(0), None), "{name}");
         // Windows calls the program by another name.
         snapshot(name, &run.out.replace("mobileone.exe", "mobileone"));
     }

@@ -10,7 +10,9 @@
 //! for, so that reading takes about the file's own size (twice that for 16-bit scalars). Weights that come out
 //! are finite, and no variance is negative.
 
+mod args;
 mod classes;
+mod config;
 mod foreign;
 mod format;
 mod head;
@@ -38,7 +40,7 @@ use std::{
     path::Path,
 };
 
-pub use metadata::{Metadata, PreprocessFields, Strides};
+pub use metadata::{About, Claims, Fault, GivenStrides, Metadata, PreprocessFields, Strides};
 pub use reading::{Found, Reading, Which};
 pub use save::write_tensors;
 
@@ -182,23 +184,25 @@ fn map(path: &Path) -> Result<memmap2::Mmap> {
     unsafe { memmap2::Mmap::map(&file) }.map_err(io)
 }
 
-/// The text of the `config.json` at `path`, if there is one.
+/// The text of the `config.json` at `path`, if there is one; what is not UTF-8 in it is replaced.
 fn read_config(path: &Path) -> Result<Option<String>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let io = |source| Error::Io { path: path.into(), source };
+    // Asked before opening: to open a pipe is to wait for its writer
+    match fs::metadata(path) {
+        Ok(kind) if kind.is_file() => {}
+        Ok(_) => return Ok(None),
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Io { path: path.into(), source }),
-    };
-    let mut text = String::new();
-    let read = file.take(MAX_CONFIG + 1).read_to_string(&mut text);
-    read.map_err(|source| Error::Io { path: path.into(), source })?;
-    if text.len() as u64 > MAX_CONFIG {
+        Err(source) => return Err(io(source)),
+    }
+    let mut bytes = Vec::new();
+    File::open(path).map_err(io)?.take(MAX_CONFIG + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_CONFIG {
         return Err(Error::File {
             path: path.into(),
             reason: "is too long to be a model's: remove it".into(),
         });
     }
-    Ok(Some(text))
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// What a file holds, in whichever container.
@@ -286,7 +290,7 @@ fn read(source: &Source, config: Option<(&Source, &str)>, reading: &Reading) -> 
         metadata.labels = settings.labels.take();
     }
     if let Some((beside, text)) = config {
-        metadata = metadata.or(Metadata::from_config(beside, text)?);
+        metadata = metadata.beside(config::read(beside, text)?);
     }
     if epsilon.is_some() {
         metadata.bn_eps = epsilon;

@@ -7,10 +7,11 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
-    Checkpoint, Device, Form, Model, Options, Outputs, Preprocess, Session,
-    checkpoint::{Found, Reading, Which},
+    Checkpoint, Device, Error, Form, Model, Options, Outputs, Preprocess, Session,
+    checkpoint::{About, Found, Reading, Strides, Which},
     labels::Labels,
     named::{self, Place, locate},
+    preprocess::{Colour, units},
 };
 
 use super::{
@@ -29,15 +30,15 @@ pub struct PictureArgs {
     /// The share of the resized picture that the crop keeps, such as 0.9
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub crop_pct: Option<f64>,
-    /// Subtracted from red, green and blue (0 to 1): 0.485,0.456,0.406
+    /// Subtracted from red, green and blue: 0.485,0.456,0.406, or of bytes, 123.675,116.28,103.53
     #[arg(long, value_name = "R,G,B", value_parser = triple, allow_hyphen_values = true)]
-    pub mean: Option<[f32; 3]>,
-    /// Divides red, green and blue: 0.229,0.224,0.225
+    pub mean: Option<[f64; 3]>,
+    /// Divides red, green and blue: 0.229,0.224,0.225, or of bytes, 58.395,57.12,57.375
     #[arg(long, value_name = "R,G,B", value_parser = triple)]
-    pub std: Option<[f32; 3]>,
+    pub std: Option<[f64; 3]>,
 }
 
-/// How a model's file is read, where it leaves that open.
+/// How a model's file is read, where its tensors leave that open.
 #[derive(clap::Args, Default)]
 pub struct ReadArgs {
     /// Of a file with several networks: raw, ema (averaged, the default where there is one), or the key or prefix of
@@ -47,6 +48,9 @@ pub struct ReadArgs {
     /// Epsilon of batch norms in a file with branches: 1e-5, unless config.json or the file says otherwise
     #[arg(long, value_name = "EPS")]
     bn_eps: Option<f64>,
+    /// Strides (1 or 2) of the stem and of each stage: 1,2,2,2,2
+    #[arg(long, value_name = "S,S,...", value_parser = strides)]
+    strides: Option<Strides>,
 }
 
 impl ReadArgs {
@@ -61,14 +65,33 @@ impl PictureArgs {
         self.size.unwrap_or(model.preprocess.size)
     }
 
+    /// The network that `spec` names, whose `config.json` need not be right where an option stands in for it.
+    pub fn load(&self, spec: &Path, args: &ReadArgs) -> Result<Model, Stop> {
+        load(spec, Form::Fused, args, |about| {
+            let (name, typed) = match about {
+                About::Size => ("--size", self.size.is_some()),
+                About::CropPct => ("--crop-pct", self.crop_pct.is_some()),
+                About::Mean => ("--mean", self.mean.is_some()),
+                About::Std => ("--std", self.std.is_some()),
+                _ => return None,
+            };
+            typed.then(|| format!("as {name} is given"))
+        })
+    }
+
     /// What `model` wants, with what was typed in its place; says where it came from.
     pub fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
+        let units =
+            units(self.mean, self.std).map_err(|reason| Stop::Error(format!("--mean, --std: {reason}")))?;
+        if let Some(line) = units.note("--mean, --std") {
+            note(&format!("warning: {line}"));
+        }
         let of = model.preprocess.clone();
         let preprocess = Preprocess {
             size: self.size(model),
             crop_pct: self.crop_pct.unwrap_or(of.crop_pct),
-            mean: self.mean.unwrap_or(of.mean),
-            std: self.std.unwrap_or(of.std),
+            mean: units.mean.map_or(of.mean, |mean| of.colour.fit(mean)),
+            std: units.std.map_or(of.std, |std| of.colour.fit(std)),
             ..of
         };
         preprocess.check()?;
@@ -93,6 +116,13 @@ impl PictureArgs {
         args: &DeviceArgs,
         top: usize,
     ) -> Result<Session, Stop> {
+        let channels = model.graph.input_channels();
+        if Colour::of(channels).is_none() {
+            let name = &model.name;
+            return Err(Stop::Error(format!(
+                "{name}: the network reads {channels} channels, which no picture has here; `run` gives it tensors"
+            )));
+        }
         let outputs = Outputs { top_k: top.min(model.graph.classes().unwrap_or(0)), ..Outputs::default() };
         let options = Options { preprocess: self.preprocess(model)?, outputs, ..Options::of(model) };
         Ok(session(device, model, &args.options(device, options))?)
@@ -117,10 +147,11 @@ impl PictureArgs {
 
 /// `224x224, crop 0.9, bilinear`.
 pub fn describe(preprocess: &Preprocess) -> String {
-    let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std } = preprocess;
+    let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std, colour } = preprocess;
     let mode = format!("{crop_mode:?}").to_lowercase();
     let filter = format!("{interpolation:?}").to_lowercase();
-    format!("{h}x{w}, {mode} crop {crop_pct}, {filter}, mean {mean:?}, std {std:?}")
+    let grey = if *colour == Colour::Grey { ", grey" } else { "" };
+    format!("{h}x{w}{grey}, {mode} crop {crop_pct}, {filter}, mean {mean:?}, std {std:?}")
 }
 
 /// Refuses to write over a file that is read.
@@ -139,10 +170,60 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The network that `spec` names, in a certain form.
-pub fn load(spec: &Path, form: Form, args: &ReadArgs) -> Result<Model, Stop> {
-    let checkpoint = open(spec, args)?;
-    Model::new(checkpoint, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
+/// The network that `spec` names, in a certain form; says what of it was guessed or passed over. A fault of its
+/// `config.json` is passed over where `instead` gives a reason.
+pub fn load(
+    spec: &Path,
+    form: Form,
+    args: &ReadArgs,
+    instead: impl Fn(About) -> Option<String>,
+) -> Result<Model, Stop> {
+    built(spec, open(spec, args)?, form, args, instead)
+}
+
+/// The same of a checkpoint that was opened.
+pub fn built(
+    spec: &Path,
+    mut checkpoint: Checkpoint,
+    form: Form,
+    args: &ReadArgs,
+    instead: impl Fn(About) -> Option<String>,
+) -> Result<Model, Stop> {
+    let spec = spec.display().to_string();
+    let metadata = &mut checkpoint.metadata;
+    if let Some(strides) = &args.strides {
+        metadata.strides = Some(strides.clone().into());
+    }
+    metadata.pass_over(|about| match about {
+        About::Strides => args.strides.as_ref().map(|_| "as --strides is given".into()),
+        About::Epsilon => args.bn_eps.map(|_| "as --bn-eps is given".into()),
+        about => instead(about),
+    });
+    if let Some(fault) = metadata.faults.first() {
+        let instead = match fault.about {
+            About::Size => ", or give --size",
+            About::CropPct => ", or give --crop-pct",
+            About::Mean => ", or give --mean",
+            About::Std => ", or give --std",
+            About::Strides => ", or give --strides",
+            About::Epsilon => ", or give --bn-eps",
+            _ => "",
+        };
+        return Err(Stop::Error(plain(&format!("{spec}: {}{instead}", fault.error()))));
+    }
+    let model = Model::new(checkpoint, form).map_err(|error| match &error {
+        Error::Metadata { field, reason, .. } if field == "strides" && args.strides.is_some() => {
+            Stop::Error(format!("--strides: {reason}"))
+        }
+        _ => Stop::about(&spec, error),
+    })?;
+    model.notes.iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    Ok(model)
+}
+
+/// Where no picture is read, how pictures become inputs does not matter.
+pub fn without_pictures(about: About) -> Option<String> {
+    about.is_picture().then(|| "as no picture is read".into())
 }
 
 /// The checkpoint that `spec` names; a bar shows how its download goes on. What was chosen or left out is said.
@@ -225,8 +306,22 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-fn triple(text: &str) -> Result<[f32; 3], String> {
-    let numbers: Result<Vec<f32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
-    let wrong = "expected three numbers such as 0.485,0.456,0.406";
-    numbers.ok().and_then(|numbers| numbers.try_into().ok()).ok_or(wrong.into())
+fn triple(text: &str) -> Result<[f64; 3], String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    match &numbers.unwrap_or_default()[..] {
+        &[one] => Ok([one; 3]),
+        &[r, g, b] => Ok([r, g, b]),
+        _ => Err("expected three numbers such as 0.485,0.456,0.406, or one for all".into()),
+    }
+}
+
+fn strides(text: &str) -> Result<Strides, String> {
+    let stride = |text: &str| text.trim().parse().ok().filter(|stride| (1..=2).contains(stride));
+    let all: Option<Vec<usize>> = text.split(',').map(stride).collect();
+    match all.as_deref() {
+        Some([stem, stages @ ..]) if !stages.is_empty() => {
+            Ok(Strides { stem: *stem, stages: stages.to_vec() })
+        }
+        _ => Err("expected 1 or 2 for the stem and for each stage, such as 1,2,2,2,2".into()),
+    }
 }

@@ -14,7 +14,7 @@ use mobileone::{DeviceKind, Form, bench::Limit};
 
 use super::{
     Verdict,
-    args::{ReadArgs, load, size, threads},
+    args::{ReadArgs, load, size, threads, without_pictures},
     chart, limit,
     opened::{Opened, Precision},
     out::{Stop, chain, note, plain},
@@ -133,7 +133,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let on_cpu = args.dtype.iter().all(|dtype| dtype.on_cpu());
     for spec in &models {
         let begun = Instant::now();
-        let model = load(spec, Form::Fused, &args.read)?;
+        let model = load(spec, Form::Fused, &args.read, without_pictures)?;
         let load_ms = begun.elapsed().as_secs_f64() * 1e3;
         for opened in &devices {
             for &dtype in &args.dtype {

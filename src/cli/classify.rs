@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 
-use mobileone::{Form, Session, Top, labels::Labels, sample};
+use mobileone::{Session, Top, labels::Labels, sample};
 use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, ReadArgs, load},
+    args::{PictureArgs, ReadArgs},
     feed::{Bar, Seen, feed, pictures_in},
     opened::DeviceArgs,
     out::{self, Stop, note, plain, say},
@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         note("model: digits, the built-in sample; --model s1 has ImageNet's classes, fetched from the hub once");
         sample::NAME.as_ref()
     });
-    let model = load(spec, Form::Fused, &args.read)?;
+    let model = args.picture.load(spec, &args.read)?;
     let labels = args.picture.labels(&model)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;
     let dtype = args.device.dtype();

@@ -3,7 +3,7 @@ mod truth;
 
 use std::path::{Path, PathBuf};
 
-use mobileone::{Error, Form, labels::Labels, named, sample};
+use mobileone::{Error, labels::Labels, named, sample};
 
 use self::{
     report::{BEST, Counts, Report},
@@ -11,7 +11,7 @@ use self::{
 };
 use super::{
     Verdict,
-    args::{PictureArgs, ReadArgs, load},
+    args::{PictureArgs, ReadArgs},
     feed::{Bar, feed, pictures_in},
     opened::DeviceArgs,
     out::{self, Stop, chain, check_output, note, plain},
@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         sample::NAME.as_ref()
     });
     let folders = folders(&args.folder)?;
-    let model = load(spec, Form::Fused, &args.read)?;
+    let model = args.picture.load(spec, &args.read)?;
     let labels = args.picture.labels(&model)?;
     let (paths, truth) = collect(args, &folders, &labels)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;

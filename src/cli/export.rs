@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use mobileone::{
-    DType, Form, Options, Outputs,
+    DType, Options, Outputs,
     export::{Target, export},
     plan::{Limits, Tuning},
 };
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, ReadArgs, load},
+    args::{PictureArgs, ReadArgs},
     opened::Opened,
     out::{self, Stop, bytes, note, say},
 };
@@ -103,7 +103,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Stored::F32 => DType::F32,
         Stored::F16 => DType::F16,
     };
-    let mut model = load(&args.model, Form::Fused, &args.read)?;
+    let mut model = args.picture.load(&args.model, &args.read)?;
     if let Some(classes) = model.graph.classes() {
         let labels = args.picture.labels(&model)?;
         model.labels = Some((0..classes).map(|class| labels.name(class).into()).collect());

@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     };
     keep(&args.output, &[&args.input])?;
     check_output(&args.output)?;
-    let model = load(&args.input, Form::Fused, &args.read)?;
+    let model = load(&args.input, Form::Fused, &args.read, |_| None)?;
     let checkpoint = model.to_checkpoint();
     checkpoint.save(&args.output, dtype)?;
     let io = |source| Stop::from(Error::Io { path: args.output.clone(), source });

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{ReadArgs, describe, open},
+    args::{ReadArgs, built, describe, open, without_pictures},
     opened::{DeviceArgs, session},
     out::{self, Stop, bytes, commas, plain, say},
 };
@@ -51,6 +51,8 @@ struct Report {
     /// Squeeze-excites in each stage.
     squeezed: Vec<usize>,
     strides: Vec<usize>,
+    /// Whether any of them is not known.
+    strides_guessed: bool,
     classes: Option<usize>,
     labels: Option<String>,
     /// Of the fused form.
@@ -81,8 +83,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let statistic = |name: &str| name.ends_with(".running_mean") || name.ends_with(".running_var");
     let arrays = checkpoint.weights.iter().filter(|(name, _)| !statistic(name));
     let in_file = arrays.map(|(_, array)| array.data.len() as u64).sum();
-    let about = |error| Stop::about(&spec.display().to_string(), error);
-    let model = Model::new(checkpoint, Form::Fused).map_err(about)?;
+    let model = built(spec, checkpoint, Form::Fused, &args.read, without_pictures)?;
     let mut report = report(&model, in_file)?;
     if args.layers {
         let device = args.device.open_for(&model, model.preprocess.size)?;
@@ -116,6 +117,7 @@ fn report(model: &Model, in_file: u64) -> Result<Report, Stop> {
         branches: architecture.branches,
         squeezed: architecture.squeezed.iter().map(Vec::len).collect(),
         strides: std::iter::once(strides.stem).chain(strides.stages.iter().copied()).collect(),
+        strides_guessed: model.strides.complete().is_none(),
         classes,
         labels,
         parameters,
@@ -123,7 +125,7 @@ fn report(model: &Model, in_file: u64) -> Result<Report, Stop> {
         macs: costs.iter().map(|cost| cost.macs).sum(),
         weight_bytes: 4 * parameters,
         map_bytes: 4 * costs.iter().map(|cost| cost.activations).sum::<u64>(),
-        input: [1, 3, h, w],
+        input: [1, model.graph.input_channels(), h, w],
         preprocess: describe(&model.preprocess),
         preprocess_source: model.preprocess_source.clone(),
         layers: None,
@@ -140,6 +142,8 @@ fn print(report: &Report) -> Result<(), Stop> {
         (Some(classes), Some(labels)) => format!("{classes} (labels: {})", plain(labels)),
         _ => "none: the model ends in features".into(),
     };
+    let guessed = if report.strides_guessed { " (a guess, the paper's)" } else { "" };
+    let strides = format!("{:?}{guessed}", report.strides);
     let [_, _, h, w] = report.input;
     let row = |name: &str, text: String| [name.to_string(), text];
     let rows = [
@@ -148,7 +152,7 @@ fn print(report: &Report) -> Result<(), Stop> {
         row("stem", format!("{} channels", report.stem)),
         row("stages", format!("{:?} channels, {:?} blocks", report.widths, report.blocks)),
         row("squeeze-excites", format!("{:?}", report.squeezed)),
-        row("strides", format!("{:?}", report.strides)),
+        row("strides", strides),
         row("classes", classes),
         row(
             "parameters",

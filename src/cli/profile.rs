@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{ReadArgs, load, size},
+    args::{ReadArgs, load, size, without_pictures},
     chart::{self, Bar, Bars, Chart},
     limit,
     opened::{DeviceArgs, session},
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     if let Some(path) = &args.plot {
         chart::check(path)?;
     }
-    let model = load(&args.model, Form::Fused, &args.read)?;
+    let model = load(&args.model, Form::Fused, &args.read, without_pictures)?;
     let (h, w) = args.size.unwrap_or(model.preprocess.size);
     let device = args.device.open_for(&model, (h, w))?;
     let dtype = args.device.dtype();

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{LEAST, ReadArgs, keep, load},
+    args::{LEAST, ReadArgs, keep, load, without_pictures},
     opened::{DeviceArgs, session},
     out::{self, Stop, check_output, ms, say},
 };
@@ -20,7 +20,7 @@ Examples:
 
 /// Run a tensor through the network
 ///
-/// The input file holds `x`, [N, 3, H, W], f32, already normalized; N is free, and H and W from 32. The output
+/// The input file holds `x`, [N, 3, H, W], f32 (of a network of other channels, as many), already normalized; N is free, and H and W from 32. The output
 /// file holds `logits`, [N, classes], f32; of a model without a classifier, the pooled `features`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -62,9 +62,11 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     keep(&args.output, &[&args.input, &args.model])?;
     check_output(&args.output)?;
     let x = read_tensor(&args.input, "x")?;
-    let input = check(&x).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
-    let model = load(&args.model, form, &args.read)?;
+    let model = load(&args.model, form, &args.read, without_pictures)?;
+    let channels = model.graph.input_channels();
+    let input =
+        check(&x, channels).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let device = args.device.open_for(&model, (input.h, input.w))?;
     let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = (input.h, input.w);
@@ -103,16 +105,17 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
 }
 
 /// The shape of `x`, as the library calls it, when it is an input.
-fn check(x: &Array) -> Result<Shape, String> {
-    let &[n, 3, h, w] = &x.shape[..] else {
-        return Err(format!("\"x\": expected [N, 3, H, W], found {:?}", x.shape));
+fn check(x: &Array, channels: usize) -> Result<Shape, String> {
+    let (n, h, w) = match x.shape[..] {
+        [n, c, h, w] if c == channels => (n, h, w),
+        _ => return Err(format!("\"x\": expected [N, {channels}, H, W], found {:?}", x.shape)),
     };
     if n == 0 || h < LEAST || w < LEAST {
         return Err(format!("\"x\": expected N from 1, H and W from {LEAST}, found {:?}", x.shape));
     }
     if let Some(at) = x.data.iter().position(|value| !value.is_finite()) {
-        let place = [at / (3 * h * w), at / (h * w) % 3, at / w % h, at % w];
+        let place = [at / (channels * h * w), at / (h * w) % channels, at / w % h, at % w];
         return Err(format!("\"x\": the value at {place:?} is {}; inputs must be finite", x.data[at]));
     }
-    Ok(Shape::new(n, h, w, 3))
+    Ok(Shape::new(n, h, w, channels))
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{ReadArgs, load, size},
+    args::{ReadArgs, load, size, without_pictures},
     opened::{DeviceArgs, Precision},
     out::{self, Stop, chain, note, plain, say},
 };
@@ -89,7 +89,7 @@ struct Row {
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let model = match &args.model {
-        Some(spec) => load(spec, Form::Fused, &args.read)?,
+        Some(spec) => load(spec, Form::Fused, &args.read, without_pictures)?,
         None => Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused)?,
     };
     let device = args.device.open()?;

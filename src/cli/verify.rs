@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{ReadArgs, load},
+    args::{ReadArgs, load, without_pictures},
     opened::DeviceArgs,
     out::{self, Stop, plain, say},
 };
@@ -66,7 +66,7 @@ struct Row {
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let models = match &args.model {
-        Some(spec) => vec![load(spec, Form::Fused, &args.read)?],
+        Some(spec) => vec![load(spec, Form::Fused, &args.read, without_pictures)?],
         None => [&VARIANTS[0], &VARIANTS[4]]
             .into_iter()
             .map(|variant| Model::new(synthetic(variant, 1000, 0), Form::Fused))

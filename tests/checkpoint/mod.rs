@@ -1,6 +1,7 @@
 //! Checkpoints: what is read, and what is refused.
 
 mod classes;
+mod config;
 mod epsilon;
 mod found;
 mod heads;

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::{Args, Progress, report};
 use crate::cli::{
     Verdict,
-    args::load,
+    args::{load, without_pictures},
     out::{self, Stop, note, plain},
 };
 
@@ -61,7 +61,7 @@ pub fn run(args: &Args, models: &[PathBuf]) -> Result<Verdict, Stop> {
     let rows = models.len() * sizes.len() * devices.len() * args.dtype.len();
     let progress = Progress::new(rows as u64);
     for spec in models {
-        let model = load(spec, Form::Fused)?;
+        let model = load(spec, Form::Fused, &args.read, without_pictures)?;
         let file = folder.join("model.safetensors");
         model.to_checkpoint().save(&file, DType::F32)?;
         for size in &sizes {

@@ -1,18 +1,21 @@
 //! Reads the architecture off a checkpoint's tensors, and refuses what does not fit together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use super::{Architecture, Body, Network, Position};
 use crate::{
     Error, Result,
-    checkpoint::{Checkpoint, Strides, check_epsilon},
+    checkpoint::{Checkpoint, GivenStrides, Strides, check_epsilon},
     graph::Conv,
     reparam::EPSILON,
     weights::{Array, Weights},
 };
 
-/// Channels of a picture.
-const COLOURS: usize = 3;
+/// Channels that an input may have: one pixel is four scalars on a device.
+const CHANNELS: RangeInclusive<usize> = 1..=4;
 /// Rows and columns of the stem's and the depthwise kernels.
 const KERNEL: usize = 3;
 
@@ -22,14 +25,11 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
     let epsilon = checkpoint.metadata.bn_eps.map_or(Ok(EPSILON), check_epsilon)?;
     let mut tensors = Tensors::new(&checkpoint.weights, epsilon);
     let stages = tensors.positions_per_stage()?;
-    let given = checkpoint.metadata.strides.as_ref();
-    if let Some(strides) = given {
-        check_strides(strides, stages.len())
-            .map_err(|reason| checkpoint.metadata.fault("strides", reason))?;
-    }
+    let mut given = checkpoint.metadata.strides.clone().unwrap_or_default();
+    check_strides(&given, stages.len()).map_err(|reason| checkpoint.metadata.fault("strides", reason))?;
+    given.stages.resize(stages.len(), None);
 
-    let stem =
-        tensors.position("stem", Kind::Dense, COLOURS, Stride::of(given.map(|strides| strides.stem)))?;
+    let stem = tensors.position("stem", Kind::Dense, tensors.channels()?, Stride::of(given.stem))?;
     let mut src_c = stem.conv.dst_c;
     let mut architecture = Architecture {
         stem: src_c,
@@ -40,13 +40,17 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
         classes: None,
         strides: Strides { stem: stem.conv.stride, stages: Vec::new() },
     };
+    let mut known = given.clone();
+    // A depthwise has the branch exactly where its stride is 1, in a network that has them at all.
+    let has_identities = tensors.names.iter().any(|name| name.contains(".identity."));
+    known.proven |= has_identities;
     let mut positions = vec![stem];
     for (stage, count) in stages.into_iter().enumerate() {
         let first = positions.len();
         for index in 0..count {
             let name = format!("stages.{stage}.{index}");
             let (kind, stride) = match index {
-                0 => (Kind::Depthwise, Stride::of(given.map(|strides| strides.stages[stage]))),
+                0 => (Kind::Depthwise, Stride::of(given.stages[stage])),
                 _ if index % 2 == 0 => (Kind::Depthwise, Stride::Given(1)),
                 _ => (Kind::Pointwise, Stride::Given(1)),
             };
@@ -56,19 +60,31 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
         let squeezed = (0..count).filter(|index| positions[first + index].squeeze.is_some());
         architecture.squeezed.push(squeezed.collect());
         architecture.widths.push(src_c);
-        architecture.strides.stages.push(positions[first].conv.stride);
+        let (stride, branches) = (positions[first].conv.stride, positions[first].branches().is_some());
+        architecture.strides.stages.push(stride);
+        if branches && has_identities {
+            known.stages[stage] = Some(stride);
+        }
+        known.proven &= branches || given.proven;
     }
     architecture.branches = positions.iter().filter_map(Position::branches).max();
     architecture.classes = tensors.classifier(src_c)?;
     tensors.nothing_left()?;
-    Ok(Network { positions, classes: architecture.classes, features: src_c, architecture, epsilon })
+    Ok(Network {
+        positions,
+        classes: architecture.classes,
+        features: src_c,
+        architecture,
+        strides: known,
+        epsilon,
+    })
 }
 
-fn check_strides(strides: &Strides, stages: usize) -> Result<(), String> {
-    if strides.stages.len() != stages {
+fn check_strides(strides: &GivenStrides, stages: usize) -> Result<(), String> {
+    if !strides.stages.is_empty() && strides.stages.len() != stages {
         return Err(format!("expected {stages}, one per stage, found {}", strides.stages.len()));
     }
-    let mut all = std::iter::once(strides.stem).chain(strides.stages.iter().copied());
+    let mut all = std::iter::once(strides.stem).chain(strides.stages.iter().copied()).flatten();
     match all.find(|stride| !Strides::KNOWN.contains(stride)) {
         Some(stride) => Err(format!("a stride is 1 or 2, found {stride}")),
         None => Ok(()),
@@ -177,6 +193,21 @@ impl<'a> Tensors<'a> {
         format!("{name}.{}.weight", if fused { "reparam_conv" } else { "conv_kxk.0.conv" })
     }
 
+    /// The channels of the input, as the stem reads them.
+    fn channels(&self) -> Result<usize> {
+        let name = self.main_weight("stem");
+        let shape = &self.weights.get(&name)?.shape;
+        match shape[..] {
+            [_, channels, _, _] if CHANNELS.contains(&channels) => Ok(channels),
+            [_, _, KERNEL, KERNEL] => {
+                let reason = format!("expected [C, 1 to 4, {KERNEL}, {KERNEL}], found {shape:?}");
+                Err(self.fault(&name, reason))
+            }
+            // The error that says what a stem is.
+            _ => Ok(3),
+        }
+    }
+
     /// The position `name`, which reads `src_c` channels.
     fn position(&mut self, name: &str, kind: Kind, src_c: usize, stride: Stride) -> Result<Position> {
         use Side::{Any, Is};
@@ -237,7 +268,7 @@ impl<'a> Tensors<'a> {
             return refuse(format!("an identity branch where {src_c} channels become {dst_c}"));
         }
         if conv.stride != 1 {
-            return refuse(format!("an identity branch proves stride 1, the metadata says {}", conv.stride));
+            return refuse(format!("an identity branch proves stride 1, what is given is {}", conv.stride));
         }
         self.norm(prefix.trim_end_matches('.'), conv.dst_c)
     }
