@@ -142,8 +142,19 @@ pub fn load(spec: &Path, form: Form, args: &ReadArgs) -> Result<Model, Stop> {
     Model::new(checkpoint, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
+/// The same once more, without the lines on what was chosen.
+pub fn load_again(spec: &Path, form: Form, args: &ReadArgs) -> Result<Model, Stop> {
+    Model::new(read(spec, args)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
+}
+
 /// The checkpoint that `spec` names; a bar shows how its download goes on. What was chosen or left out is said.
 pub fn open(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
+    let checkpoint = read(spec, args)?;
+    remarks(&checkpoint, args).iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    Ok(checkpoint)
+}
+
+fn read(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
     let bar = ProgressBar::no_length();
     let style = "{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
@@ -156,9 +167,7 @@ pub fn open(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
         bar.set_position(fetch.come);
     });
     bar.finish_and_clear();
-    let checkpoint = opened.map_err(|error| Stop::about(&spec.display().to_string(), error))?;
-    remarks(&checkpoint, args).iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
-    Ok(checkpoint)
+    opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
 /// What was chosen or left out as `checkpoint` was read, a line each.

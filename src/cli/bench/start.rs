@@ -61,7 +61,7 @@ pub fn run(args: &Args, models: &[PathBuf]) -> Result<Verdict, Stop> {
     let rows = models.len() * sizes.len() * devices.len() * args.dtype.len();
     let progress = Progress::new(rows as u64);
     for spec in models {
-        let model = load(spec, Form::Fused)?;
+        let model = load(spec, Form::Fused, &args.read)?;
         let file = folder.join("model.safetensors");
         model.to_checkpoint().save(&file, DType::F32)?;
         for size in &sizes {

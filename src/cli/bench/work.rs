@@ -12,7 +12,7 @@ use super::{
     report::{Row, ms},
 };
 use crate::cli::{
-    args::load,
+    args::load_again,
     opened::{Known, MATRICES_IN_F16, Precision, session},
     out::{Stop, chain},
 };
@@ -184,7 +184,7 @@ impl Work<'_> {
         let bounds = Bounds { seconds: f64::INFINITY, iterations: inferences as usize };
         let mut samples = Vec::new();
         for round in 0..rounds {
-            let model = load(Path::new(self.spec), Form::Fused)?;
+            let model = load_again(Path::new(self.spec), Form::Fused, &self.args.read)?;
             let session = self.session(&model)?;
             session.run(Input::Tensor(x))?;
             let done = |share| progress.set((f64::from(round) + share) / f64::from(rounds));
