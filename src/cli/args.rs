@@ -184,6 +184,23 @@ pub fn load(
 /// The same of a checkpoint that was opened.
 pub fn built(
     spec: &Path,
+    checkpoint: Checkpoint,
+    form: Form,
+    args: &ReadArgs,
+    instead: impl Fn(About) -> Option<String>,
+) -> Result<Model, Stop> {
+    let model = build(spec, checkpoint, form, args, instead)?;
+    model.notes.iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    Ok(model)
+}
+
+/// The network of a file that was loaded before, without pictures and without the lines on what was chosen.
+pub fn load_again(spec: &Path, args: &ReadArgs) -> Result<Model, Stop> {
+    build(spec, read(spec, args)?, Form::Fused, args, without_pictures)
+}
+
+fn build(
+    spec: &Path,
     mut checkpoint: Checkpoint,
     form: Form,
     args: &ReadArgs,
@@ -211,14 +228,12 @@ pub fn built(
         };
         return Err(Stop::Error(plain(&format!("{spec}: {}{instead}", fault.error()))));
     }
-    let model = Model::new(checkpoint, form).map_err(|error| match &error {
+    Model::new(checkpoint, form).map_err(|error| match &error {
         Error::Metadata { field, reason, .. } if field == "strides" && args.strides.is_some() => {
             Stop::Error(format!("--strides: {reason}"))
         }
         _ => Stop::about(&spec, error),
-    })?;
-    model.notes.iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
-    Ok(model)
+    })
 }
 
 /// Where no picture is read, how pictures become inputs does not matter.
@@ -228,6 +243,12 @@ pub fn without_pictures(about: About) -> Option<String> {
 
 /// The checkpoint that `spec` names; a bar shows how its download goes on. What was chosen or left out is said.
 pub fn open(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
+    let checkpoint = read(spec, args)?;
+    remarks(&checkpoint, args).iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    Ok(checkpoint)
+}
+
+fn read(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
     let bar = ProgressBar::no_length();
     let style = "{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
@@ -240,9 +261,7 @@ pub fn open(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
         bar.set_position(fetch.come);
     });
     bar.finish_and_clear();
-    let checkpoint = opened.map_err(|error| Stop::about(&spec.display().to_string(), error))?;
-    remarks(&checkpoint, args).iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
-    Ok(checkpoint)
+    opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
 /// What was chosen or left out as `checkpoint` was read, a line each.
