@@ -29,7 +29,7 @@ use std::{
 };
 
 pub use network::{Fastest, Rivals, Times, compare, network};
-pub use table::{Kept, kept, place, read, writable, write};
+pub use table::{Kept, folder, kept, place, read, writable, write};
 
 use crate::{
     answer::Answer,

@@ -115,16 +115,20 @@ pub fn place(info: &DeviceInfo) -> Option<PathBuf> {
 
 /// A device's file of one kind in that folder.
 pub fn kept(info: &DeviceInfo, ending: &str) -> Option<PathBuf> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = format!("{} {}", info.backend, info.name).chars().map(plain).collect();
+    Some(folder()?.join(format!("{name}.{ending}")))
+}
+
+/// That folder: what the command keeps from run to run.
+pub fn folder() -> Option<PathBuf> {
     let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let system = || match std::env::consts::OS {
         "windows" => path("LOCALAPPDATA"),
         "macos" => path("HOME").map(|home| home.join("Library/Caches")),
         _ => path("XDG_CACHE_HOME").or_else(|| path("HOME").map(|home| home.join(".cache"))),
     };
-    let folder = path("MOBILEONE_CACHE").or_else(|| system().map(|system| system.join("mobileone")))?;
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = format!("{} {}", info.backend, info.name).chars().map(plain).collect();
-    Some(folder.join(format!("{name}.{ending}")))
+    path("MOBILEONE_CACHE").or_else(|| system().map(|system| system.join("mobileone")))
 }
 
 /// Makes the folder of `path`, and tries whether [`write()`] can write there: better known before a measurement.
