@@ -66,7 +66,7 @@ struct Class {
 }
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
-    let model = load(&args.model, Form::Fused)?;
+    let model = args.device.beside(|| load(&args.model, Form::Fused))?;
     let labels = args.picture.labels(&model)?;
     let (paths, truth) = collect(&args.folder, &labels)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;

@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let x = read_tensor(&args.input, "x")?;
     let input = check(&x).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
-    let model = load(&args.model, form)?;
+    let model = args.device.beside(|| load(&args.model, form))?;
     let device = args.device.open_for(&model, (input.h, input.w))?;
     let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = (input.h, input.w);

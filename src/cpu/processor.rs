@@ -26,7 +26,10 @@ fn name() -> String {
 fn listed(list: &str) -> Option<String> {
     let value = |wanted: &&str| {
         let fields = list.lines().filter_map(|line| line.split_once(':'));
-        fields.into_iter().find(|(field, _)| field.trim().eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+        fields
+            .into_iter()
+            .find(|(field, _)| field.trim().eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value)
     };
     // `model` alone is the machine on ARM, and a number on x86.
     ["model name", "cpu model", "hardware", "model"].iter().find_map(value).map(String::from)
@@ -34,7 +37,8 @@ fn listed(list: &str) -> Option<String> {
 
 /// Without marks of trade and runs of spaces.
 fn short(given: &str) -> String {
-    let bare = ["(R)", "(r)", "(TM)", "(tm)"].iter().fold(given.to_string(), |name, mark| name.replace(mark, ""));
+    let bare =
+        ["(R)", "(r)", "(TM)", "(tm)"].iter().fold(given.to_string(), |name, mark| name.replace(mark, ""));
     bare.replace(" CPU", "").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -51,7 +55,8 @@ mod tests {
         ] {
             assert_eq!(short(given), expected);
         }
-        let pi = "processor\t: 0\nBogoMIPS\t: 108.00\n\nHardware\t: BCM2835\nModel\t\t: Raspberry Pi 4 Model B\n";
+        let pi =
+            "processor\t: 0\nBogoMIPS\t: 108.00\n\nHardware\t: BCM2835\nModel\t\t: Raspberry Pi 4 Model B\n";
         assert_eq!(listed(pi).map(|name| short(&name)).as_deref(), Some("BCM2835"));
         assert_eq!(listed("processor\t: 0\n"), None);
     }

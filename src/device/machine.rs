@@ -25,7 +25,8 @@ fn said(machine: u64, reason: &str) -> String {
 /// manifests; the variables that steer drivers; and the system's start, after which anything may be different. `None`
 /// where that is not known: on systems other than Linux, and where the variables name other files.
 pub fn shown() -> Option<u64> {
-    let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES", "__EGL_VENDOR_LIBRARY_FILENAMES"];
+    let named =
+        ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES", "__EGL_VENDOR_LIBRARY_FILENAMES"];
     if !cfg!(target_os = "linux") || named.iter().any(|name| std::env::var_os(name).is_some()) {
         return None;
     }
@@ -76,7 +77,8 @@ fn entries(folder: &Path) -> Vec<String> {
 
 /// Folders where drivers of Vulkan and of GL are listed.
 fn manifests() -> Vec<PathBuf> {
-    let list = |name: &str, usual: &str| std::env::var(name).ok().filter(|v| !v.is_empty()).unwrap_or(usual.into());
+    let list =
+        |name: &str, usual: &str| std::env::var(name).ok().filter(|v| !v.is_empty()).unwrap_or(usual.into());
     let home = list("HOME", "/");
     let bases = [
         list("XDG_DATA_DIRS", "/usr/local/share:/usr/share"),
@@ -86,18 +88,23 @@ fn manifests() -> Vec<PathBuf> {
         "/etc:/usr/local/etc:/usr/local/share:/usr/share:/run/opengl-driver/share".into(),
     ];
     let bases = bases.iter().flat_map(|list| list.split(':')).filter(|base| !base.is_empty());
-    bases.flat_map(|base| ["vulkan/icd.d", "glvnd/egl_vendor.d"].map(|end| Path::new(base).join(end))).collect()
+    bases
+        .flat_map(|base| ["vulkan/icd.d", "glvnd/egl_vendor.d"].map(|end| Path::new(base).join(end)))
+        .collect()
 }
 
 /// The variables that drivers and their loaders read.
 fn variables() -> Vec<String> {
-    let known = ["VK_", "WGPU_", "MESA_", "LIBGL_", "GALLIUM_", "EGL_", "__EGL_", "__GLX_", "__NV_", "DRI_", "LD_"];
+    let known =
+        ["VK_", "WGPU_", "MESA_", "LIBGL_", "GALLIUM_", "EGL_", "__EGL_", "__GLX_", "__NV_", "DRI_", "LD_"];
     let ours = |name: &str| {
         known.iter().any(|start| name.starts_with(start)) || ["DISPLAY", "WAYLAND_DISPLAY"].contains(&name)
     };
     let all = std::env::vars_os().map(|(name, value)| (name.display().to_string(), value));
-    let mut lines: Vec<String> =
-        all.filter(|(name, _)| ours(name)).map(|(name, value)| format!("{name}={}", value.display())).collect();
+    let mut lines: Vec<String> = all
+        .filter(|(name, _)| ours(name))
+        .map(|(name, value)| format!("{name}={}", value.display()))
+        .collect();
     lines.sort();
     lines
 }
