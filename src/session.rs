@@ -117,6 +117,17 @@ impl Session {
         }
     }
 
+    /// Bytes of the buffers that it made on its GPU: weights, activations, and what goes to and fro; pictures take
+    /// more, which grows with the largest. `None` for the CPU.
+    pub fn device_bytes(&self) -> Option<u64> {
+        match &self.engine {
+            #[cfg(feature = "cpu")]
+            Engine::Cpu(_) => None,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => Some(engine.bytes()),
+        }
+    }
+
     /// Pictures that one [`Session::submit`] takes: the batch that was asked for, or less where the device's
     /// bindings or about 200 ms of its work hold no more.
     pub fn batch(&self) -> usize {

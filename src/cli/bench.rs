@@ -41,7 +41,7 @@ weights, which take the time that trained ones take.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, s0 to s4, or random:s0 to random:s4; without it, all five at random
+    /// A file, a folder, a hub id, s0 to s4, random:s0 to random:s4, or digits; without it, random:s0 to random:s4
     #[arg(long, value_name = "M")]
     model: Vec<PathBuf>,
     #[command(flatten)]
@@ -190,7 +190,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         chart::save(path, &picture::charts(&report.results, args.sweep))?;
         note(&format!("picture: {}", path.display()));
     }
-    let software = |row: &Row| row.device.contains(&DeviceKind::Software.to_string());
+    let software = |row: &Row| row.kind == DeviceKind::Software;
     // The limit knows nothing of matrices: what runs on them, which every row then does, may well be faster.
     let gated = |row: &&Row| !args.matrices && !software(row);
     let beaten = report.results.iter().filter(gated).filter(|row| row.floor_ms > Some(row.median_ms));

@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         note("model: digits, the built-in sample; --model s1 has ImageNet's classes, fetched from the hub once");
         sample::NAME.as_ref()
     });
-    let model = args.picture.load(spec, &args.read)?;
+    let model = args.device.beside(|| args.picture.load(spec, &args.read))?;
     let labels = args.picture.labels(&model)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;
     let dtype = args.device.dtype();

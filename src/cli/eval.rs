@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         sample::NAME.as_ref()
     });
     let folders = folders(&args.folder)?;
-    let model = args.picture.load(spec, &args.read)?;
+    let model = args.device.beside(|| args.picture.load(spec, &args.read))?;
     let labels = args.picture.labels(&model)?;
     let (paths, truth) = collect(args, &folders, &labels)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;

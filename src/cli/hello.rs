@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use mobileone::{Device, Form, Input, Model, Options, Session, picture, sample};
+use mobileone::{Form, Input, Model, Options, Session, picture, sample};
 
 use super::{
-    Verdict,
+    Verdict, cache,
     out::{Stop, bar, ms, plain, say, table},
 };
 
@@ -22,7 +22,7 @@ pub fn run() -> Result<Verdict, Stop> {
     let wanted = std::env::var("MOBILEONE_DEVICE").unwrap_or_else(|_| "auto".into());
     let model = Model::new(sample::digits()?, Form::Fused)?;
     let labels = model.labels.clone().expect("the model in the box names its classes");
-    let device = Device::open(&wanted)?;
+    let device = cache::open(&wanted)?;
     let session = Session::new(&device, &model, &Options::of(&model))?;
     let on = plain(&device.info().name);
 

@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     check_output(&args.output)?;
     let x = read_tensor(&args.input, "x")?;
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
-    let model = load(&args.model, form, &args.read, without_pictures)?;
+    let model = args.device.beside(|| load(&args.model, form, &args.read, without_pictures))?;
     let channels = model.graph.input_channels();
     let input =
         check(&x, channels).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
