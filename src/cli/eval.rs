@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let (paths, truth) = collect(&args.folder, &labels)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;
     let dtype = args.device.dtype();
-    let session = args.picture.session(&device, &model, &args.device, 5)?;
+    let session = args.picture.session(&device, &model, &args.device, 5, Some(&args.model))?;
     let bar = Bar::new(paths.len());
     let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
     let (mut at, mut top5, mut failed) = (0, 0, 0);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     Verdict,
     args::{keep, load},
-    out::{self, Stop, check_output, commas, say},
+    out::{self, Stop, check_output, commas, count, say},
 };
 
 const EXAMPLES: &str = "\
@@ -45,6 +45,7 @@ enum Stored {
 #[derive(Serialize)]
 struct Report {
     model: String,
+    requested: String,
     output: String,
     dtype: String,
     tensors: usize,
@@ -65,6 +66,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let io = |source| Stop::from(Error::Io { path: args.output.clone(), source });
     let report = Report {
         model: model.name,
+        requested: args.input.display().to_string(),
         output: args.output.display().to_string(),
         dtype: dtype.to_string(),
         tensors: checkpoint.weights.len(),
@@ -76,8 +78,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     } else {
         let Report { model, output, tensors, parameters, bytes, .. } = &report;
         say(&format!(
-            "{output}: {model}, {tensors} tensors, {} parameters in {dtype}, {} bytes",
-            commas(*parameters as u64),
+            "{output}: {model}, {}, {} in {dtype}, {} bytes",
+            count(*tensors, "tensor"),
+            count(*parameters, "parameter"),
             commas(*bytes)
         ))?;
     }

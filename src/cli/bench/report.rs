@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Args;
-use crate::cli::out::{self, Stop, plain, say};
+use crate::cli::out::{self, Stop, plain, quote, say};
 
 #[derive(Default, Serialize)]
 pub struct Report {
@@ -210,11 +210,4 @@ fn cells(row: &Row) -> [String; 16] {
         row.floor_ms.map_or(String::new(), ms),
         row.peak_bytes.map_or(String::new(), |bytes| format!("{:.1}", bytes as f64 / 1e6)),
     ]
-}
-
-fn quote(cell: &str) -> String {
-    match cell.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell.into(),
-    }
 }
