@@ -54,7 +54,8 @@ mod device;
 mod error;
 #[cfg(feature = "export")]
 pub mod export;
-mod files;
+#[doc(hidden)] // For the command's own files.
+pub mod files;
 #[cfg(feature = "gpu")]
 #[doc(hidden)] // The engine behind a session; public for its judges.
 pub mod gpu;

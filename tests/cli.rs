@@ -1,5 +1,6 @@
 //! The command at its edge: exit codes, messages, JSON, and what may be typed by accident.
 
+mod answers;
 mod bench;
 mod config;
 mod devices;
@@ -8,6 +9,7 @@ mod export;
 mod hub;
 mod messages;
 mod pictures;
+mod screens;
 mod tensors;
 mod watch;
 
@@ -44,6 +46,10 @@ fn command() -> Command {
     let nowhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-no-cache");
     command.env("MOBILEONE_DEVICE", "cpu").env("HF_HUB_OFFLINE", "1").env("HF_HOME", &nowhere);
     command.env("MOBILEONE_CACHE", nowhere.join("mobileone"));
+    command.env("COLUMNS", "80");
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
     for name in ["HF_ENDPOINT", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"] {
         command.env_remove(name);
     }
@@ -96,7 +102,7 @@ fn snapshots() {
         ("info.json", &["info", &tiny, "--json"]),
         ("info-se.txt", &["info", &data("se.timm.train.safetensors")]),
         ("info-encoder.txt", &["info", &data("odd.apple.encoder.safetensors")]),
-        ("variants.txt", &["info"]),
+        ("variants.txt", &["info", "--variants"]),
     ];
     for (name, args) in rows {
         let run = run(*args);
@@ -118,9 +124,10 @@ fn without_arguments_it_shows_what_it_does() {
     for (name, _) in mobileone::sample::PICTURES {
         let line = run.out.lines().find(|line| line.starts_with(name));
         let line = line.unwrap_or_else(|| panic!("no line for {name}: {run:?}"));
-        assert!(line.contains('%') && line.contains('█') && line.contains("CPU"), "{line}");
+        assert!(line.contains('%') && line.contains('█'), "{line}");
     }
     assert!(run.out.contains("mobileone classify"), "{run:?}");
+    assert_eq!(run.out.matches("CPU, ").count(), 1, "the device is named once: {run:?}");
 }
 
 #[test]
@@ -128,12 +135,19 @@ fn without_a_model_it_reads_digits() {
     let picture = format!("{}/demo/images/seven-handwritten.jpg", env!("CARGO_MANIFEST_DIR"));
     let unasked = run(["classify", &picture]);
     assert_eq!(unasked.code, Some(0), "{unasked:?}");
-    assert!(unasked.err.starts_with("model: digits, the built-in sample; --model s1 has"), "{unasked:?}");
+    let told = "digits (built in; --model s1 has ImageNet's classes) on CPU, ";
+    assert!(unasked.err.starts_with(told) && unasked.err.ends_with(", f32, 80x80\n"), "{unasked:?}");
+    assert_eq!(unasked.err.lines().count(), 1, "{unasked:?}");
     let asked = run(["classify", "--model", "digits", &picture]);
     assert_eq!((asked.code, &asked.out), (Some(0), &unasked.out), "{asked:?}");
-    assert!(!asked.err.contains("built-in sample"), "{asked:?}");
+    assert!(asked.err.starts_with("MobileOne (widths 32/80/160/256) on CPU, "), "{asked:?}");
     let report = json(0, ["info", "digits", "--json"]);
     assert_eq!((&report["classes"], &report["input"]), (&11.into(), &serde_json::json!([1, 3, 80, 80])));
+    // Other commands take it too.
+    for name in ["model", "requested", "classes"] {
+        assert_eq!(json(0, ["info", "--json"])[name], report[name], "{name}");
+    }
+    assert_eq!(json(0, ["info", "--model", "digits", "--json"]), report);
     // A file of that name comes first.
     let here = folder("digits");
     std::fs::write(here.join("digits"), "no model").unwrap();

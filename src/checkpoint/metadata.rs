@@ -283,6 +283,7 @@ impl Metadata {
                 About::Interpolation => own.interpolation.is_some(),
                 About::Mean => own.mean.is_some(),
                 About::Std => own.std.is_some(),
+                About::Epsilon => self.bn_eps.is_some(),
                 About::Strides | About::Order | About::Network => false,
             };
             if given {

@@ -21,6 +21,7 @@ mod json;
 mod machine;
 mod metadata;
 mod names;
+mod npy;
 #[cfg(feature = "pth")]
 mod pickle;
 #[cfg(feature = "pth")]
@@ -42,7 +43,7 @@ use std::{
 
 pub use metadata::{About, Claims, Fault, GivenStrides, Metadata, PreprocessFields, Strides};
 pub use reading::{Found, Reading, Which};
-pub use save::write_tensors;
+pub use save::{write_npy, write_tensors};
 
 pub(crate) use reading::check_epsilon;
 
@@ -143,8 +144,8 @@ impl Checkpoint {
     }
 }
 
-/// Reads the tensor called `name`, such as an input, from a safetensors file or a PyTorch checkpoint. Its
-/// values are not looked at: they may be NaN.
+/// Reads the tensor called `name`, such as an input, from a safetensors file or a PyTorch checkpoint; from NumPy's
+/// `.npy`, the one array in it. Its values are not looked at: they may be NaN.
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::File`] as for [`Checkpoint::open`]; [`Error::Tensor`] when there is no such
@@ -152,17 +153,32 @@ impl Checkpoint {
 pub fn read_tensor(path: impl AsRef<Path>, name: &str) -> Result<Array> {
     let path = path.as_ref();
     let map = map(path)?;
-    let source = Source { path, bytes: &map };
+    tensor(Source { path, bytes: &map }, name)
+}
+
+/// Reads what [`read_tensor`] would read from a file of these bytes.
+///
+/// # Errors
+/// Those of [`read_tensor`], the file being called `tensors`.
+pub fn tensor_from_bytes(bytes: &[u8], name: &str) -> Result<Array> {
+    tensor(Source { path: Path::new("tensors"), bytes }, name)
+}
+
+fn tensor(source: Source, name: &str) -> Result<Array> {
+    let mut budget = source.bytes.len();
+    if source.bytes.starts_with(npy::MAGIC) {
+        return decode(&npy::read(&source, name)?, &mut budget);
+    }
     let mut file = contents(source)?;
     let Some(at) = file.entries.iter().position(|entry| entry.name() == name) else {
         let names: Vec<&str> = file.entries.iter().map(Entry::name).take(5).collect();
         if names.is_empty() {
             return Err(file.nothing());
         }
-        let reason = format!("is not in {}, which begins with: {}", path.display(), names.join(", "));
+        let reason = format!("is not in {}, which begins with: {}", source.path.display(), names.join(", "));
         return Err(Error::Tensor { name: name.into(), reason });
     };
-    decode(&file.raw(at)?, &mut source.bytes.len())
+    decode(&file.raw(at)?, &mut budget)
 }
 
 /// Maps a regular file into memory.

@@ -5,19 +5,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
     Checkpoint, Device, Error, Form, Model, Options, Outputs, Preprocess, Session,
     checkpoint::{About, Found, Reading, Strides, Which},
-    labels::Labels,
+    labels::{IMAGENET_CLASSES, Labels},
     named::{self, Place, locate},
-    preprocess::{Colour, units},
+    preprocess::{Colour, CropMode, Interpolation, Units, units},
+    sample,
 };
+use serde::Serialize;
 
 use super::{
-    opened::{DeviceArgs, session},
-    out::{Stop, note, plain},
+    opened::{DeviceArgs, session, summary},
+    out::{Stop, detail, note, plain},
 };
+
+/// The model that is meant where none is named: the one that is built in.
+pub fn model_or_digits(typed: Option<&Path>) -> &Path {
+    typed.unwrap_or(Path::new(sample::NAME))
+}
 
 #[derive(clap::Args)]
 pub struct PictureArgs {
@@ -30,6 +38,12 @@ pub struct PictureArgs {
     /// The share of the resized picture that the crop keeps, such as 0.9
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub crop_pct: Option<f64>,
+    /// How the picture is made to fit: its middle, both sides squeezed, or all of it with a border
+    #[arg(long, value_name = "MODE", value_parser = one_of(CROP_MODES))]
+    pub crop_mode: Option<CropMode>,
+    /// The filter of the resize
+    #[arg(long, value_name = "FILTER", value_parser = one_of(INTERPOLATIONS))]
+    pub interpolation: Option<Interpolation>,
     /// Subtracted from red, green and blue: 0.485,0.456,0.406, or of bytes, 123.675,116.28,103.53
     #[arg(long, value_name = "R,G,B", value_parser = triple, allow_hyphen_values = true)]
     pub mean: Option<[f64; 3]>,
@@ -71,6 +85,8 @@ impl PictureArgs {
             let (name, typed) = match about {
                 About::Size => ("--size", self.size.is_some()),
                 About::CropPct => ("--crop-pct", self.crop_pct.is_some()),
+                About::CropMode => ("--crop-mode", self.crop_mode.is_some()),
+                About::Interpolation => ("--interpolation", self.interpolation.is_some()),
                 About::Mean => ("--mean", self.mean.is_some()),
                 About::Std => ("--std", self.std.is_some()),
                 _ => return None,
@@ -79,42 +95,69 @@ impl PictureArgs {
         })
     }
 
-    /// What `model` wants, with what was typed in its place; says where it came from.
-    pub fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
-        let units =
-            units(self.mean, self.std).map_err(|reason| Stop::Error(format!("--mean, --std: {reason}")))?;
-        if let Some(line) = units.note("--mean, --std") {
-            note(&format!("warning: {line}"));
-        }
+    /// The mean and std that were typed, for colours from 0 to 1.
+    fn units(&self) -> Result<Units, Stop> {
+        units(self.mean, self.std).map_err(|reason| Stop::Error(format!("--mean, --std: {reason}")))
+    }
+
+    /// What `model` wants, with what was typed in its place.
+    pub fn chosen(&self, model: &Model) -> Result<Preprocess, Stop> {
+        let units = self.units()?;
         let of = model.preprocess.clone();
         let preprocess = Preprocess {
             size: self.size(model),
             crop_pct: self.crop_pct.unwrap_or(of.crop_pct),
+            crop_mode: self.crop_mode.unwrap_or(of.crop_mode),
+            interpolation: self.interpolation.unwrap_or(of.interpolation),
             mean: units.mean.map_or(of.mean, |mean| of.colour.fit(mean)),
             std: units.std.map_or(of.std, |std| of.colour.fit(std)),
             ..of
         };
         preprocess.check()?;
-        let typed = [
-            ("--size", self.size.is_some()),
-            ("--crop-pct", self.crop_pct.is_some()),
-            ("--mean", self.mean.is_some()),
-            ("--std", self.std.is_some()),
-        ];
-        let typed: String =
-            typed.iter().filter(|(_, typed)| *typed).map(|(name, _)| format!("{name}, ")).collect();
-        let source = plain(&model.preprocess_source);
-        note(&format!("preprocessing: {} ({typed}{source})", describe(&preprocess)));
         Ok(preprocess)
     }
 
-    /// A session of `model` on `device` that brings back the `top` best classes of pictures.
+    /// The same, said in detail; warns of a guess.
+    pub fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
+        let preprocess = self.chosen(model)?;
+        if let Some(line) = self.units()?.note("--mean, --std") {
+            note(&format!("warning: {line}"));
+        }
+        detail(&format!("preprocessing: {} ({})", describe(&preprocess), plain(&self.source(model))));
+        let typed =
+            self.size.is_some() && self.crop_pct.is_some() && self.mean.is_some() && self.std.is_some();
+        if model.preprocess_source.contains("a guess") && !typed {
+            note(&format!(
+                "warning: preprocessing: {}; --size, --crop-pct, --mean and --std set it",
+                plain(&self.source(model))
+            ));
+        }
+        Ok(preprocess)
+    }
+
+    /// Where the preprocessing came from, for people.
+    pub fn source(&self, model: &Model) -> String {
+        let typed = [
+            ("--size", self.size.is_some()),
+            ("--crop-pct", self.crop_pct.is_some()),
+            ("--crop-mode", self.crop_mode.is_some()),
+            ("--interpolation", self.interpolation.is_some()),
+            ("--mean", self.mean.is_some()),
+            ("--std", self.std.is_some()),
+        ];
+        let typed = typed.iter().filter(|(_, typed)| *typed).map(|(name, _)| format!("{name}, "));
+        typed.collect::<String>() + &model.preprocess_source
+    }
+
+    /// A session of `model` on `device` that brings back the `top` best classes of pictures; says in a line what runs
+    /// where. `asked` is the model's name as it was typed.
     pub fn session(
         &self,
         device: &Device,
         model: &Model,
         args: &DeviceArgs,
         top: usize,
+        asked: Option<&Path>,
     ) -> Result<Session, Stop> {
         let channels = model.graph.input_channels();
         if Colour::of(channels).is_none() {
@@ -124,11 +167,19 @@ impl PictureArgs {
             )));
         }
         let outputs = Outputs { top_k: top.min(model.graph.classes().unwrap_or(0)), ..Outputs::default() };
-        let options = Options { preprocess: self.preprocess(model)?, outputs, ..Options::of(model) };
-        Ok(session(device, model, &args.options(device, options))?)
+        let preprocess = self.preprocess(model)?;
+        let size = preprocess.size;
+        let options = args.options(device, Options { preprocess, outputs, ..Options::of(model) });
+        let session = session(device, model, &options)?;
+        let name = match asked {
+            Some(_) => &model.name,
+            None => "digits (built in; --model s1 has ImageNet's classes)",
+        };
+        summary(name, device, &args.dtype_name(), size, self.assumed_labels(model));
+        Ok(session)
     }
 
-    /// The names of the classes of `model`, which must have a classifier; says where they came from.
+    /// The names of the classes of `model`, which must have a classifier.
     pub fn labels(&self, model: &Model) -> Result<Labels, Stop> {
         let Some(classes) = model.graph.classes() else {
             return Err(Stop::Error(format!(
@@ -137,21 +188,78 @@ impl PictureArgs {
             )));
         };
         let labels = Labels::choose(self.labels.as_deref(), model.labels.as_deref(), classes)?;
-        note(&format!("labels: {}", plain(labels.source())));
+        detail(&format!("labels: {}", plain(labels.source())));
         if let (Some(path), Some(line)) = (&self.labels, labels.note()) {
             note(&plain(&format!("warning: {}: {line}", path.display())));
         }
         Ok(labels)
     }
+
+    /// The names that stand in for those of a model that brings none.
+    fn assumed_labels(&self, model: &Model) -> Option<&'static str> {
+        let classes = model.graph.classes()?;
+        let own = model.labels.as_ref().is_some_and(|labels| labels.len() == classes);
+        match classes {
+            _ if own || self.labels.is_some() => None,
+            IMAGENET_CLASSES => Some("ImageNet's labels (assumed)"),
+            _ => Some("classes by number"),
+        }
+    }
 }
 
-/// `224x224, crop 0.9, bilinear`.
+/// Preprocessing for programs.
+#[derive(Serialize)]
+pub struct Preprocessing {
+    size: [usize; 2],
+    crop_pct: f64,
+    crop_mode: &'static str,
+    interpolation: &'static str,
+    mean: [f32; 3],
+    std: [f32; 3],
+    source: String,
+}
+
+impl Preprocessing {
+    /// `preprocess`, and where it came from.
+    pub fn new(preprocess: &Preprocess, source: String) -> Preprocessing {
+        let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std, .. } = *preprocess;
+        let crop_mode = name_of(CROP_MODES, crop_mode);
+        let interpolation = name_of(INTERPOLATIONS, interpolation);
+        Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, source }
+    }
+
+    /// How a picture is made to fit, `224x224, center crop 0.9, bilinear`, and how its colours are normalized.
+    pub fn words(&self) -> (String, String) {
+        let Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, .. } = self;
+        (
+            format!("{h}x{w}, {crop_mode} crop {crop_pct}, {interpolation}"),
+            format!("mean {mean:?}, std {std:?}"),
+        )
+    }
+}
+
+const CROP_MODES: &[(&str, CropMode)] =
+    &[("center", CropMode::Center), ("squash", CropMode::Squash), ("border", CropMode::Border)];
+
+const INTERPOLATIONS: &[(&str, Interpolation)] =
+    &[("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)];
+
+fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, named)| *named == value).map_or("other", |(name, _)| name)
+}
+
+/// Reads one of `names`.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    names: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    let value = |text: String| names.iter().find(|(name, _)| *name == text).expect("a possible value").1;
+    PossibleValuesParser::new(names.iter().map(|(name, _)| name)).map(value)
+}
+
+/// `224x224, center crop 0.9, bilinear, mean ..., std ...`.
 pub fn describe(preprocess: &Preprocess) -> String {
-    let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std, colour } = preprocess;
-    let mode = format!("{crop_mode:?}").to_lowercase();
-    let filter = format!("{interpolation:?}").to_lowercase();
-    let grey = if *colour == Colour::Grey { ", grey" } else { "" };
-    format!("{h}x{w}{grey}, {mode} crop {crop_pct}, {filter}, mean {mean:?}, std {std:?}")
+    let (fit, normalized) = Preprocessing::new(preprocess, String::new()).words();
+    format!("{fit}, {normalized}")
 }
 
 /// Refuses to write over a file that is read.
@@ -322,6 +430,14 @@ fn share(text: &str) -> Result<f64, String> {
     match text.trim().parse() {
         Ok(share) if (0.1..=1.0).contains(&share) => Ok(share),
         _ => Err("expected a share from 0.1 to 1, such as 0.875".into()),
+    }
+}
+
+/// A probability.
+pub fn probability(text: &str) -> Result<f32, String> {
+    match text.trim().parse() {
+        Ok(probability) if (0.0..=1.0).contains(&probability) => Ok(probability),
+        _ => Err("expected a probability from 0 to 1, such as 0.5".into()),
     }
 }
 

@@ -34,7 +34,7 @@ pub fn read(device: &Device) -> Kept {
     match tune::read(&path, device.info()) {
         Ok(kept) => kept.unwrap_or_default(),
         Err(reason) => {
-            note(&plain(&reason));
+            note(&format!("warning: {}", plain(&reason)));
             Kept::default()
         }
     }

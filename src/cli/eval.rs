@@ -3,7 +3,7 @@ mod truth;
 
 use std::path::{Path, PathBuf};
 
-use mobileone::{Error, labels::Labels, named, sample};
+use mobileone::{Error, labels::Labels, named};
 
 use self::{
     report::{BEST, Counts, Report},
@@ -11,7 +11,7 @@ use self::{
 };
 use super::{
     Verdict,
-    args::{PictureArgs, ReadArgs},
+    args::{PictureArgs, ReadArgs, model_or_digits},
     feed::{Bar, feed, pictures_in},
     opened::DeviceArgs,
     out::{self, Stop, chain, check_output, note, plain},
@@ -60,17 +60,14 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
     args.mistakes.as_deref().map_or(Ok(()), check_output)?;
-    let spec = args.model.as_deref().unwrap_or_else(|| {
-        note("model: digits, the built-in sample; --model s1 has ImageNet's classes, fetched from the hub once");
-        sample::NAME.as_ref()
-    });
+    let spec = model_or_digits(args.model.as_deref());
     let folders = folders(&args.folder)?;
     let model = args.device.beside(|| args.picture.load(spec, &args.read))?;
     let labels = args.picture.labels(&model)?;
     let (paths, truth) = collect(args, &folders, &labels)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;
     let dtype = args.device.dtype();
-    let session = args.picture.session(&device, &model, &args.device, BEST)?;
+    let session = args.picture.session(&device, &model, &args.device, BEST, args.model.as_deref())?;
     let bar = Bar::new(paths.len());
     let (mut counts, mut at) = (Counts::default(), 0);
     feed(&session, &paths, &bar, |seen| {

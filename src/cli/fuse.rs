@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     Verdict,
     args::{ReadArgs, keep, load},
-    out::{self, Stop, check_output, commas, say},
+    out::{self, Stop, check_output, commas, count, say},
 };
 
 const EXAMPLES: &str = "\
@@ -47,6 +47,7 @@ enum Stored {
 #[derive(Serialize)]
 struct Report {
     model: String,
+    requested: String,
     output: String,
     dtype: String,
     tensors: usize,
@@ -67,6 +68,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let io = |source| Stop::from(Error::Io { path: args.output.clone(), source });
     let report = Report {
         model: model.name,
+        requested: args.input.display().to_string(),
         output: args.output.display().to_string(),
         dtype: dtype.to_string(),
         tensors: checkpoint.weights.len(),
@@ -78,8 +80,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     } else {
         let Report { model, output, tensors, parameters, bytes, .. } = &report;
         say(&format!(
-            "{output}: {model}, {tensors} tensors, {} parameters in {dtype}, {} bytes",
-            commas(*parameters as u64),
+            "{output}: {model}, {}, {} in {dtype}, {} bytes",
+            count(*tensors, "tensor"),
+            count(*parameters, "parameter"),
             commas(*bytes)
         ))?;
     }

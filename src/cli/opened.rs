@@ -12,13 +12,13 @@ use mobileone::{
 use super::{
     args::threads,
     cache,
-    out::{Stop, note, plain},
+    out::{Stop, detail, note, plain},
 };
 
 #[derive(clap::Args)]
 pub struct DeviceArgs {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
-    #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", hide_env_values = true, default_value = "auto")]
     pub device: String,
     /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster with these weights; f16-fast also
     /// sums up to 32 products in f16
@@ -75,7 +75,7 @@ impl DeviceArgs {
         Ok(loaded)
     }
 
-    /// The device asked for, to run `model` at `size`, which is said with the reason.
+    /// The device asked for, to run `model` at `size`.
     pub fn open_for(&self, model: &Model, size: (usize, usize)) -> Result<Device, Stop> {
         self.take(Some((model, size)), self.dtype.on_cpu())
     }
@@ -92,8 +92,8 @@ impl DeviceArgs {
         };
         let opened = if self.matrices { opened.with_matrices()? } else { opened };
         let (device, known, said) = opened.settle(runs, cpu)?;
-        note(&said);
-        self.dtype.why(&known).into_iter().for_each(note);
+        detail(&said);
+        self.dtype.why(&known).into_iter().for_each(detail);
         self.known.get_or_init(|| known);
         if self.matrices && self.dtype() == DType::F32 {
             return Err(Stop::Error(MATRICES_IN_F16.into()));
@@ -204,13 +204,30 @@ fn with_threads(device: Device, threads: Option<NonZero<usize>>) -> Result<Devic
     }
 }
 
-/// A session, and a line where the file of its pipelines was of no use.
+/// A session, and a warning where the file of its pipelines was of no use.
 pub fn session(device: &Device, model: &Model, options: &Options) -> Result<Session, Error> {
     let session = Session::new(device, model, options)?;
     if let Some(fault) = session.cache_fault() {
-        note(&plain(fault));
+        note(&format!("warning: {}", plain(fault)));
     }
     Ok(session)
+}
+
+/// Says in a line what runs where: `MobileOne-S1 on Apple M2 (metal), f32, 224x224`, and what was assumed.
+pub fn summary(
+    name: &str,
+    device: &Device,
+    dtype: &str,
+    (h, w): (usize, usize),
+    assumed: Option<&'static str>,
+) {
+    let info = device.info();
+    let device = match info.kind {
+        DeviceKind::Cpu => info.to_string(),
+        _ => format!("{} ({})", info.name, info.backend),
+    };
+    let assumed = assumed.map_or(String::new(), |assumed| format!(", {assumed}"));
+    note(&plain(&format!("{name} on {device}, {dtype}, {h}x{w}{assumed}")));
 }
 
 impl Precision {

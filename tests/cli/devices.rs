@@ -11,7 +11,7 @@ fn classify(args: &[&str], device: Option<&str>) -> Run {
         None => command.env_remove("MOBILEONE_DEVICE"),
     };
     let (model, picture) = (data("odd.timm.fused.safetensors"), data("pictures/rgb.jpg"));
-    command.args(["classify", "--json", "--size", "64", "--model", &model, &picture]).args(args);
+    command.args(["classify", "--verbose", "--json", "--size", "64", "--model", &model, &picture]).args(args);
     finish(command)
 }
 
@@ -64,6 +64,7 @@ fn the_device_that_is_typed_is_taken() {
         (&["--device", "LLVMpipe"], None, Some("device: llvmpipe")),
         (&[], Some("llvmpipe"), Some("device: llvmpipe")),
         (&["--device", "cpu"], Some("llvmpipe"), Some("device: CPU")),
+        (&["--device", "cpu", "--device", "software"], None, Some("device: llvmpipe")),
         (&["--device", "Warp 9"], None, None),
     ];
     if bare {
@@ -71,6 +72,8 @@ fn the_device_that_is_typed_is_taken() {
         rows.extend([
             (&["--device", "auto"][..], None, Some(auto)),
             (&[], None, Some("device: CPU")),
+            // A variable that is empty is not set.
+            (&[], Some(""), Some("device: CPU")),
             (&["--device", "gpu"], None, None),
         ]);
     } else {

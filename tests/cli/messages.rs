@@ -57,10 +57,23 @@ fn each_mistake_has_its_line() {
         ("another network", other(&["info", &data("repvgg.safetensors")])),
         ("offline", other(&["classify", "--model", "s1", &picture])),
         ("no such command", other(&["clasify", &picture])),
+        ("a picture for a command", other(&["cat.jpg"])),
+        ("no such option", classify(&["--jsno"])),
+        ("no such storage", classify(&["--dtype", "f61"])),
+        ("no such crop", classify(&["--crop-mode", "middle"])),
+        ("no such filter", classify(&["--interpolation", "lanczos"])),
+        ("more than certain", classify(&["--threshold", "50"])),
+        ("answers in no folder", classify(&["--output", no_folder])),
+        ("answers in a folder", classify(&["--output", empty])),
+        ("answers over the picture", classify(&["--output", &picture])),
+        ("standard input twice", other(&["classify", "-", "-"])),
+        ("export into no folder", other(&["export", "--target", "wgsl", no_folder, &tiny])),
+        ("pages in no folder", other(&["man", no_folder])),
+        ("no such shell", other(&["completions", "bsh"])),
         ("threads 0", classify(&["--device", "cpu", "--threads", "0"])),
         ("threads for giants", classify(&["--device", "cpu", "--threads", "20000"])),
         ("a batch for giants", other(&["profile", "--model", &tiny, "--device", "cpu", "--batch", "65535"])),
-        ("layers of nothing", other(&["info", "--layers"])),
+        ("layers of all", other(&["info", "--variants", "--layers"])),
         ("no folder to evaluate", other(&["eval", "--model", &tiny, nothing])),
         ("a misspelled folder to evaluate", other(&["eval", here.join("net").to_str().unwrap()])),
         ("an empty folder to evaluate", other(&["eval", "--model", &tiny, empty])),
@@ -107,7 +120,11 @@ fn each_mistake_has_its_line() {
 
 #[test]
 fn nobody_reads_the_answer() {
-    for args in [&["info"][..], &["info", "--json"], &["--help"], &["devices"], &[]] {
+    let picture = data("pictures/rgb.jpg");
+    let classify = |form| vec!["classify", form, &picture, &picture];
+    let rows = [vec!["info"], vec!["info", "--json"], vec!["--help"], vec!["devices"], vec![], vec!["man"]];
+    let forms = ["--json", "--jsonl", "--csv", "--top-k=1"].map(classify);
+    for args in rows.iter().chain(&forms) {
         let mut command = command();
         let mut child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
@@ -124,7 +141,12 @@ fn the_disk_is_full() {
         return;
     }
     let full = || File::options().write(true).open("/dev/full").unwrap();
-    for args in [&["info"][..], &["info", "--json"], &[]] {
+    let picture = data("pictures/rgb.jpg");
+    let classify = |form| vec!["classify", "-q", form, &picture];
+    let forms = ["--json", "--jsonl", "--csv", "--top-k=1"].map(classify);
+    for args in
+        [vec!["info"], vec!["info", "--json"], vec!["completions", "zsh"], vec![]].iter().chain(&forms)
+    {
         let mut command = command();
         command.args(args).stdout(full());
         let run = finish(command);

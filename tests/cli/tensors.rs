@@ -292,3 +292,116 @@ fn which_weights_and_which_epsilon() {
     let idle = run(["info", &one, "--bn-eps", "0.01"]);
     assert!(idle.code == Some(0) && idle.err.contains("--bn-eps changes nothing"), "{idle:?}");
 }
+
+/// An `.npy` file as NumPy writes it.
+fn npy(path: &Path, dtype: &str, fortran: bool, shape: &[usize], bytes: &[u8]) {
+    let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let order = if fortran { "True" } else { "False" };
+    let head =
+        format!("{{'descr': '{dtype}', 'fortran_order': {order}, 'shape': ({}), }}\n", sides.join(", "));
+    let length = u16::try_from(head.len()).unwrap().to_le_bytes();
+    std::fs::write(path, [b"\x93NUMPY\x01\0", &length[..], head.as_bytes(), bytes].concat()).unwrap();
+}
+
+#[test]
+fn numpys_arrays_in_and_out() {
+    let here = folder("npy");
+    let (model, golden) = (data("odd.timm.fused.safetensors"), data("odd.golden.safetensors"));
+    let (x, expected) = (read_tensor(&golden, "x").unwrap(), read_tensor(&golden, "logits").unwrap());
+    let (input, output) = (here.join("x.npy"), here.join("Y.NPY"));
+    let le = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    // The first dimension fastest.
+    let &[n, c, h, w] = &x.shape[..] else { panic!("{:?}", x.shape) };
+    let at = |i: usize| {
+        let (a, b, y, z) = (i % n, i / n % c, i / n / c % h, i / n / c / h);
+        x.data[((a * c + b) * h + y) * w + z]
+    };
+    let turned: Vec<f32> = (0..x.data.len()).map(at).collect();
+    let double = x.data.iter().flat_map(|&value| f64::from(value).to_le_bytes()).collect();
+    let half = x.data.iter().flat_map(|&value| half::f16::from_f32(value).to_le_bytes()).collect();
+    let rows = [
+        ("<f4", false, le(&x.data), 5e-5),
+        ("<f4", true, le(&turned), 5e-5),
+        ("<f8", false, double, 5e-5),
+        ("<f2", false, half, 1e-2),
+    ];
+    let (typed, out) = (input.to_str().unwrap(), output.to_str().unwrap());
+    for (dtype, fortran, bytes, bound) in rows {
+        npy(&input, dtype, fortran, &x.shape, &bytes);
+        let report = json(0, ["run", "--json", "--model", &model, "--input", typed, "--output", out]);
+        assert_eq!((&report["output"], &report["requested"]), (&"logits".into(), &model.as_str().into()));
+        let bytes = std::fs::read(&output).unwrap();
+        let (head, data) = bytes.split_at(128);
+        let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n}, 5), }}");
+        assert!(head.starts_with(b"\x93NUMPY\x01\0\x76\0") && head[10..].starts_with(text.as_bytes()));
+        let values = data.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect();
+        let found = Array { shape: vec![n, 5], data: values };
+        let error = relative(&found, &expected);
+        assert!(error <= bound, "{dtype}, fortran {fortran}: {error:e}");
+        std::fs::remove_file(&output).unwrap();
+    }
+    // Without --model it is digits, and a file of another ending holds safetensors.
+    let other = here.join("y.safetensors");
+    npy(&input, "<f4", false, &x.shape, &le(&x.data));
+    let report = json(0, ["run", "--json", "--input", typed, "--output", other.to_str().unwrap()]);
+    assert_eq!((&report["requested"], &report["shape"]), (&"digits".into(), &serde_json::json!([n, 11])));
+    assert_eq!(read_tensor(&other, "logits").unwrap().shape, [n, 11]);
+
+    let zeros = vec![0; 3 * 32 * 32 * 8];
+    let refused = [
+        (
+            "|u1",
+            &[1, 3, 32, 32][..],
+            "holds uint8, which a picture's pixels are and normalized values are not",
+        ),
+        (">f4", &[1, 3, 32, 32], "holds big-endian values (dtype \">f4\")"),
+        ("<f8", &[3, 32, 32], "\"x\": expected [N, 3, H, W], found [3, 32, 32]"),
+        ("<f8", &[2, 3, 32, 32], "is cut off"),
+        ("<f4", &[1, 3, 32, 32], "bytes after its array"),
+    ];
+    for (dtype, shape, expected) in refused {
+        let size = if dtype == "|u1" {
+            zeros.len() / 8
+        } else if dtype == ">f4" {
+            zeros.len() / 2
+        } else {
+            zeros.len()
+        };
+        npy(&input, dtype, false, shape, &zeros[..size]);
+        let run = run(["run", "--model", &model, "--input", typed, "--output", out]);
+        assert_eq!(run.code, Some(2), "{dtype}: {run:?}");
+        assert!(run.err.contains(expected) && run.err.contains("x.npy"), "{dtype}: {run:?}");
+        assert!(!output.exists());
+    }
+    let run = run(["run", "--model", &model, "--input", &golden, "--output", "y.npz"]);
+    assert_eq!(
+        (run.code, run.err.as_str()),
+        (Some(2), "error: y.npz: one array is written, as .npy or .safetensors\n")
+    );
+}
+
+/// One rule for all: no command makes the folders above what it writes.
+#[test]
+fn outputs_need_their_folder() {
+    let here = folder("no-folder");
+    let (model, golden) = (data("odd.timm.fused.safetensors"), data("odd.golden.safetensors"));
+    let picture = data("pictures/rgb.jpg");
+    let output = here.join("none/output.svg");
+    let out = output.to_str().unwrap();
+    let rows: &[&[&str]] = &[
+        &["run", "--model", &model, "--input", &golden, "--output", out],
+        &["fuse", &model, out],
+        &["export", "--target", "wgsl", out, &model],
+        &["classify", "--model", &model, &picture, "--output", out],
+        &["bench", "--model", &model, "--plot", out],
+        &["profile", "--model", &model, "--plot", out],
+        &["man", out],
+    ];
+    for args in rows {
+        let run = run(*args);
+        assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{args:?}: {run:?}");
+        let expected = format!("error: {out}: there is no folder {}\n", here.join("none").display());
+        assert_eq!(run.err, expected, "{args:?}");
+        assert_eq!(std::fs::read_dir(&here).unwrap().count(), 0, "{args:?}");
+    }
+}

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Args;
 use crate::cli::{
-    out::{self, Stop, plain, say},
+    out::{self, Stop, plain, quote, say},
     table::{Column, Give, WIDTH, fit, short},
 };
 use mobileone::DeviceKind;
@@ -260,13 +260,6 @@ fn cells(row: &Row) -> Vec<String> {
         mb(row.host_bytes),
         mb(row.device_bytes),
     ]
-}
-
-fn quote(cell: &str) -> String {
-    match cell.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell.into(),
-    }
 }
 
 #[cfg(test)]
