@@ -96,7 +96,10 @@ fn snapshots() {
         let run = run(*args);
         assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{name}");
         // Windows calls the program by another name.
-        snapshot(name, &run.out.replace("mobileone.exe", "mobileone"));
+        snapshot(
+            name,
+            &run.out.replace("mobileone.exe", "mobileone").replace(env!("CARGO_MANIFEST_DIR"), "ROOT"),
+        );
     }
 }
 
