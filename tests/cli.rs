@@ -113,7 +113,10 @@ fn snapshots() {
             .find(|line| !line.starts_with("warning: strides 2,2,2,2,2 (stem, stages) are a guess"));
         assert_eq!((run.code, other), (Some(0), None), "{name}");
         // Windows calls the program by another name.
-        snapshot(name, &run.out.replace("mobileone.exe", "mobileone"));
+        snapshot(
+            name,
+            &run.out.replace("mobileone.exe", "mobileone").replace(env!("CARGO_MANIFEST_DIR"), "ROOT"),
+        );
     }
 }
 

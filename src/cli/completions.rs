@@ -12,7 +12,7 @@ Examples:
   mobileone completions zsh > ~/.zfunc/_mobileone
   mobileone completions fish > ~/.config/fish/completions/mobileone.fish";
 
-/// Print what completes this command's arguments in a shell
+/// Print a shell's completion script
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -13,7 +13,7 @@ const NEXT: &str = "
 Next, a picture of yours:
 
   mobileone classify photo.jpg               a digit held up to the camera
-  mobileone classify --model s1 cat.jpg      ImageNet's classes; fetches it, once
+  mobileone classify --model s1 cat.jpg      ImageNet's classes; fetches S1 once
   mobileone classify --model FILE cat.jpg    your checkpoint: .safetensors, .pth
   mobileone devices                          what it can run on
   mobileone --help                           everything else";

@@ -182,7 +182,7 @@ fn print(report: &Report) -> Result<(), Stop> {
         row("maps", format!("{} read and written per picture, in f32", bytes(report.map_bytes))),
         row("input", fit),
         row("normalized", normalized),
-        row("as said by", plain(&report.preprocess_source)),
+        row("source", plain(&report.preprocess_source)),
     ];
     out::fields(&rows).iter().try_for_each(|line| say(line))?;
     report.layers.iter().flatten().try_for_each(|line| say(line))

@@ -59,9 +59,8 @@ timm/mobileone_s1.apple_in1k, s0 to s4 for timm's, the built-in digits, or
 random:s0 to random:s4 for random weights. Where none is named, it is digits.
 A device is auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an
 adapter's name or driver.
-An option that is given twice counts as given last. Outputs replace regular
-files; their folder must exist. Colours are for terminals, unless NO_COLOR is
-set.
+Of an option given twice, the last counts. Outputs replace regular files; their
+folder must exist. Colours are for terminals, unless NO_COLOR is set.
 
 Exit status: 0 done; 1 some pictures could not be read, verify failed, or a
 floor was beaten; 2 nothing could be done.";
@@ -71,10 +70,10 @@ floor was beaten; 2 nothing could be done.";
 #[command(name = "mobileone", version, after_help = EXAMPLES, args_override_self = true, max_term_width = WIDTH)]
 struct Cli {
     /// Print no more than answers, warnings and errors
-    #[arg(short, long, global = true, overrides_with = "verbose")]
+    #[arg(short, long, global = true, display_order = 1000, overrides_with = "verbose")]
     quiet: bool,
     /// Also print where device, storage, preprocessing and labels come from
-    #[arg(short, long, global = true, overrides_with = "quiet")]
+    #[arg(short, long, global = true, display_order = 1000, overrides_with = "quiet")]
     verbose: bool,
     #[command(subcommand)]
     command: Option<Command>,

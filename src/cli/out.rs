@@ -136,7 +136,7 @@ pub fn check_output(path: &Path) -> Result<(), Stop> {
     if path.exists() && !path.is_file() {
         let path = path.display();
         return Err(Stop::Error(format!(
-            "{path}: not a regular file, so it will not be overwritten: choose another name"
+            "{path}: is no regular file, and is not replaced: give another name"
         )));
     }
     // Of a link, what it leads to is replaced.
@@ -305,9 +305,9 @@ mod tests {
         let text = "word ".repeat(30);
         let lines = fields(&[["name".into(), text.trim().into()], ["n".into(), "short".into()]]);
         assert!(lines.iter().all(|line| line.len() <= WIDTH), "{lines:?}");
-        assert_eq!(lines.len(), 4);
+        assert_eq!(lines.len(), 3);
         assert!(lines[0].starts_with("name  word") && lines[1].starts_with("      word"), "{lines:?}");
-        assert_eq!(lines[3], "n     short");
+        assert_eq!(lines[2], "n     short");
     }
 
     #[test]

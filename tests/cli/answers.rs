@@ -47,10 +47,9 @@ fn folders_in_folders() {
             .map(|name| name.replace('/', std::path::MAIN_SEPARATOR_STR));
         assert_eq!(names(&report), expected);
     }
-    std::fs::create_dir(here.join("b/empty")).unwrap();
+    std::fs::create_dir_all(here.join("b/empty/one")).unwrap();
     let one = classify(2, &["b/empty", "-r"]);
     assert!(one.err.ends_with("no pictures in this folder, nor in those below it\n"), "{one:?}");
-    std::fs::create_dir(here.join("b/empty/one")).unwrap();
     assert!(classify(2, &["b/empty"]).err.ends_with("-r looks into the 1 folder in it\n"));
     // Beside others it is an error as an unreadable picture is.
     let mixed = classify(1, &["b/empty", "b/two.jpg"]);

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Instant};
 
 use mobileone::{
-    DType, Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
+    DType, Device, DeviceKind, Error, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
     bench::{Bounds, Limit, Stats, input, round_trips, trim},
 };
 

@@ -68,7 +68,7 @@ impl Answers {
             Form::Csv => self.write("image,rank,index,label,probability,error\n"),
             Form::Json => {
                 let text = serde_json::to_string_pretty(header).map_err(io::Error::from)?;
-                let open = text.trim_end_matches(['\n', '}']);
+                let open = text.strip_suffix("\n}").expect("an object over many lines");
                 self.write(&format!("{open},\n  \"results\": ["))
             }
         }
@@ -84,7 +84,7 @@ impl Answers {
                 self.write(&format!("{comma}\n    {}", one_line(row)?))
             }
             Form::JsonLines => self.write(&(one_line(row)? + "\n")),
-            Form::Csv => self.write(&csv(row)),
+            Form::Csv => self.write(&csv(row)?),
         }
     }
 
@@ -139,17 +139,62 @@ fn text(row: &Row) -> Vec<String> {
 }
 
 /// A line per class; one for a picture without any.
-fn csv(row: &Row) -> String {
+fn csv(row: &Row) -> Result<String, Stop> {
     let line = |cells: [&str; 6]| cells.map(quote).join(",") + "\n";
     let name = &row.name();
     let class = |(rank, class): (usize, &Class)| {
         let Class { index, label, probability } = class;
         let (rank, index) = ((rank + 1).to_string(), index.to_string());
-        line([name, &rank, &index, label, &probability.to_string(), ""])
+        Ok(line([name, &rank, &index, label, &one_line(probability)?, ""]))
     };
     match &row.found {
         Found::Top(top) if !top.is_empty() => top.iter().enumerate().map(class).collect(),
-        Found::Top(_) => line([name, "", "", "", "", ""]),
-        Found::Error(error) => line([name, "", "", "", "", error]),
+        Found::Top(_) => Ok(line([name, "", "", "", "", ""])),
+        Found::Error(error) => Ok(line([name, "", "", "", "", error])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mobileone::{Checkpoint, Form as Built, Model, labels::Labels, sample};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cli::{args::Preprocessing, feed::Seen};
+
+    /// A document is whole whatever ended it.
+    #[test]
+    fn documents_are_closed() {
+        let model = Model::new(Checkpoint::from_bytes(sample::DIGITS).unwrap(), Built::Fused).unwrap();
+        let labels = Labels::choose(None, model.labels.as_deref(), 11).unwrap();
+        let path = std::env::temp_dir().join(format!("mobileone-answers-{}.json", std::process::id()));
+        let full = Stop::Error("the device \"x\" is lost".into());
+        for (pictures, fault) in [(0, None), (0, Some(&full)), (1, None), (2, Some(&full)), (2, None)] {
+            let mut answers = Answers::new(Form::Json, Some(&path), false).unwrap();
+            let header = Header {
+                model: "m",
+                requested: "r",
+                device: "d",
+                dtype: "f32",
+                preprocessing: Preprocessing::new(&model.preprocess, "s".into()),
+            };
+            answers.begin(&header).unwrap();
+            for at in 0..pictures {
+                let name = format!("{at}.jpg");
+                let found = Err("damaged".to_string());
+                let seen = Seen { path: Path::new(&name), found, decode_ms: 0.5 };
+                answers.row(&Row::new(seen, &labels, None)).unwrap();
+            }
+            answers.finish(fault).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            let row = |at| json!({"image": format!("{at}.jpg"), "error": "damaged", "decode_ms": 0.5, "engine_ms": null});
+            assert_eq!(report["results"], json!((0..pictures).map(row).collect::<Vec<_>>()));
+            assert_eq!(report.get("error").is_some(), fault.is_some(), "{text}");
+            if fault.is_some() {
+                assert!(text.ends_with("],\n  \"error\": \"the device \\\"x\\\" is lost\"\n}\n"), "{text}");
+            }
+        }
+        std::fs::remove_file(path).unwrap();
     }
 }
