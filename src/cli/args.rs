@@ -8,7 +8,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
     Checkpoint, Device, Form, Model, Options, Outputs, Preprocess, Session,
-    checkpoint::{Found, Reading, Which},
+    checkpoint::{Found, Metadata, Reading, Which},
     labels::Labels,
     named::{self, Place, locate},
 };
@@ -199,8 +199,13 @@ fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
             "if the network normalizes pictures with {name}, give those values to --mean and --std"
         ));
     }
-    if args.bn_eps.is_some() && !checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var")) {
+    let normalizes = checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"));
+    let Metadata { bn_eps, variant, .. } = &checkpoint.metadata;
+    if args.bn_eps.is_some() && !normalizes {
         lines.push("--bn-eps changes nothing: the model is fused already".into());
+    }
+    if normalizes && bn_eps.is_none() && variant.is_none() {
+        lines.push("batch norm's epsilon is a guess: 1e-5, MobileOne's own; --bn-eps gives another".into());
     }
     lines.extend(checkpoint.notes.iter().cloned());
     lines
