@@ -1,6 +1,7 @@
 //! Names that are near a misspelled one.
 
 /// `; did you mean "b"?` where one of `known` is near `typed`, else nothing.
+#[cfg(feature = "hub")]
 pub(crate) fn hint<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(typed, known) {
         Some(name) => format!("; did you mean \"{name}\"?"),
@@ -8,14 +9,21 @@ pub(crate) fn hint<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) ->
     }
 }
 
-/// The one of `known` that takes the fewest edits from `typed`, where that is at most a third of its letters; case does
-/// not count.
+/// The one of `known` that takes the fewest edits from `typed`, where that is at most a third of the letters of the
+/// longer one; case does not count.
+///
+/// ```
+/// use mobileone::named::nearest;
+///
+/// assert_eq!(nearest("digit", ["digits", "s0"]), Some("digits"));
+/// assert_eq!(nearest("cats", ["digits", "s0"]), None);
+/// ```
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let letters = |text: &str| -> Vec<char> { text.chars().flat_map(char::to_lowercase).collect() };
     let typed = letters(typed);
-    let most = (typed.len() / 3).min(4);
     let near = known.into_iter().filter_map(|name| {
         let letters = letters(name);
+        let most = (letters.len().max(typed.len()) / 3).min(4);
         let edits = (letters.len().abs_diff(typed.len()) <= most).then(|| edits(&typed, &letters))?;
         (edits <= most).then_some((edits, name))
     });
@@ -54,11 +62,11 @@ mod tests {
             ("tigercat", Some("tiger cat")),
             ("dog", None),
             ("s9", None),
+            ("s", None),
             ("", None),
         ] {
             assert_eq!(nearest(typed, known), expected, "{typed}");
         }
         assert_eq!(edits(&['a', 'b'], &['b', 'a']), 1);
-        assert_eq!(hint("digit", known), "; did you mean \"digits\"?");
     }
 }

@@ -49,13 +49,12 @@ fn parse(text: &str, named_yaml: bool) -> Result<List, String> {
     match text.trim_start().as_bytes().first() {
         None => Err(wrong("no names".into())),
         Some(b'[' | b'{') if !named_yaml || text.trim_end().ends_with([']', '}']) => {
-            let value = flow::parse(text.trim()).or_else(|own| {
-                // Lines may begin with a bracket, as in "[0] ant".
-                // What is wrong with JSON, its own reader says best.
-                Err(match serde_json::from_str::<serde_json::Value>(text) {
+            // What is wrong with JSON, its own reader says best.
+            let value = flow::parse(text.trim()).map_err(|own| {
+                match serde_json::from_str::<serde_json::Value>(text) {
                     Err(error) if !text.contains('\'') => error.to_string(),
                     _ => own,
-                })
+                }
             });
             let value = value.map_err(wrong)?;
             named(&value, false).map_err(wrong)

@@ -25,7 +25,7 @@ use std::path::Path;
 
 use crate::{
     error::{Error, Result},
-    near,
+    home, near,
 };
 
 static IMAGENET: &str = include_str!("imagenet.txt");
@@ -71,6 +71,8 @@ impl Labels {
     }
 
     fn read(path: &Path, classes: usize) -> Result<Labels> {
+        let at_home = home::expand(path);
+        let path = if path.exists() { path } else { &at_home };
         let list = file::read(path)?;
         if list.rows.len() != classes {
             let reason = format!("{} labels for a model of {classes} classes", list.rows.len());
