@@ -23,7 +23,7 @@ const OF_THE_SYSTEM: [(&str, i32); 4] =
     [("FileNotFoundError", 2), ("PermissionError", 13), ("IsADirectoryError", 21), ("OSError", 5)];
 
 /// The classes of [`OF_THE_SYSTEM`], each of which is an [`Error`] and Python's own of that name.
-fn classes(py: Python) -> PyResult<&[Py<PyType>]> {
+fn classes(py: Python<'_>) -> PyResult<&[Py<PyType>]> {
     static CLASSES: PyOnceLock<Vec<Py<PyType>>> = PyOnceLock::new();
     let make = |name| {
         let fields = PyDict::new(py);

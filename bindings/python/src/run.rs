@@ -7,7 +7,7 @@ use mobileone::{
     picture::Picture,
     preprocess::Scratch,
 };
-use numpy::{PyReadonlyArrayDyn, prelude::*};
+use numpy::PyReadonlyArrayDyn;
 use pyo3::{exceptions::PyException, prelude::*};
 
 use crate::{
