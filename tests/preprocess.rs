@@ -333,3 +333,34 @@ fn grey_is_luma_before_the_resize() {
         }
     }
 }
+
+#[test]
+fn nothing_outside_the_region_counts() {
+    let sizes = [(224, 224), (640, 480), (480, 640), (1333, 1000), (31, 500), (1, 1), (3, 2), (60, 59)];
+    let mut cut = 0;
+    for mode in ["center", "squash", "border"] {
+        for (filter, input, pct) in
+            [("bicubic", (224, 224), 0.9), ("bilinear", (80, 80), 1.0), ("bicubic", (96, 160), 0.875)]
+        {
+            for size @ (width, height) in sizes {
+                let preprocess = preprocess(mode, filter, input, pct);
+                let [left, top, w, h] = preprocess.region(size).unwrap();
+                assert!(w > 0 && h > 0 && left + w <= width && top + h <= height, "{mode} {size:?}");
+                let bytes = picture(width, height);
+                let mut other = bytes.clone();
+                for (at, pixel) in other.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                    let (x, y) = (at % width, at / width);
+                    if !(left..left + w).contains(&x) || !(top..top + h).contains(&y) {
+                        *pixel = pixel.map(|value| !value);
+                    }
+                }
+                cut += usize::from(other != bytes);
+                let run = |bytes| preprocess.run(&whole(bytes, size)).unwrap();
+                assert_eq!(run(&bytes).data(), run(&other).data(), "{mode} {filter} {input:?} {size:?}");
+            }
+        }
+    }
+    assert!(cut > 10, "{cut} pictures have an outside");
+    let narrow = preprocess("center", "bicubic", (224, 224), 0.9).region((70_000, 1));
+    assert!(matches!(narrow, Err(Error::Input(_))));
+}

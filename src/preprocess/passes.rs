@@ -137,6 +137,23 @@ impl Axis {
     }
 }
 
+impl Preprocess {
+    /// What is read of a picture of `size` (width, height), as it stands after crop and rotation: left, top, width and
+    /// height. The pixels around it may hold anything.
+    ///
+    /// # Errors
+    /// As [`Preprocess::geometry`].
+    pub fn region(&self, size: (usize, usize)) -> Result<[usize; 4]> {
+        let Geometry { resized, offset, .. } = self.geometry(size)?;
+        let reach = |length, resized, offset, target| {
+            Axis::new(length, resized, offset, target).reach(self.interpolation)
+        };
+        let x = reach(size.0, resized.0, offset.0, self.size.1);
+        let y = reach(size.1, resized.1, offset.1, self.size.0);
+        Ok([x.start, y.start, x.len(), y.len()])
+    }
+}
+
 impl Passes {
     /// What makes the input of `preprocess` from a picture.
     ///

@@ -78,8 +78,10 @@ def test_calls_of_two_threads_overlap():
     model = [mobileone.Model("random:s1", device="cpu", threads=1) for _ in range(2)]
     x = np.zeros((*model[0].size, 3), np.float32)
     calls = [], []
+    both_begin = threading.Barrier(2)
 
     def work(at):
+        both_begin.wait()
         for _ in range(20):
             begun = time.perf_counter()
             model[at].logits(x)
@@ -107,6 +109,6 @@ def test_a_forked_process_is_refused(digits):
     queue = context.Queue()
     process = context.Process(target=forked, args=(digits, queue))
     process.start()
-    said = queue.get(timeout=60)
+    said = queue.get(timeout=600)
     process.join()
     assert "forked" in said and digits(PICTURES[0])
