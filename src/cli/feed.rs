@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use image::ImageReader;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mobileone::{
     Error, Input, Session, Top,
@@ -84,15 +83,8 @@ fn decode_or_survive(path: &Path, gate: &Mutex<()>) -> Result<Picture, Error> {
 }
 
 fn decode(path: &Path, gate: &Mutex<()>) -> Result<Picture, Error> {
-    let pixels = || {
-        let (w, h) = ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_dimensions().ok()?;
-        Some(u64::from(w) * u64::from(h))
-    };
-    // Only regular files can be looked at twice.
-    let file = path.metadata().ok().filter(|file| file.is_file());
-    let large = file.is_some_and(|file| file.len() > LARGE || pixels().is_some_and(|count| count > LARGE));
-    let _alone = large.then(|| gate.lock());
-    picture::open(path)
+    let length = path.metadata().map_or(0, |file| file.len());
+    picture::open_after(path, |pixels| (pixels > LARGE || length > LARGE).then(|| gate.lock()))
 }
 
 fn classify(session: &Session, picture: &Picture) -> Result<(Vec<Top>, f64), Error> {

@@ -331,7 +331,7 @@ impl Model {
 
     fn memory(&self) -> Memory {
         self.free.lock().expect("no panic while memory is kept").pop().unwrap_or_else(|| Memory {
-            picture: Picture { width: 0, height: 0, rgba: Vec::new() },
+            picture: Picture { width: 0, height: 0, rgba: Vec::new(), warning: None },
             tensor: Tensor::zeros(Shape::new(0, 0, 0, 0)),
             scratch: Scratch::default(),
         })
