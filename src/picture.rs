@@ -3,8 +3,7 @@
 //! Upright (EXIF's orientation is followed), 8 bits per channel (16 are rounded to the nearest 8), alpha laid
 //! over white unless it is 0 everywhere, colour profiles ignored. A picture has at most [`MAX_PIXELS`] and
 //! [`MAX_SIDE`] per side, and its file at most [`MAX_BYTES`]: decoding then stays below a gigabyte of memory.
-//! JPEGs of up to [`MAX_JPEG_PIXELS`], and PNGs of as many, are read at half their width and height where they
-//! have more than [`MAX_PIXELS`].
+//! JPEGs and PNGs of more pixels, up to [`MAX_HALVED_PIXELS`], are read at half their width and height.
 //!
 //! A file that was cut off is an error, never a picture that is grey from there on. A JPEG that is damaged
 //! further inside is an error too, or, where nine tenths and more of it are sound, a picture with a
@@ -29,11 +28,12 @@ use std::{io::Read, path::Path};
 
 mod exif;
 mod jpeg;
-
-pub use jpeg::MAX_JPEG_PIXELS;
+mod large;
 
 /// Pixels that a picture may have: 64 Mi.
 pub const MAX_PIXELS: u64 = 1 << 26;
+/// Pixels that a JPEG or a PNG may have which is read at half its width and height: 256 Mi, above what phones make.
+pub const MAX_HALVED_PIXELS: u64 = 1 << 28;
 /// Columns or rows that a picture may have.
 pub const MAX_SIDE: u32 = 32_768;
 /// Bytes that a picture's file may have.
@@ -160,6 +160,12 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
         let image = RgbaImage::from_raw(jpeg.width as u32, jpeg.height as u32, jpeg.rgba);
         return Ok(upright(image.expect("four bytes per pixel"), orientation, jpeg.warning));
     }
+    if format == ImageFormat::Png && claimed(bytes).is_some_and(|pixels| pixels > MAX_PIXELS) {
+        let (image, orientation) = large::halved_png(bytes, false)?;
+        return Ok(upright(image, orientation, None));
+    }
+    let converted = if format == ImageFormat::Bmp { os2(bytes)? } else { None };
+    let bytes = converted.as_deref().unwrap_or(bytes);
     let damaged = |error: image::ImageError| match error {
         image::ImageError::Limits(_) => too_large(),
         error => format!("not a sound {name}: {error}"),
@@ -194,6 +200,30 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
     Ok(upright(image, orientation, None))
 }
 
+/// A BMP with the header of OS/2 2.x, which is Windows' with more fields or with fewer, as one of Windows.
+fn os2(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    const WINDOWS: usize = 40;
+    let number = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize);
+    let (Some(data), Some(size @ 16..=64)) = (number(10), number(14)) else { return Ok(None) };
+    // Windows' own.
+    if matches!(size, WINDOWS | 52 | 56) {
+        return Ok(None);
+    }
+    let (Some(header), Some(rest)) = (bytes.get(18..14 + size), bytes.get(14 + size..)) else {
+        return Err("not a sound BMP: its header is cut off".into());
+    };
+    if matches!(header.get(12), Some(3 | 4)) {
+        return Err("a BMP with OS/2's own compression is not read here: convert it with \
+                    `magick picture.bmp picture.png`"
+            .into());
+    }
+    let mut windows = header[..header.len().min(WINDOWS - 4)].to_vec();
+    windows.resize(WINDOWS - 4, 0);
+    let data = (data + WINDOWS).saturating_sub(size) as u32;
+    let start = [&bytes[..10], &data.to_le_bytes(), &(WINDOWS as u32).to_le_bytes()].concat();
+    Ok(Some([start, windows, rest.to_vec()].concat()))
+}
+
 fn upright(image: RgbaImage, orientation: Option<Orientation>, warning: Option<String>) -> Picture {
     let mut image = DynamicImage::ImageRgba8(image);
     image.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
@@ -207,7 +237,7 @@ fn too_large() -> String {
         "too large: a picture may have {} megapixels (a JPEG or a PNG {}), {MAX_SIDE} per side: make it smaller \
          with `magick picture.jpg -resize 8000x8000 smaller.jpg`",
         MAX_PIXELS >> 20,
-        MAX_JPEG_PIXELS >> 20
+        MAX_HALVED_PIXELS >> 20
     )
 }
 

@@ -68,6 +68,9 @@ struct Row {
     image: String,
     #[serde(flatten)]
     found: Found,
+    /// What is wrong with a picture that was read all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
     decode_ms: f64,
     engine_ms: Option<f64>,
 }
@@ -162,12 +165,16 @@ impl Row {
             Ok((top, engine_ms)) => (Found::Top(top.iter().map(class).collect()), Some(engine_ms)),
             Err(error) => (Found::Error(error), None),
         };
-        Row { image: seen.path.display().to_string(), found, decode_ms: seen.decode_ms, engine_ms }
+        let (image, warning) = (seen.path.display().to_string(), seen.warning);
+        Row { image, found, warning, decode_ms: seen.decode_ms, engine_ms }
     }
 
     fn print(&self, args: &Args) -> Result<(), Stop> {
         if let Found::Error(error) = &self.found {
             note(&format!("error: {}", plain(error)));
+        }
+        if let Some(warning) = &self.warning {
+            note(&format!("warning: {}", plain(&format!("{}: {warning}", self.image))));
         }
         match &self.found {
             _ if args.jsonl => out::json(self, false),

@@ -52,6 +52,8 @@ struct Report {
     top5: f64,
     images: usize,
     failed: usize,
+    /// Pictures that were read and counted although a part of them is damaged.
+    damaged: usize,
     images_per_second: f64,
     /// The classes that are true or were found, in order of their index.
     classes: Vec<Class>,
@@ -74,10 +76,15 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let session = args.picture.session(&device, &model, &args.device, 5)?;
     let bar = Bar::new(paths.len());
     let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    let (mut at, mut top5, mut failed) = (0, 0, 0);
+    let (mut at, mut top5, mut failed, mut damaged) = (0, 0, 0, 0);
     feed(&session, &paths, &bar, |seen| {
         let class = truth[at];
         at += 1;
+        if let Some(warning) = seen.warning {
+            damaged += 1;
+            let line = format!("{}: {warning}", seen.path.display());
+            bar.aside(|| note(&format!("warning: {}", plain(&line))));
+        }
         match seen.found {
             Ok((top, _)) => {
                 let found = top.first().expect("a classifier has at least one class").index;
@@ -108,10 +115,14 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         top5: share(top5),
         images,
         failed,
+        damaged,
         images_per_second: images as f64 / seconds,
         confusion: classes.iter().map(|a| classes.iter().map(|b| count(a, b)).collect()).collect(),
         classes: classes.iter().map(|&index| Class { index, label: labels.name(index).into() }).collect(),
     };
+    if damaged > 0 {
+        note(&format!("warning: {damaged} of {images} pictures are damaged, and are counted all the same"));
+    }
     if args.json {
         out::json(&report, true)?;
     } else {

@@ -28,6 +28,8 @@ pub struct Seen<'a> {
     pub path: &'a Path,
     /// The best classes and the engine's milliseconds, or what is wrong with the picture.
     pub found: Result<(Vec<Top>, f64), String>,
+    /// What is wrong with a file that was read all the same.
+    pub warning: Option<String>,
     pub decode_ms: f64,
 }
 
@@ -63,13 +65,14 @@ pub fn feed(
             let Ok((picture, decode_ms)) = decoders[at % threads].recv() else {
                 return Err(Stop::Error(format!("{}: the decoder broke on it", path.display())));
             };
+            let warning = picture.as_ref().ok().and_then(|picture| picture.warning.clone());
             let found = match picture.and_then(|picture| classify(session, &picture)) {
                 Ok(found) => Ok(found),
                 Err(error @ (Error::Io { .. } | Error::File { .. } | Error::Input(_))) => Err(chain(&error)),
                 Err(error) => return Err(error.into()),
             };
             bar.step();
-            each(Seen { path, found, decode_ms })?;
+            each(Seen { path, found, warning, decode_ms })?;
         }
         Ok(())
     })

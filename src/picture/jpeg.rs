@@ -6,18 +6,17 @@
 //! libjpeg refuses.
 
 mod bits;
+mod blocks;
 mod colour;
+mod frame;
 mod idct;
 mod lossless;
 mod scan;
 
-use super::{MAX_PIXELS, MAX_SIDE, too_large};
 use bits::{Table, USUAL};
 use colour::Colours;
-use scan::{Coefficients, Outcome, Part, Scan, Tables, next_marker};
-
-/// Pixels that a JPEG may have: those of more than [`MAX_PIXELS`] are read at half their width and height.
-pub const MAX_JPEG_PIXELS: u64 = 1 << 28;
+use frame::{Frame, NOTHING};
+use scan::{LEFT, Outcome, Part, Scan, Tables, next_marker};
 
 /// A picture that has lost a larger share of itself than one of so many is an error.
 const BEARABLE: usize = 10;
@@ -34,140 +33,6 @@ pub struct Jpeg {
     pub exif: Option<Vec<u8>>,
     /// What is wrong with a picture that is sound for the most part.
     pub warning: Option<String>,
-}
-
-/// What a frame's header says.
-struct Frame {
-    width: usize,
-    height: usize,
-    precision: u32,
-    progressive: bool,
-    lossless: bool,
-    /// Whether it is read at half its width and height.
-    half: bool,
-    components: Vec<Component>,
-    /// The greatest sampling, across and down.
-    most: (usize, usize),
-    /// Units of interleaved scans per row and column.
-    units: (usize, usize),
-}
-
-struct Component {
-    id: u8,
-    /// Blocks per unit, across and down.
-    sampling: (usize, usize),
-    /// The number of its quantization table, and the table itself, in zigzag order, once a scan has begun.
-    table: usize,
-    quant: Option<[u16; 64]>,
-    /// Blocks that have a part in the picture, across and down.
-    blocks: (usize, usize),
-    /// Blocks per row and per column, with those that fill up the units.
-    stride: usize,
-    rows: usize,
-    plane: Vec<u8>,
-    coefficients: Option<Coefficients>,
-    /// By coefficient: how many of its last bits have not been sent yet.
-    missing: [u8; 64],
-}
-
-/// A coefficient of which nothing has been sent.
-const NOTHING: u8 = 255;
-
-impl Frame {
-    fn parse(marker: u8, body: &[u8]) -> Result<Frame, String> {
-        let &[precision, h1, h0, w1, w0, count, ref rest @ ..] = body else {
-            return Err("its frame header is cut off".into());
-        };
-        let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
-        let (width, height) = (usize::from(width), usize::from(height));
-        let lossless = marker == 0xc3;
-        let depths = if lossless { 2..=16 } else { 8..=12 };
-        if !depths.contains(&precision) {
-            return Err(format!("{precision} bits per sample"));
-        }
-        if !matches!(count, 1 | 3 | 4) || rest.len() < 3 * usize::from(count) {
-            return Err(format!("{count} components"));
-        }
-        if width == 0 || height == 0 {
-            return Err(format!("a picture of {width}x{height}"));
-        }
-        let pixels = (width * height) as u64;
-        let half = pixels > MAX_PIXELS && !lossless;
-        let scale = if half { 2 } else { 1 };
-        let limit = if lossless { MAX_PIXELS } else { MAX_JPEG_PIXELS };
-        if pixels > limit || width.max(height).div_ceil(scale) > MAX_SIDE as usize {
-            return Err(too_large());
-        }
-        let side = if lossless { 1 } else { 8 };
-        let rows = rest.as_chunks::<3>().0.iter().take(usize::from(count));
-        let samplings = rows.clone().map(|row| (usize::from(row[1] >> 4), usize::from(row[1] & 15)));
-        if samplings.clone().any(|(h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v)) {
-            return Err("a sampling that is not from 1 to 4".into());
-        }
-        let most = samplings.fold((1, 1), |most, (h, v)| (most.0.max(h), most.1.max(v)));
-        let units = (width.div_ceil(side * most.0), height.div_ceil(side * most.1));
-        let progressive = marker == 0xc2;
-        let component = |&[id, sampling, table]: &[u8; 3]| {
-            let (h, v) = (usize::from(sampling >> 4), usize::from(sampling & 15));
-            let across = (width * h).div_ceil(most.0).div_ceil(side);
-            let down = (height * v).div_ceil(most.1).div_ceil(side);
-            let (stride, rows) = (units.0 * h, units.1 * v);
-            let samples = match (lossless, half) {
-                (true, _) => 1,
-                (_, true) => 16,
-                _ => 64,
-            };
-            // The coefficients that the smaller transform takes are among the first 25.
-            let kept = if half { 25 } else { 64 };
-            let coefficients = || Coefficients {
-                kept,
-                values: vec![0; stride * rows * kept],
-                nonzero: vec![0; stride * rows],
-            };
-            Component {
-                id,
-                sampling: (h, v),
-                table: usize::from(table & 3),
-                quant: None,
-                blocks: (across, down),
-                stride,
-                rows,
-                plane: if progressive { Vec::new() } else { vec![0; stride * rows * samples] },
-                coefficients: progressive.then(coefficients),
-                missing: [NOTHING; 64],
-            }
-        };
-        let components = rows.map(component).collect();
-        let precision = u32::from(precision);
-        Ok(Frame { width, height, precision, progressive, lossless, half, components, most, units })
-    }
-
-    /// Columns and rows of the picture that is made.
-    fn size(&self) -> (usize, usize) {
-        let scale = if self.half { 2 } else { 1 };
-        (self.width.div_ceil(scale), self.height.div_ceil(scale))
-    }
-
-    /// Columns and rows of a component's plane that have a part in the picture.
-    fn plane_size(&self, component: &Component) -> (usize, usize) {
-        let (h, v) = component.sampling;
-        let scale = if self.half { 2 } else { 1 };
-        ((self.width * h).div_ceil(self.most.0 * scale), (self.height * v).div_ceil(self.most.1 * scale))
-    }
-
-    /// Samples of a block, across or down.
-    fn side(&self) -> usize {
-        match (self.lossless, self.half) {
-            (true, _) => 1,
-            (_, true) => 4,
-            _ => 8,
-        }
-    }
-
-    /// Whether every bit of every coefficient has been sent.
-    fn is_complete(&self) -> bool {
-        self.components.iter().all(|component| component.missing == [0; 64])
-    }
 }
 
 /// Reads a JPEG; or the line on what is wrong, without the format's name.
@@ -213,7 +78,6 @@ struct File<'f> {
     jfif: bool,
     /// Adobe's colour transform.
     adobe: Option<u8>,
-    /// Whether frames of motion JPEG say so: these may leave out the usual tables.
     exif: Option<&'f [u8]>,
     damage: Damage,
 }
@@ -390,7 +254,7 @@ impl<'f> File<'f> {
             scan.parts.iter().for_each(|part| frame.components[part.component].missing = [0; 64]);
             return Ok(at);
         }
-        let Outcome { marker, at, left, lost, total, fault } =
+        let Outcome { marker, at, left, padded, lost, total, fault } =
             scan::decode(frame, &scan, &self.tables, self.bytes, at)?;
         for part in &scan.parts {
             frame.components[part.component].missing[scan.band.0..=scan.band.1].fill(scan.low as u8);
@@ -400,9 +264,9 @@ impl<'f> File<'f> {
             self.damage.cut |= marker == 0 && lost > 0;
         }
         // What lies after a complete picture may be anything; but what an end, or a further scan, comes after is
-        // data of the picture, which some block has not taken.
-        if left && (!frame.is_complete() || marker == 0xd9) {
-            self.damage.add("data are left over after its last block", 0, total);
+        // data of the picture, which some block has not taken. And what lies there may have been taken for data.
+        if left && (!frame.is_complete() || marker == 0xd9 || !padded) {
+            self.damage.add(LEFT, 0, total);
         }
         Ok(at)
     }

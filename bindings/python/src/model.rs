@@ -10,7 +10,7 @@ use mobileone::{
     preprocess::Scratch,
 };
 use numpy::{PyArray1, PyArrayDyn, prelude::*};
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyUserWarning, prelude::*};
 
 use crate::{
     Device, Error,
@@ -303,7 +303,9 @@ impl Model {
             read(path, &mut memory.picture)?;
             self.session.run(Input::Pixels(memory.picture.pixels()))
         };
-        py.detach(run).map_err(|error| refused(None, &error))
+        let answer = py.detach(run).map_err(|error| refused(None, &error))?;
+        warn(py, &mut memory.picture)?;
+        Ok(answer)
     }
 
     /// Puts the input of a picture into the tensor, as its picture `place`.
@@ -316,7 +318,8 @@ impl Model {
             let dst = &mut tensor.data_mut()[place * one..][..one];
             self.preprocess.run_into(&picture.pixels(), scratch, dst)
         };
-        py.detach(run).map_err(|error| refused(None, &error))
+        py.detach(run).map_err(|error| refused(None, &error))?;
+        warn(py, picture)
     }
 
     fn classified(&self) -> PyResult<()> {
@@ -378,6 +381,13 @@ fn read(path: Option<PathBuf>, picture: &mut Picture) -> mobileone::Result<()> {
         Err(mobileone::Error::File { path: path.clone(), reason })
     })?;
     Ok(())
+}
+
+/// Hands what is wrong with a picture that was read all the same to Python's warnings.
+fn warn(py: Python, picture: &mut Picture) -> PyResult<()> {
+    let Some(warning) = picture.warning.take() else { return Ok(()) };
+    let warning = std::ffi::CString::new(warning).expect("a sentence of this program's");
+    PyErr::warn(py, &py.get_type::<PyUserWarning>(), &warning, 1)
 }
 
 /// An error of the library's, which says which picture of a list it is about.

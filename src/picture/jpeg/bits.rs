@@ -34,6 +34,13 @@ impl<'a> Bits<'a> {
         (self.at, whole > 0 && left >> (64 - whole) != 0)
     }
 
+    /// Whether the bits that fill up the current byte are all the same.
+    pub fn padded(&self) -> bool {
+        let bits = self.count.saturating_sub(self.invented) % 8;
+        let left = self.buffer >> (63 - bits) >> 1;
+        left == 0 || left == (1 << bits) - 1
+    }
+
     /// Makes sure that 32 bits lie in the buffer: enough for a code and what follows it.
     #[inline(always)]
     pub fn fill(&mut self) {

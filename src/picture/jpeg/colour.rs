@@ -1,7 +1,7 @@
 //! Planes of samples to red, green and blue, as libjpeg does it: smaller planes are spread with a triangle
 //! filter where they are half as wide or high, and repeated where the ratio is another one.
 
-use super::{Component, Frame};
+use super::frame::{Component, Frame};
 
 /// What a picture's components are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

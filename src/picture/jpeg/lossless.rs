@@ -2,8 +2,8 @@
 //! annex H).
 
 use super::{
-    Frame,
     bits::{Bits, Table},
+    frame::Frame,
     scan::{Scan, Tables},
 };
 

@@ -2,19 +2,11 @@
 //! not there (ITU-T T.81, annexes E to G).
 
 use super::{
-    Component, Frame,
-    bits::{Bits, END, Table},
+    bits::{Bits, Table},
+    blocks::{ZIGZAG, ac_first, ac_refine, dc_difference, sequential},
+    frame::{Component, Frame},
     idct,
 };
-
-/// The order in which a block's coefficients come: where each lies, row by row.
-#[rustfmt::skip]
-pub const ZIGZAG: [u8; 64] = [
-     0,  1,  8, 16,  9,  2,  3, 10, 17, 24, 32, 25, 18, 11,  4,  5,
-    12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13,  6,  7, 14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
-    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
-];
 
 /// What a scan's header says.
 pub struct Scan {
@@ -49,6 +41,8 @@ pub struct Outcome {
     pub at: usize,
     /// Whether bytes lie between its last block and the marker, or the end of the file.
     pub left: bool,
+    /// Whether the last byte of its data is filled up as encoders do it.
+    pub padded: bool,
     /// Units of `total` that were lost.
     pub lost: usize,
     pub total: usize,
@@ -57,6 +51,7 @@ pub struct Outcome {
 }
 
 const SHORT: &str = "its data end too early";
+pub const LEFT: &str = "data are left over after its last block";
 const BROKEN: &str = "its data are broken";
 const MISSING: &str = "a part of its data is missing";
 
@@ -105,7 +100,7 @@ pub fn decode(frame: &mut Frame, scan: &Scan, tables: &Tables, bytes: &[u8], at:
         predictions: [0; 4],
         run: 0,
     };
-    let mut outcome = Outcome { at, marker: 0, left: false, lost: 0, total, fault: None };
+    let mut outcome = Outcome { at, marker: 0, left: false, padded: true, lost: 0, total, fault: None };
     let (mut next, mut restarts) = (0, 0);
     loop {
         let end = total.min(next + interval);
@@ -119,13 +114,16 @@ pub fn decode(frame: &mut Frame, scan: &Scan, tables: &Tables, bytes: &[u8], at:
         if next == total {
             let (marker, at, more) = next_marker(bytes, from).unwrap_or((0, from, false));
             (outcome.at, outcome.marker) = (at, marker);
-            outcome.left = outcome.fault.is_none() && (between || more);
+            outcome.left = fault.is_none() && (between || more);
+            outcome.padded = walk.bits.padded();
             return Ok(outcome);
         }
+        let mut left = fault.is_none() && between;
         // The units that are missing before the next restart marker; none where there is none any more.
         let missing = loop {
-            let (marker, at, _) = next_marker(bytes, from).unwrap_or((0, from, false));
+            let (marker, at, more) = next_marker(bytes, from).unwrap_or((0, from, false));
             (outcome.at, outcome.marker, from) = (at, marker, at + 2);
+            left |= fault.is_none() && more;
             if !matches!(marker, 0xd0..=0xd7) {
                 break None;
             }
@@ -140,6 +138,9 @@ pub fn decode(frame: &mut Frame, scan: &Scan, tables: &Tables, bytes: &[u8], at:
                 break Some(usize::from(ahead) * interval);
             }
         };
+        if left {
+            outcome.fault.get_or_insert(LEFT);
+        }
         let after = missing.map_or(total, |missing| total.min(next + missing));
         outcome.lost += walk.lose(next..after, total);
         next = after;
@@ -241,7 +242,7 @@ impl<'w> Walk<'w> {
             if block[0].abs() > limit {
                 return None;
             }
-            component.put(block, last, x, y, self.frame.precision, self.frame.half);
+            component.put(&mut block, last, x, y, self.frame.precision, self.frame.half);
             return Some(());
         }
         let coefficients = component.coefficients.as_mut().expect("a progressive picture has them");
@@ -278,7 +279,7 @@ impl<'w> Walk<'w> {
                 let component = &mut self.frame.components[part.component];
                 let (h, v) = if self.scan.parts.len() == 1 { (1, 1) } else { component.sampling };
                 for (row, column) in (0..v).flat_map(|row| (0..h).map(move |column| (row, column))) {
-                    component.put([0; 64], 0, x * h + column, y * v + row, 8, self.frame.half);
+                    component.put(&mut [0; 64], 0, x * h + column, y * v + row, 8, self.frame.half);
                 }
             }
         }
@@ -289,7 +290,7 @@ impl<'w> Walk<'w> {
 impl Component {
     /// Transforms a block of the component into its plane.
     #[inline(always)]
-    fn put(&mut self, mut block: [i32; 64], last: usize, x: usize, y: usize, precision: u32, half: bool) {
+    fn put(&mut self, block: &mut [i32; 64], last: usize, x: usize, y: usize, precision: u32, half: bool) {
         if precision > 8 {
             let (shift, round) = (precision - 8, 1 << (precision - 9));
             block.iter_mut().for_each(|value| *value = value.wrapping_add(round) >> shift);
@@ -298,8 +299,8 @@ impl Component {
         let stride = self.stride * side;
         let at = y * side * stride + x * side;
         match half {
-            true => idct::block::<true>(&block, last, &mut self.plane, at, stride),
-            false => idct::block::<false>(&block, last, &mut self.plane, at, stride),
+            true => idct::block::<true>(block, last, &mut self.plane, at, stride),
+            false => idct::block::<false>(block, last, &mut self.plane, at, stride),
         }
     }
 
@@ -317,175 +318,8 @@ impl Component {
                 block[usize::from(place)] = i32::from(*value).wrapping_mul(quant);
             }
             let last = if nonzero == 0 { 0 } else { 63 - nonzero.leading_zeros() as usize };
-            self.put(block, last, at % self.stride, at / self.stride, precision, half);
+            self.put(&mut block, last, at % self.stride, at / self.stride, precision, half);
         }
         Some(())
     }
-}
-
-#[inline(always)]
-fn dc_difference(bits: &mut Bits, table: &Table) -> Option<i32> {
-    let size = bits.symbol(table).filter(|&size| size < 16)?;
-    Some(bits.number(u32::from(size)))
-}
-
-/// Decodes a block with all its coefficients, and gives the index of the last; `None` where there is no such
-/// code, or a coefficient too many.
-#[inline(always)]
-fn sequential(
-    bits: &mut Bits,
-    dc: &Table,
-    ac: &Table,
-    prediction: &mut i32,
-    quant: &[i32; 64],
-    block: &mut [i32; 64],
-) -> Option<usize> {
-    *prediction = prediction.wrapping_add(dc_difference(bits, dc)?);
-    block[0] = prediction.wrapping_mul(quant[0]);
-    let (mut at, mut last) = (1, 0);
-    while at < 64 {
-        let (run, value) = match bits.short_coefficient(ac) {
-            Some(short) => short,
-            None => {
-                let symbol = bits.symbol(ac)?;
-                let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-                match (run, size) {
-                    (15, 0) => (15, 0),
-                    (_, 0) => break,
-                    _ => (run, bits.number(size)),
-                }
-            }
-        };
-        at += run;
-        if at > 63 {
-            if value == 0 {
-                break;
-            }
-            return None;
-        }
-        block[usize::from(ZIGZAG[at])] = value.wrapping_mul(quant[at]);
-        last = at;
-        at += 1;
-    }
-    Some(last)
-}
-
-/// The first bits of a progressive block's coefficients from `band.0` to `band.1`.
-fn ac_first(
-    bits: &mut Bits,
-    table: &Table,
-    band: (usize, usize),
-    low: u32,
-    blocks: &mut u32,
-    values: &mut [i16],
-    nonzero: &mut u64,
-) -> Option<()> {
-    if *blocks > 0 {
-        *blocks -= 1;
-        return Some(());
-    }
-    let mut at = band.0;
-    while at <= band.1 {
-        let (run, value) = match bits.short_coefficient(table) {
-            Some((END, _)) => break,
-            Some(short) => short,
-            None => {
-                let symbol = bits.symbol(table)?;
-                let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-                match (run, size) {
-                    (15, 0) => (15, 0),
-                    (_, 0) => {
-                        *blocks = (1 << run) - 1 + bits.take(run);
-                        break;
-                    }
-                    _ => (run as usize, bits.number(size)),
-                }
-            }
-        };
-        at += run;
-        if value != 0 {
-            if at > band.1 {
-                return None;
-            }
-            *nonzero |= 1 << at;
-            if let Some(kept) = values.get_mut(at) {
-                *kept = value.wrapping_shl(low) as i16;
-            }
-        }
-        at += 1;
-    }
-    Some(())
-}
-
-/// One more bit of a progressive block's coefficients from `band.0` to `band.1`.
-fn ac_refine(
-    bits: &mut Bits,
-    table: &Table,
-    band: (usize, usize),
-    low: u32,
-    blocks: &mut u32,
-    values: &mut [i16],
-    nonzero: &mut u64,
-) -> Option<()> {
-    let one = 1i16.checked_shl(low)?;
-    // A coefficient that is not 0 yet has another bit of its own.
-    let refine = |bits: &mut Bits, value: Option<&mut i16>| {
-        if bits.bit()
-            && let Some(value) = value
-        {
-            *value = if *value < 0 { value.wrapping_sub(one) } else { value.wrapping_add(one) };
-        }
-    };
-    let mut at = band.0;
-    if *blocks == 0 {
-        while at <= band.1 {
-            let symbol = bits.symbol(table)?;
-            let (mut run, size) = (u32::from(symbol >> 4), symbol & 15);
-            let value = match size {
-                0 if run < 15 => {
-                    *blocks = (1 << run) + bits.take(run);
-                    break;
-                }
-                0 => 0,
-                1 => {
-                    if bits.bit() {
-                        one
-                    } else {
-                        -one
-                    }
-                }
-                _ => return None,
-            };
-            while at <= band.1 {
-                if *nonzero >> at & 1 == 1 {
-                    refine(bits, values.get_mut(at));
-                } else if run == 0 {
-                    break;
-                } else {
-                    run -= 1;
-                }
-                at += 1;
-            }
-            if value != 0 {
-                if at > band.1 {
-                    return None;
-                }
-                *nonzero |= 1 << at;
-                if let Some(kept) = values.get_mut(at) {
-                    *kept = value;
-                }
-            }
-            at += 1;
-        }
-    }
-    if *blocks > 0 {
-        while at <= band.1 {
-            if *nonzero >> at & 1 == 1 {
-                refine(bits, values.get_mut(at));
-            }
-            at += 1;
-        }
-        *blocks -= 1;
-    }
-    Some(())
 }
