@@ -111,9 +111,9 @@ impl Damage {
             None if frame.components.iter().any(|component| component.missing[0] == NOTHING) => {
                 Err("the data of a colour are missing".into())
             }
-            None if coarse => {
-                Ok(Some("the JPEG ends before its last scans: the picture is coarser than it should be".into()))
-            }
+            None if coarse => Ok(Some(
+                "the JPEG ends before its last scans: the picture is coarser than it should be".into(),
+            )),
             None => Ok(None),
             Some(fault) if coarse || lost * BEARABLE > total => {
                 Err(format!("{fault}: {} is missing", share()))
@@ -184,7 +184,9 @@ impl<'f> File<'f> {
                     .into());
             }
             0xc5..=0xcf => {
-                return Err("a hierarchical JPEG is not read here: convert it with the program it comes from".into());
+                return Err(
+                    "a hierarchical JPEG is not read here: convert it with the program it comes from".into(),
+                );
             }
             0xdb => self.quantization(body)?,
             0xdd => {
@@ -192,7 +194,9 @@ impl<'f> File<'f> {
                 self.tables.restart = usize::from(u16::from_be_bytes([high, low]));
             }
             0xe0 if body.starts_with(b"JFIF\0") => self.jfif = true,
-            0xe1 if self.exif.is_none() => self.exif = body.strip_prefix(b"Exif\0").and_then(|rest| rest.get(1..)),
+            0xe1 if self.exif.is_none() => {
+                self.exif = body.strip_prefix(b"Exif\0").and_then(|rest| rest.get(1..))
+            }
             0xee if body.starts_with(b"Adobe") => self.adobe = body.get(11).copied().or(self.adobe),
             _ => {}
         }
@@ -282,7 +286,8 @@ fn header(frame: &Frame, body: &[u8]) -> Result<Scan, String> {
     let &[first, last, bits, ..] = rest else { return Err(broken()) };
     let mut parts: Vec<Part> = Vec::new();
     for &[id, tables] in rows.as_chunks::<2>().0 {
-        let component = frame.components.iter().position(|component| component.id == id).ok_or_else(broken)?;
+        let component =
+            frame.components.iter().position(|component| component.id == id).ok_or_else(broken)?;
         let (dc, ac) = (usize::from(tables >> 4), usize::from(tables & 15));
         if dc > 3 || ac > 3 || parts.iter().any(|part| part.component == component) {
             return Err(broken());

@@ -217,7 +217,8 @@ impl Table {
         }
         for bits in 0..1u32 << SHORT {
             let entry = table.short[bits as usize];
-            let (length, run, size) = (u32::from(entry >> 8), i32::from(entry >> 4 & 15), u32::from(entry & 15));
+            let (length, run, size) =
+                (u32::from(entry >> 8), i32::from(entry >> 4 & 15), u32::from(entry & 15));
             if length > 0 && size > 0 && length + size <= SHORT {
                 let value = (bits >> (SHORT - length - size)) as i32 & ((1 << size) - 1);
                 let value = if value < 1 << (size - 1) { value - (1 << size) + 1 } else { value };

@@ -33,9 +33,11 @@ pub fn convert(frame: &Frame, colours: Colours) -> Vec<u8> {
             Colours::Rgb => triples(out, at, |r, g, b| [r, g, b, 255]),
             Colours::YCbCr => triples(out, at, rgb),
             Colours::Cmyk | Colours::Ycck => {
-                for ((out, ((&c, &m), &y)), &k) in out.iter_mut().zip(at[0].iter().zip(at[1]).zip(at[2])).zip(at[3])
+                for ((out, ((&c, &m), &y)), &k) in
+                    out.iter_mut().zip(at[0].iter().zip(at[1]).zip(at[2])).zip(at[3])
                 {
-                    let ink = if colours == Colours::Cmyk { [c, m, y, 0] } else { rgb(c, m, y).map(|v| 255 - v) };
+                    let ink =
+                        if colours == Colours::Cmyk { [c, m, y, 0] } else { rgb(c, m, y).map(|v| 255 - v) };
                     *out = [times(ink[0], k), times(ink[1], k), times(ink[2], k), 255];
                 }
             }

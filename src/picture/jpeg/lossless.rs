@@ -8,7 +8,13 @@ use super::{
 };
 
 /// Decodes the scan whose data begin at `at` into the planes of its components; or what is wrong with it.
-pub fn decode(frame: &mut Frame, scan: &Scan, tables: &Tables, bytes: &[u8], at: usize) -> Result<(), String> {
+pub fn decode(
+    frame: &mut Frame,
+    scan: &Scan,
+    tables: &Tables,
+    bytes: &[u8],
+    at: usize,
+) -> Result<(), String> {
     let codes: Vec<&Table> = scan
         .parts
         .iter()

@@ -84,7 +84,13 @@ pub fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize, bool)> {
 }
 
 /// Decodes the scan whose data begin at `at`.
-pub fn decode(frame: &mut Frame, scan: &Scan, tables: &Tables, bytes: &[u8], at: usize) -> Result<Outcome, String> {
+pub fn decode(
+    frame: &mut Frame,
+    scan: &Scan,
+    tables: &Tables,
+    bytes: &[u8],
+    at: usize,
+) -> Result<Outcome, String> {
     let units = match scan.parts[..] {
         [Part { component, .. }] => frame.components[component].blocks,
         _ => frame.units,
