@@ -144,6 +144,9 @@ fn go_through(
                 failed += 1;
                 note(&format!("error: {}", plain(error)));
             }
+            if let Some(warning) = &row.warning {
+                note(&plain(&format!("warning: {}: {warning}", row.name())));
+            }
             answers.row(&row)
         })
     });

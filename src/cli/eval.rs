@@ -73,6 +73,11 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     feed(&session, &paths, &bar, |seen| {
         let class = truth[at];
         at += 1;
+        if let Some(warning) = seen.warning {
+            counts.damaged += 1;
+            let line = format!("{}: {warning}", seen.path.display());
+            bar.aside(|| note(&format!("warning: {}", plain(&line))));
+        }
         match seen.found {
             Ok((top, _)) => {
                 let best: Vec<(usize, f32)> = top.iter().map(|top| (top.index, top.probability)).collect();
@@ -87,6 +92,11 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     })?;
     let seconds = bar.seconds();
     drop(bar);
+    match counts.damaged {
+        0 => {}
+        1 => note("warning: 1 picture is damaged, and is counted all the same"),
+        damaged => note(&format!("warning: {damaged} pictures are damaged, and are counted all the same")),
+    }
     let mut report = Report::new(counts, &labels, seconds);
     report.model = model.name;
     report.device = device.info().to_string();

@@ -209,7 +209,9 @@ impl Model {
             read(file, &mut memory.picture)?;
             self.session.run(Input::Pixels(memory.picture.pixels()))
         };
-        of_picture(py, py.detach(run))
+        let ran = of_picture(py, py.detach(run));
+        warn(py, &mut memory.picture)?;
+        ran
     }
 
     /// Puts the input of a picture into the tensor, as its picture `place`.
@@ -233,7 +235,9 @@ impl Model {
             let dst = &mut tensor.data_mut()[place * one..][..one];
             self.preprocess.run_into(&picture.pixels(), scratch, dst)
         };
-        of_picture(py, py.detach(run))
+        let done = of_picture(py, py.detach(run));
+        warn(py, picture)?;
+        done
     }
 
     /// Draws what `object` is, or gives its file. Whatever goes wrong is the picture's fault, but for what ends a program.
@@ -254,7 +258,7 @@ impl Model {
 
     fn memory(&self) -> Memory {
         self.free.lock().expect("no panic while memory is kept").pop().unwrap_or_else(|| Memory {
-            picture: Picture { width: 0, height: 0, rgba: Vec::new() },
+            picture: Picture { width: 0, height: 0, rgba: Vec::new(), warning: None },
             tensor: Tensor::zeros(Shape::new(0, 0, 0, 0)),
             scratch: Scratch::default(),
         })
@@ -274,4 +278,11 @@ fn read(file: Option<File>, picture: &mut Picture) -> mobileone::Result<()> {
         *picture = file.read()?;
     }
     Ok(())
+}
+
+/// Hands what is wrong with a picture that was read all the same to Python's warnings.
+fn warn(py: Python, picture: &mut Picture) -> PyResult<()> {
+    let Some(warning) = picture.warning.take() else { return Ok(()) };
+    let warning = std::ffi::CString::new(warning).expect("a sentence of this program's");
+    PyErr::warn(py, &py.get_type::<PyUserWarning>(), &warning, 1)
 }

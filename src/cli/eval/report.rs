@@ -24,6 +24,8 @@ pub struct Counts {
     pairs: BTreeMap<(usize, usize), usize>,
     in_best: usize,
     pub failed: usize,
+    /// Pictures that were read and counted although a part of them is damaged.
+    pub damaged: usize,
     wrong: Vec<(PathBuf, usize, usize, f32)>,
 }
 
@@ -51,6 +53,8 @@ pub struct Report {
     pub top_k: usize,
     pub images: usize,
     pub failed: usize,
+    /// Pictures that were read and counted although a part of them is damaged.
+    pub damaged: usize,
     pub images_per_second: f64,
     /// The classes that are true or were found, in order of their index.
     classes: Vec<Class>,
@@ -128,6 +132,7 @@ impl Report {
             top_k: BEST.min(labels.names().len()),
             images,
             failed: counts.failed,
+            damaged: counts.damaged,
             images_per_second: images as f64 / seconds,
             confusion: classes.iter().map(|&a| classes.iter().map(|&b| count(a, b)).collect()).collect(),
             per_class: true_ones.iter().map(per_class).collect(),
