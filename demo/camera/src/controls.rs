@@ -35,8 +35,10 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
     if choose(ui, "Source", &mut chosen, &sources(scene), name) {
         actions.push(Action::Source(chosen));
     }
-    if let Source::Camera(wanted) = &settings.source {
-        camera(ui, wanted, actions);
+    match &settings.source {
+        Source::Camera(wanted) => camera(ui, wanted, actions),
+        Source::Folder(_) => folder(ui, scene.plays, actions),
+        _ => {}
     }
     ui.horizontal(|ui| {
         caption(ui, "Open");
@@ -184,6 +186,26 @@ fn camera(ui: &mut Ui, wanted: &Wanted, actions: &mut Vec<Action>) {
     }
 }
 
+/// Leafs through a folder's pictures.
+fn folder(ui: &mut Ui, plays: bool, actions: &mut Vec<Action>) {
+    ui.horizontal(|ui| {
+        caption(ui, "");
+        let third = (ui.available_width() - 16.0) / 3.0;
+        let mut button = |text: &str, on: bool| {
+            ui.add_sized(vec2(third, 26.0), egui::Button::new(text).selected(on)).clicked()
+        };
+        if button("previous", false) {
+            actions.push(Action::Leaf(-1));
+        }
+        if button("play", plays) {
+            actions.push(Action::Play(!plays));
+        }
+        if button("next", false) {
+            actions.push(Action::Leaf(1));
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,7 +254,7 @@ mod tests {
             keep: 1,
             tuning: Default::default(),
             place: None,
-            slow: Default::default(),
+            gate: None,
         };
         let cameras = [(0, "first".into()), (1, "second".into())];
         let adapters = ["big".to_string(), "small".into()];
@@ -249,6 +271,7 @@ mod tests {
                 adapters: &adapters,
                 cameras: &cameras,
                 frozen: false,
+                plays: false,
             };
             let source = next(&sources(&scene), &settings.source).expect("another");
             let device = next(&devices(&scene), &settings.device).expect("another");

@@ -1,6 +1,6 @@
 //! A display of the tests' own, the program in its window there, and hands and eyes for it.
 
-use crate::{camera, has};
+use crate::{PATIENCE, camera, has};
 use image::RgbImage;
 use std::{
     io::{BufRead, BufReader},
@@ -9,8 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a change may take to be seen, on a machine that draws in software and has other things to do.
-pub const PATIENCE: Duration = Duration::from_secs(40);
 /// Columns and rows of the window.
 pub const SIZE: (u32, u32) = (1100, 700);
 
@@ -130,7 +128,7 @@ impl<'a> Window<'a> {
     }
 
     /// Waits until what is seen is right, and gives it; the last picture is kept where it never is.
-    pub fn until(&mut self, what: &str, right: impl Fn(&RgbImage) -> bool) -> RgbImage {
+    pub fn until(&mut self, what: &str, mut right: impl FnMut(&RgbImage) -> bool) -> RgbImage {
         let begun = Instant::now();
         loop {
             self.is_alive();
@@ -183,6 +181,16 @@ pub fn written(shot: &RgbImage) -> bool {
 /// Whether something is loaded, opened or tuned, as is said at the foot of the picture.
 pub fn busy(shot: &RgbImage) -> bool {
     stands(shot, |[r, g, b]| r < 110 && g > 140 && b > 120)
+}
+
+/// Pixels of letters in a part of a window.
+pub fn letters(
+    shot: &RgbImage,
+    (columns, rows): (std::ops::Range<u32>, std::ops::Range<u32>),
+    letter: impl Fn([u8; 3]) -> bool,
+) -> usize {
+    let all = rows.flat_map(|y| columns.clone().map(move |x| (x, y)));
+    all.filter_map(|(x, y)| shot.get_pixel_checked(x, y)).filter(|pixel| letter(pixel.0)).count()
 }
 
 /// A badge's left edge, and letters of a colour behind it.
