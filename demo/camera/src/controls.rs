@@ -190,17 +190,18 @@ fn camera(ui: &mut Ui, wanted: &Wanted, actions: &mut Vec<Action>) {
 fn folder(ui: &mut Ui, plays: bool, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         caption(ui, "");
-        let third = (ui.available_width() - 16.0) / 3.0;
-        let mut button = |text: &str, on: bool| {
-            ui.add_sized(vec2(third, 26.0), egui::Button::new(text).selected(on)).clicked()
+        const PREVIOUS: f32 = 76.0; // the longest word
+        let width = (ui.available_width() - PREVIOUS - 16.0) / 2.0;
+        let mut button = |text: &str, width, on: bool| {
+            ui.add_sized(vec2(width, 26.0), egui::Button::new(text).selected(on)).clicked()
         };
-        if button("previous", false) {
+        if button("previous", PREVIOUS, false) {
             actions.push(Action::Leaf(-1));
         }
-        if button("play", plays) {
+        if button("play", width, plays) {
             actions.push(Action::Play(!plays));
         }
-        if button("next", false) {
+        if button("next", width, false) {
             actions.push(Action::Leaf(1));
         }
     });
@@ -250,6 +251,7 @@ mod tests {
             half: false,
             source: camera(1, 30),
             rate: 30.0,
+            unpaced: false,
             yuv: None,
             keep: 1,
             tuning: Default::default(),

@@ -38,6 +38,8 @@ pub struct Settings {
     pub source: Source,
     /// Frames per second of what has no pace of its own; 0 for as many as are taken.
     pub rate: f64,
+    /// Whether that rate is the scene's time only, and frames come as they are taken.
+    pub unpaced: bool,
     /// How cameras and videos made their luma and chroma, whatever they say.
     pub yuv: Option<Colour>,
     /// Frames whose figures are kept.
@@ -359,8 +361,9 @@ impl Live {
     pub fn set_source(&mut self, source: Source) {
         let tell = self.teller();
         let tell = Arc::new(move |line| tell(Event::Line(line)));
-        let Settings { rate, yuv, .. } = self.settings;
-        let stage = Stage::new(self.slot.clone(), self.rgba.clone(), rate, yuv, tell);
+        let Settings { rate, unpaced, yuv, .. } = self.settings;
+        let mut stage = Stage::new(self.slot.clone(), self.rgba.clone(), rate, yuv, tell);
+        stage.unpaced = unpaced;
         self.settings.source = source.clone();
         self.capture = Some(Capture::start(source, stage, self.capture.take()));
     }

@@ -19,15 +19,15 @@ fn number(figures: &Value, name: &str) -> f64 {
 #[test]
 fn labels_are_right() {
     for (device, dtype) in [("cpu", "f32"), ("software", "f32"), ("software", "f16")] {
-        // Ten digits of 2.4 s, each in 72 frames, and every frame is judged: the scene goes on when one was taken.
-        let mut args = vec!["--frames", "780", "--rate", "0", "--no-draw", "--device", device];
+        // Ten digits of 2.4 s at 10 frames a second: every digit is judged, and every frame, for none is missed.
+        let mut args = vec!["--frames", "260", "--rate", "10", "--unpaced", "--no-draw", "--device", device];
         if dtype == "f16" {
             args.push("--half");
         }
         let (figures, _) = figures(&args);
         let accuracy = number(&figures, "accuracy");
         assert!(accuracy >= 0.95, "{device} {dtype}: {accuracy} of {figures}");
-        assert!(number(&figures, "judged") >= 780.0 && number(&figures, "between") <= 90.0, "{figures}");
+        assert!(number(&figures, "judged") >= 260.0 && number(&figures, "between") <= 30.0, "{figures}");
         assert_eq!(
             (number(&figures, "out_of_order"), &figures["dtype"]),
             (0.0, &Value::from(dtype)),
@@ -44,7 +44,7 @@ fn labels_are_right() {
 /// Everything changes all the while: memory stays flat, and no label is older than the one before.
 #[test]
 fn soak() {
-    let frames = std::env::var("SOAK_FRAMES").unwrap_or("500".into());
+    let frames = std::env::var("SOAK_FRAMES").unwrap_or("320".into());
     // What the program may grow by, in MB, however long the run is: pools of the allocators, one for every thread, that
     // fill up late. A frame has 1.2 MB of pixels, a loaded model as much, its pipelines on a software GPU about 10 MB.
     let rows = [

@@ -365,9 +365,9 @@ fn no_camera() {
 }
 
 /// The buttons of a folder's source, at their places in the panel of a window of [`SIZE`].
-const PREVIOUS: (u32, u32) = (906, 505);
-const PLAY: (u32, u32) = (978, 505);
-const NEXT: (u32, u32) = (1050, 505);
+const PREVIOUS: (u32, u32) = (912, 505);
+const PLAY: (u32, u32) = (987, 505);
+const NEXT: (u32, u32) = (1053, 505);
 
 /// A folder's pictures are leafed through by keys and buttons, with their names at the foot.
 #[test]
@@ -380,7 +380,7 @@ fn leafing_through_a_folder() {
     }
     let source = pictures.to_str().expect("a plain path");
     let mut window = Window::open(&display, &folder, &["--source", source, "--device", "cpu"], "1");
-    let plays = |shot: &RgbImage| is(shot, (PLAY.0 as f32 - 27.0, PLAY.1 as f32 + 8.0), ON);
+    let plays = |shot: &RgbImage| is(shot, (PLAY.0 as f32 - 20.0, PLAY.1 as f32 + 8.0), ON);
     let which = |shot: &RgbImage| orders.iter().position(|order| shows(shot, 300.0, *order));
     window.until("a picture with its name, and others to follow", |shot| {
         which(shot).is_some() && written(shot) && plays(shot)

@@ -109,6 +109,8 @@ pub struct Stage {
     pub rgba: Arc<AtomicBool>,
     /// Frames per second of what has no pace of its own; 0 for as many as are taken.
     pub rate: f64,
+    /// Whether what has a rate goes on by it and does not wait for its moments: as many frames as are taken.
+    pub unpaced: bool,
     /// How cameras and videos made their luma and chroma, whatever they say.
     pub yuv: Option<Colour>,
     leafing: Arc<Leafing>,
@@ -136,9 +138,9 @@ impl Stage {
         self.slot.put_unless(frame, &self.stop);
     }
 
-    /// Waits for the moment of the frame after `before`, or until the last one was taken where there is no rate.
+    /// Waits for the moment of the frame after `before`, or until the last one was taken where nothing is waited for.
     fn pace(&self, before: &mut Instant) {
-        if self.rate <= 0.0 {
+        if self.rate <= 0.0 || self.unpaced {
             while !self.stopped() && !self.slot.wait_taken(Duration::from_millis(50)) {}
             return;
         }
@@ -245,7 +247,7 @@ impl Stage {
         tell: Arc<dyn Fn(String) + Send + Sync>,
     ) -> Stage {
         let (leafing, stop, child, turn) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
-        Stage { slot, tell, rgba, rate, yuv, leafing, stop, child, turn }
+        Stage { slot, tell, rgba, rate, unpaced: false, yuv, leafing, stop, child, turn }
     }
 }
 
