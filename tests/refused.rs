@@ -77,7 +77,8 @@ fn refuses_by_name() {
     let rows: &[(&Checkpoint, &str, Harm, &str, &str)] = &[
         // Checkpoint, tensor harmed, harm, tensor named (the same if empty), reason
         (&train, "stem.conv_kxk.0.conv.weight", Drop, "", "missing"),
-        (&train, "stem.conv_kxk.0.conv.weight", Shape(&[6, 1, 3, 3]), "", "expected [C, 3, 3, 3], found [6, 1, 3, 3]"),
+        (&train, "stem.conv_kxk.0.conv.weight", Shape(&[6, 1, 3, 3]), "stem.conv_scale.conv.weight", "expected [6, 1, 1, 1], found [6, 3, 1, 1]"),
+        (&train, "stem.conv_kxk.0.conv.weight", Shape(&[6, 5, 3, 3]), "", "expected [C, 1 to 4, 3, 3], found [6, 5, 3, 3]"),
         (&train, "stem.conv_kxk.0.conv.weight", Shape(&[0, 3, 3, 3]), "", "expected [C, 3, 3, 3], found [0, 3, 3, 3]"),
         (&train, "stages.0.0.conv_kxk.1.bn.running_var", Drop, "", "missing"),
         (&train, "stages.0.0.conv_kxk.1.bn.running_var", Value(-1.0), "", "a variance is not negative, found -1 at 0"),

@@ -248,7 +248,11 @@ impl Metadata {
             }
             (own, theirs) => own.or(theirs),
         };
+        let named = config.variant.is_some() && config.variant == self.variant;
         let mut all = self.or(config);
+        if named {
+            all.from_config.push("variant");
+        }
         if given {
             all.from_config.push("strides");
         }
