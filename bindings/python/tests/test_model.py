@@ -123,7 +123,7 @@ def test_of_large_pictures_only_what_is_read_is_copied(device):
     """Another picture before it leaves nothing behind in the next one, however both lie in memory."""
     model = mobileone.Model("digits", device=device)
     random = np.random.default_rng(5)
-    for height, width in [(480, 640), (1080, 1920), (901, 400), (3, 500), (2100, 2500)]:
+    for height, width in [(480, 640), (540, 960), (901, 400), (3, 500)]:
         rgb = random.integers(0, 256, (height, width, 3), np.uint8)
         file = io.BytesIO()
         PIL.Image.fromarray(rgb).save(file, "BMP")
