@@ -16,7 +16,7 @@ import mobileone
 
 def test_other_threads_go_on_during_a_run():
     """A thread that counts in Python goes on counting while another is inside one single call."""
-    model = mobileone.Model("random:s1", device="cpu", threads=1, batch=10)
+    model = mobileone.Model("random:s1", device="cpu", threads=1, batch=16)
     x = np.random.default_rng(0).standard_normal((model.batch, *model.size, 3)).astype(np.float32)
     model.logits(x)
     ticks, stop = [], threading.Event()
