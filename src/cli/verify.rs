@@ -81,13 +81,13 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let device = args.device.open()?;
     let dtype = args.device.dtype_name();
     let mut judged = Vec::new();
+    if !args.json {
+        say(&short(&plain(&format!("{}, {dtype}", hardware(device.info()))), WIDTH))?;
+    }
     for model in models {
         if !args.json {
-            let (name, (h, w)) = (&model.name, model.preprocess.size);
-            say(&short(
-                &plain(&format!("{name} at {h}x{w}, {dtype}, on {}", hardware(device.info()))),
-                WIDTH,
-            ))?;
+            let (h, w) = model.preprocess.size;
+            say(&short(&plain(&format!("{} at {h}x{w}", model.name)), WIDTH))?;
         }
         let lines = examine(&device, &model, args.device.options(&device, Options::of(&model)))?;
         if !args.json {

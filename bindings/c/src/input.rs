@@ -139,7 +139,9 @@ impl MobileonePicture {
             }
             MOBILEONE_FORMAT_YUYV => YuvPlanes::Yuyv { bytes, stride: stride(4 * pair) },
             MOBILEONE_FORMAT_FILE if (width, height, self.stride) != (0, 0, 0) => {
-                return Err(Failure::argument("a file knows its size: its width, height and stride must be 0"));
+                return Err(Failure::argument(
+                    "a file knows its size: its width, height and stride must be 0",
+                ));
             }
             MOBILEONE_FORMAT_FILE => {
                 let size = decode(bytes, rgba)?;

@@ -265,8 +265,7 @@ fn the_same_bits_as_the_rust_library() {
     let mut devices = vec!["cpu"];
     devices.extend(vulkan().then_some("vulkan"));
     for device in devices {
-        let said = run(program(&program_path).arg(device).args([&bytes_at, &values_at, &turned()]))
-            .stdout;
+        let said = run(program(&program_path).arg(device).args([&bytes_at, &values_at, &turned()])).stdout;
         let said = String::from_utf8(said).expect("UTF-8");
         let expected = lines(device, &bytes, &values);
         assert_eq!(said.lines().count(), expected.len());

@@ -123,7 +123,7 @@ def test_of_large_pictures_only_what_is_read_is_copied(device):
     """Another picture before it leaves nothing behind in the next one, however both lie in memory."""
     model = mobileone.Model("digits", device=device)
     random = np.random.default_rng(5)
-    for height, width in [(480, 640), (1080, 1920), (901, 400), (3, 500), (2100, 2500)]:
+    for height, width in [(480, 640), (540, 960), (901, 400), (3, 500)]:
         rgb = random.integers(0, 256, (height, width, 3), np.uint8)
         file = io.BytesIO()
         PIL.Image.fromarray(rgb).save(file, "BMP")
@@ -264,10 +264,10 @@ def test_values_are_what_preprocess_gives(device):
 
 
 def test_features(device):
-    model = mobileone.Model("random:s0", device=device, size=(64, 64))
+    model = mobileone.Model("digits", device=device, size=(64, 64))
     x = np.random.default_rng(1).standard_normal((3, 64, 64, 3)).astype(np.float32)
     features = model.features(x)
-    assert features.shape == (3, 1024) and features.dtype == np.float32
+    assert features.shape == (3, 256) and features.dtype == np.float32
     assert np.array_equal(model.features(x[1]), features[1])
     assert len({row.tobytes() for row in features}) == 3
 
