@@ -9,7 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
     Checkpoint, Device, Error, Form, Model, Options, Outputs, Preprocess, Session,
-    checkpoint::{About, Found, Metadata, Reading, Strides, Which},
+    checkpoint::{About, Found, Reading, Strides, Which},
     labels::{IMAGENET_CLASSES, Labels},
     named::{self, Place, locate},
     preprocess::{Colour, CropMode, Interpolation, Units, units},
@@ -402,12 +402,8 @@ fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
         ));
     }
     let normalizes = checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"));
-    let Metadata { bn_eps, variant, .. } = &checkpoint.metadata;
     if args.bn_eps.is_some() && !normalizes {
         lines.push("--bn-eps changes nothing: the model is fused already".into());
-    }
-    if normalizes && bn_eps.is_none() && variant.is_none() {
-        lines.push("batch norm's epsilon is a guess: 1e-5, MobileOne's own; --bn-eps gives another".into());
     }
     lines.extend(checkpoint.notes.iter().cloned());
     lines

@@ -92,15 +92,15 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     })?;
     let seconds = bar.seconds();
     drop(bar);
-    match counts.damaged {
-        0 => {}
-        1 => note("warning: 1 picture is damaged, and is counted all the same"),
-        damaged => note(&format!("warning: {damaged} pictures are damaged, and are counted all the same")),
-    }
     let mut report = Report::new(counts, &labels, seconds);
     report.model = model.name;
     report.device = device.info().to_string();
     report.dtype = dtype.to_string();
+    if report.damaged > 0 {
+        let are = if report.damaged == 1 { "is" } else { "are" };
+        let damaged = format!("{} of {} pictures {are} damaged", report.damaged, report.images);
+        note(&format!("warning: {damaged}, and counted all the same"));
+    }
     if let Some(path) = &args.mistakes {
         std::fs::write(path, report.csv()).map_err(|source| Error::Io { path: path.clone(), source })?;
     }

@@ -80,7 +80,10 @@ impl Model {
         let mut metadata = checkpoint.metadata;
         let mut notes = std::mem::take(&mut metadata.notes);
         confirm(&metadata, &architecture, graph.input_channels(), &mut notes)?;
-        complete(&mut strides, &metadata, &architecture, &mut notes);
+        let guessed = complete(&mut strides, &metadata, &architecture, &mut notes);
+        if guessed && architecture.branches.is_some() && metadata.bn_eps.is_none() {
+            notes.push("batch norm's epsilon is a guess: 1e-5, MobileOne's own; --bn-eps gives another".into());
+        }
         let (preprocess, preprocess_source) =
             resolve(&metadata, &architecture, graph.input_channels(), &mut notes);
         let labels = labels(&metadata, architecture.classes, &mut notes);
@@ -199,13 +202,14 @@ fn is_variant(id: &str, variant: &Variant) -> bool {
     id.split('.').next().is_some_and(|name| name.eq_ignore_ascii_case(variant.id))
 }
 
-/// Makes known the strides that the network's name shows; says of others that they are a guess.
+/// Makes known the strides that the network's name shows; says of others that they are a guess, and gives whether any
+/// are.
 fn complete(
     strides: &mut GivenStrides,
     metadata: &Metadata,
     architecture: &Architecture,
     notes: &mut Vec<String>,
-) {
+) -> bool {
     let variant = architecture.variant();
     let id = metadata.variant.as_ref().filter(|_| metadata.from_config.contains(&"variant"));
     // timm makes the network again from its name, with the strides that are taken here.
@@ -220,7 +224,7 @@ fn complete(
     // With ImageNet's classes it is the paper's network.
     let paper = variant.is_some() && architecture.classes == Some(IMAGENET_CLASSES);
     if paper || strides.stem.is_some() && stages.is_empty() {
-        return;
+        return false;
     }
     let stages = match &stages[..] {
         [] => None,
@@ -236,6 +240,7 @@ fn complete(
         architecture.strides,
         unknown.join(" and ")
     ));
+    true
 }
 
 /// The names of the classes, when there is one per class; names that are another network's get a note.

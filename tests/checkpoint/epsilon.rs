@@ -99,8 +99,10 @@ fn values_that_no_network_has() {
             (format!(r#"{{"bn_eps": {text}}}"#), "bn_eps"),
             (format!(r#"{{"model_args": {{"bn_eps": {text}}}}}"#), "model_args.bn_eps"),
         ] {
-            let expected = format!("\"{key}\" is {text}; expected a number above 0");
-            assert_refused(Checkpoint::from_bytes_with_config(&bytes, &config), &expected, &config);
+            let expected = format!("\"{key}\": {text} cannot be followed; expected a number above 0");
+            let checkpoint = Checkpoint::from_bytes_with_config(&bytes, &config).unwrap();
+            let refused = Model::new(checkpoint, Form::Fused).unwrap_err().to_string();
+            assert!(refused.contains(&expected), "{config}: {refused}");
         }
     }
 }

@@ -168,6 +168,11 @@ fn what_is_read_is_not_written_over() {
     }
 }
 
+/// Whether there is a warning of more than what the small networks leave open.
+fn warns(err: &str) -> bool {
+    err.lines().any(|line| line.starts_with("warning:") && !line.contains("a guess"))
+}
+
 /// A safetensors file at `path` of a golden one's tensors, renamed by `rename`, and `beside`.
 fn renamed(path: &Path, golden: &str, rename: impl Fn(&str) -> String, beside: &[(&str, &[usize], &[f32])]) {
     let bytes = std::fs::read(data(golden)).unwrap();
@@ -231,7 +236,7 @@ fn other_peoples_files_have_the_same_logits_before_and_after_fusing() {
         assert!(ran.code == Some(0) && ran.err.contains(said), "{case}: {ran:?}");
         let (error, err) = run_of(&fused);
         assert!(error <= 5e-5, "{case}, fused: {error:e}");
-        assert!(!err.contains("warning:"), "{case}, fused: {err}");
+        assert!(!warns(&err), "{case}, fused: {err}");
     }
 }
 
@@ -265,7 +270,7 @@ fn which_weights_and_which_epsilon() {
         let (found, err) = logits(&["--weights", which]);
         assert_eq!(relative(&found, &expected) <= 5e-5, is_average, "{which}");
         assert_eq!(found.data.iter().all(|value| *value == 0.0), !is_average, "{which}");
-        assert!(!err.contains("warning:"), "{err}");
+        assert!(!warns(&err), "{err}");
     }
     let one = data("odd.timm.fused.safetensors");
     let refused = run(["info", &one, "--weights", "ema"]);
