@@ -216,23 +216,26 @@ pub struct Preprocessing {
     interpolation: &'static str,
     mean: [f32; 3],
     std: [f32; 3],
+    colour: &'static str,
     source: String,
 }
 
 impl Preprocessing {
     /// `preprocess`, and where it came from.
     pub fn new(preprocess: &Preprocess, source: String) -> Preprocessing {
-        let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std, .. } = *preprocess;
+        let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std, colour } = *preprocess;
         let crop_mode = name_of(CROP_MODES, crop_mode);
         let interpolation = name_of(INTERPOLATIONS, interpolation);
-        Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, source }
+        let colour = if colour == Colour::Grey { "grey" } else { "rgb" };
+        Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, colour, source }
     }
 
     /// How a picture is made to fit, `224x224, center crop 0.9, bilinear`, and how its colours are normalized.
     pub fn words(&self) -> (String, String) {
-        let Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, .. } = self;
+        let Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, colour, .. } = self;
+        let grey = if *colour == "grey" { ", grey" } else { "" };
         (
-            format!("{h}x{w}, {crop_mode} crop {crop_pct}, {interpolation}"),
+            format!("{h}x{w}{grey}, {crop_mode} crop {crop_pct}, {interpolation}"),
             format!("mean {mean:?}, std {std:?}"),
         )
     }

@@ -374,7 +374,7 @@ fn auto_remembers_that_there_is_no_gpu() {
     let run = |device: &str, steer: Option<&str>| {
         let mut command = command();
         let picture = data("pictures/rgb.jpg");
-        command.env("MOBILEONE_CACHE", &cache).args(["classify", "--device", device, &picture]);
+        command.env("MOBILEONE_CACHE", &cache).args(["classify", "-v", "--device", device, &picture]);
         command.envs(steer.map(|value| ("VK_ANYTHING", value)));
         let run = finish(command);
         assert_eq!(run.code, Some(0), "{run:?}");
