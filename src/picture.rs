@@ -160,12 +160,16 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
         let image = RgbaImage::from_raw(jpeg.width as u32, jpeg.height as u32, jpeg.rgba);
         return Ok(upright(image.expect("four bytes per pixel"), orientation, jpeg.warning));
     }
+    let converted = match format {
+        ImageFormat::Png => ended(bytes),
+        ImageFormat::Bmp => os2(bytes)?,
+        _ => None,
+    };
+    let bytes = converted.as_deref().unwrap_or(bytes);
     if format == ImageFormat::Png && claimed(bytes).is_some_and(|pixels| pixels > MAX_PIXELS) {
         let (image, orientation) = large::halved_png(bytes, false)?;
         return Ok(upright(image, orientation, None));
     }
-    let converted = if format == ImageFormat::Bmp { os2(bytes)? } else { None };
-    let bytes = converted.as_deref().unwrap_or(bytes);
     let damaged = |error: image::ImageError| match error {
         image::ImageError::Limits(_) => too_large(),
         error => format!("not a sound {name}: {error}"),
@@ -198,6 +202,22 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
         pixels.iter_mut().for_each(lay_over_white);
     }
     Ok(upright(image, orientation, None))
+}
+
+/// A PNG that lacks nothing but the chunk at its end, with that chunk: the decoder wants it, though no pixel does.
+fn ended(bytes: &[u8]) -> Option<Vec<u8>> {
+    const END: &[u8] = b"\0\0\0\0IEND\xaeB`\x82";
+    let (mut at, mut pixels) = (8usize, false);
+    while let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let (length, name) = head.split_at(4);
+        if name == b"IEND" {
+            return None;
+        }
+        pixels |= name == b"IDAT";
+        let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
+        at = at.checked_add(12)?.checked_add(length as usize)?;
+    }
+    (pixels && at == bytes.len()).then(|| [bytes, END].concat())
 }
 
 /// A BMP with the header of OS/2 2.x, which is Windows' with more fields or with fewer, as one of Windows.

@@ -19,9 +19,8 @@ pub fn is_weights_name(name: &str) -> bool {
 /// The ends of files that are read.
 const READ: [&str; 6] = [".safetensors", ".pth", ".pt", ".tar", ".bin", ".ckpt"];
 /// The ends of others' files of weights, each of which is refused with its name.
-const OTHERS: [&str; 11] = [
-    ".pt2", ".onnx", ".h5", ".keras", ".tflite", ".pb", ".mlmodel", ".mlpackage", ".gguf", ".npy", ".npz",
-];
+const OTHERS: [&str; 11] =
+    [".pt2", ".onnx", ".h5", ".keras", ".tflite", ".pb", ".mlmodel", ".mlpackage", ".gguf", ".npy", ".npz"];
 
 /// The one of `names` that holds the weights: one of the usual names, else the only safetensors file, else the only one
 /// of PyTorch's. What else training leaves beside them is passed over.

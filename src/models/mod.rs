@@ -82,7 +82,9 @@ impl Model {
         confirm(&metadata, &architecture, graph.input_channels(), &mut notes)?;
         let guessed = complete(&mut strides, &metadata, &architecture, &mut notes);
         if guessed && architecture.branches.is_some() && metadata.bn_eps.is_none() {
-            notes.push("batch norm's epsilon is a guess: 1e-5, MobileOne's own; --bn-eps gives another".into());
+            notes.push(
+                "batch norm's epsilon is a guess: 1e-5, MobileOne's own; --bn-eps gives another".into(),
+            );
         }
         let (preprocess, preprocess_source) =
             resolve(&metadata, &architecture, graph.input_channels(), &mut notes);

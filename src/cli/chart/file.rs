@@ -27,7 +27,10 @@ fn format(path: &Path) -> Result<Format, Stop> {
             "{}: this build writes charts as .svg; for PNG build with --features png",
             path.display()
         ))),
-        _ => Err(Stop::Error(format!("{}: charts are .svg, or .png where built with feature png", path.display()))),
+        _ => Err(Stop::Error(format!(
+            "{}: charts are .svg, or .png where built with feature png",
+            path.display()
+        ))),
     }
 }
 

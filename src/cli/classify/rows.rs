@@ -73,7 +73,15 @@ impl Row {
             Err(error) => (Found::Error(error.replacen(&image, &name(path), 1)), None),
         };
         let image_bytes = name_bytes(path);
-        Row { image, image_bytes, found, warning: seen.warning, decode_ms: seen.decode_ms, engine_ms, path: path.into() }
+        Row {
+            image,
+            image_bytes,
+            found,
+            warning: seen.warning,
+            decode_ms: seen.decode_ms,
+            engine_ms,
+            path: path.into(),
+        }
     }
 
     /// The picture's name, for people.
