@@ -139,6 +139,10 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
 /// The network that `spec` names, in a certain form.
 pub fn load(spec: &Path, form: Form, args: &ReadArgs) -> Result<Model, Stop> {
     let checkpoint = open(spec, args)?;
+    let Metadata { bn_eps, variant, .. } = &checkpoint.metadata;
+    if has_norms(&checkpoint) && bn_eps.is_none() && variant.is_none() {
+        note("warning: batch norm's epsilon is a guess: 1e-5, MobileOne's own; --bn-eps gives another");
+    }
     Model::new(checkpoint, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
@@ -170,6 +174,11 @@ fn read(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
     opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
+/// Whether normalizations are still to be folded.
+fn has_norms(checkpoint: &Checkpoint) -> bool {
+    checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"))
+}
+
 /// What was chosen or left out as `checkpoint` was read, a line each.
 fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
     let mut lines = Vec::new();
@@ -199,13 +208,8 @@ fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
             "if the network normalizes pictures with {name}, give those values to --mean and --std"
         ));
     }
-    let normalizes = checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"));
-    let Metadata { bn_eps, variant, .. } = &checkpoint.metadata;
-    if args.bn_eps.is_some() && !normalizes {
+    if args.bn_eps.is_some() && !has_norms(checkpoint) {
         lines.push("--bn-eps changes nothing: the model is fused already".into());
-    }
-    if normalizes && bn_eps.is_none() && variant.is_none() {
-        lines.push("batch norm's epsilon is a guess: 1e-5, MobileOne's own; --bn-eps gives another".into());
     }
     lines.extend(checkpoint.notes.iter().cloned());
     lines
