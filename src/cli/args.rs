@@ -375,6 +375,11 @@ fn read(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
     opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
+/// Whether normalizations are still to be folded.
+fn has_norms(checkpoint: &Checkpoint) -> bool {
+    checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"))
+}
+
 /// What was chosen or left out as `checkpoint` was read, a line each.
 fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
     let mut lines = Vec::new();
@@ -404,8 +409,7 @@ fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
             "if the network normalizes pictures with {name}, give those values to --mean and --std"
         ));
     }
-    let normalizes = checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"));
-    if args.bn_eps.is_some() && !normalizes {
+    if args.bn_eps.is_some() && !has_norms(checkpoint) {
         lines.push("--bn-eps changes nothing: the model is fused already".into());
     }
     lines.extend(checkpoint.notes.iter().cloned());
