@@ -127,7 +127,7 @@ impl<'p> Spread<'p> {
             }
             Kind::Half(across, _) => {
                 let near = self.line(y / 2);
-                let far = self.line(if y % 2 == 0 { (y / 2).saturating_sub(1) } else { y / 2 + 1 });
+                let far = self.line(if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { y / 2 + 1 });
                 let sum = near.iter().zip(far).map(|(&near, &far)| u16::from(near) * 3 + u16::from(far));
                 if across {
                     sums.clear();
