@@ -90,7 +90,7 @@ use crate::{
     models::Model,
     options::Options,
     plan::{self, Limits, Plan},
-    preprocess::Preprocess,
+    preprocess::{Colour, Preprocess},
     tensor::{DType, Shape},
 };
 
@@ -214,8 +214,12 @@ pub fn export(model: &Model, options: &Options, limits: Limits, target: Target) 
     let [resize, normalize] = of_pictures.map(|(name, kernel, dtype)| {
         kernels.add(format!("preprocess-{name}"), &translate::text(&kernel, None), dtype)
     });
-    let preprocess =
-        preprocess(&options.preprocess, kernels.rows[resize].clone(), kernels.rows[normalize].clone());
+    let preprocess = preprocess(
+        &options.preprocess,
+        input.c,
+        kernels.rows[resize].clone(),
+        kernels.rows[normalize].clone(),
+    );
     let requires = requires(&plan, &kernels.rows, options, limits);
     kernels.rows.truncate(own);
 
@@ -385,6 +389,7 @@ fn requires(
 
 fn preprocess(
     of: &Preprocess,
+    channels: usize,
     resize: manifest::Kernel,
     normalize: manifest::Kernel,
 ) -> manifest::Preprocess {
@@ -395,6 +400,11 @@ fn preprocess(
         interpolation: format!("{:?}", of.interpolation).to_lowercase(),
         mean: of.mean,
         std: of.std,
+        colour: match Colour::of(channels) {
+            Some(Colour::Rgb) => "rgb".into(),
+            Some(Colour::Grey) => "grey".into(),
+            None => "none".into(),
+        },
         resize,
         normalize,
     }

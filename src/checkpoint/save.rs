@@ -1,8 +1,8 @@
-//! Writing safetensors files, whole or not at all.
+//! Writing safetensors and NumPy files, whole or not at all.
 
 use std::{collections::HashMap, fs, path::Path};
 
-use super::{Checkpoint, safetensors};
+use super::{Checkpoint, npy, safetensors};
 use crate::{
     error::{Error, Result},
     files::write_whole,
@@ -45,12 +45,23 @@ pub fn write_tensors<'a>(
     replace(path.as_ref(), &safetensors::write(tensors.into_iter(), HashMap::new(), DType::F32)?)
 }
 
+/// Writes one array as NumPy's `.npy`, in f32, as [`Checkpoint::save`] writes a file.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written.
+///
+/// # Panics
+/// When the array's data does not fill its shape: a broken invariant of the caller.
+pub fn write_npy(path: impl AsRef<Path>, array: &Array) -> Result<()> {
+    replace(path.as_ref(), &npy::write(array))
+}
+
 /// Puts a file of `bytes` at `path`, where a regular file or none stands.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     // A link stays, and its target is replaced
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
     if fs::metadata(path).is_ok_and(|kind| !kind.is_file()) {
-        let reason = "is no regular file, and is not replaced: give another name".into();
+        let reason = "not a regular file, so it will not be overwritten: choose another name".into();
         return Err(Error::File { path: path.clone(), reason });
     }
     if path.file_name().is_none() {

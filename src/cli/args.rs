@@ -5,21 +5,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
-    Checkpoint, Device, Form, Model, Options, Outputs, Preprocess, Session,
-    labels::Labels,
+    Checkpoint, Device, Error, Form, Model, Options, Outputs, Preprocess, Session,
+    checkpoint::{About, Found, Reading, Strides, Which},
+    labels::{IMAGENET_CLASSES, Labels},
     named::{self, Place, locate},
+    preprocess::{Colour, CropMode, Interpolation, Units, units},
+    sample,
 };
+use serde::Serialize;
 
 use super::{
-    opened::{DeviceArgs, session},
-    out::{Stop, note, plain},
+    opened::{DeviceArgs, session, summary},
+    out::{Stop, detail, note, plain},
 };
+
+/// The model that is meant where none is named: the one that is built in.
+pub fn model_or_digits(typed: Option<&Path>) -> &Path {
+    typed.unwrap_or(Path::new(sample::NAME))
+}
 
 #[derive(clap::Args)]
 pub struct PictureArgs {
-    /// A line per class, or JSON: ["cat", ...] or {"0": "cat", ...}
+    /// The classes' names: a line per class, JSON or YAML; numbers in it decide the order
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Height and width of the input: 224, or 192x256
@@ -28,12 +38,39 @@ pub struct PictureArgs {
     /// The share of the resized picture that the crop keeps, such as 0.9
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub crop_pct: Option<f64>,
-    /// Subtracted from red, green and blue (0 to 1): 0.485,0.456,0.406
+    /// How the picture is made to fit: its middle, both sides squeezed, or all of it with a border
+    #[arg(long, value_name = "MODE", value_parser = one_of(CROP_MODES))]
+    pub crop_mode: Option<CropMode>,
+    /// The filter of the resize
+    #[arg(long, value_name = "FILTER", value_parser = one_of(INTERPOLATIONS))]
+    pub interpolation: Option<Interpolation>,
+    /// Subtracted from red, green and blue: 0.485,0.456,0.406, or of bytes, 123.675,116.28,103.53
     #[arg(long, value_name = "R,G,B", value_parser = triple, allow_hyphen_values = true)]
-    pub mean: Option<[f32; 3]>,
-    /// Divides red, green and blue: 0.229,0.224,0.225
+    pub mean: Option<[f64; 3]>,
+    /// Divides red, green and blue: 0.229,0.224,0.225, or of bytes, 58.395,57.12,57.375
     #[arg(long, value_name = "R,G,B", value_parser = triple)]
-    pub std: Option<[f32; 3]>,
+    pub std: Option<[f64; 3]>,
+}
+
+/// How a model's file is read, where its tensors leave that open.
+#[derive(clap::Args, Default)]
+pub struct ReadArgs {
+    /// Of a file with several networks: raw, ema (averaged, the default where there is one), or the key or prefix of
+    /// the one to take
+    #[arg(long, value_name = "WHICH")]
+    weights: Option<Which>,
+    /// Epsilon of batch norms in a file with branches: 1e-5, unless config.json or the file says otherwise
+    #[arg(long, value_name = "EPS")]
+    bn_eps: Option<f64>,
+    /// Strides (1 or 2) of the stem and of each stage: 1,2,2,2,2
+    #[arg(long, value_name = "S,S,...", value_parser = strides)]
+    strides: Option<Strides>,
+}
+
+impl ReadArgs {
+    fn reading(&self) -> Reading {
+        Reading { weights: self.weights.clone().unwrap_or_default(), bn_eps: self.bn_eps }
+    }
 }
 
 impl PictureArgs {
@@ -42,44 +79,107 @@ impl PictureArgs {
         self.size.unwrap_or(model.preprocess.size)
     }
 
-    /// What `model` wants, with what was typed in its place; says where it came from.
-    pub fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
+    /// The network that `spec` names, whose `config.json` need not be right where an option stands in for it.
+    pub fn load(&self, spec: &Path, args: &ReadArgs) -> Result<Model, Stop> {
+        load(spec, Form::Fused, args, |about| {
+            let (name, typed) = match about {
+                About::Size => ("--size", self.size.is_some()),
+                About::CropPct => ("--crop-pct", self.crop_pct.is_some()),
+                About::CropMode => ("--crop-mode", self.crop_mode.is_some()),
+                About::Interpolation => ("--interpolation", self.interpolation.is_some()),
+                About::Mean => ("--mean", self.mean.is_some()),
+                About::Std => ("--std", self.std.is_some()),
+                _ => return None,
+            };
+            typed.then(|| format!("as {name} is given"))
+        })
+    }
+
+    /// The mean and std that were typed, for colours from 0 to 1.
+    fn units(&self) -> Result<Units, Stop> {
+        units(self.mean, self.std).map_err(|reason| Stop::Error(format!("--mean, --std: {reason}")))
+    }
+
+    /// What `model` wants, with what was typed in its place.
+    pub fn chosen(&self, model: &Model) -> Result<Preprocess, Stop> {
+        let units = self.units()?;
         let of = model.preprocess.clone();
         let preprocess = Preprocess {
             size: self.size(model),
             crop_pct: self.crop_pct.unwrap_or(of.crop_pct),
-            mean: self.mean.unwrap_or(of.mean),
-            std: self.std.unwrap_or(of.std),
+            crop_mode: self.crop_mode.unwrap_or(of.crop_mode),
+            interpolation: self.interpolation.unwrap_or(of.interpolation),
+            mean: units.mean.map_or(of.mean, |mean| of.colour.fit(mean)),
+            std: units.std.map_or(of.std, |std| of.colour.fit(std)),
             ..of
         };
         preprocess.check()?;
-        let typed = [
-            ("--size", self.size.is_some()),
-            ("--crop-pct", self.crop_pct.is_some()),
-            ("--mean", self.mean.is_some()),
-            ("--std", self.std.is_some()),
-        ];
-        let typed: String =
-            typed.iter().filter(|(_, typed)| *typed).map(|(name, _)| format!("{name}, ")).collect();
-        let source = plain(&model.preprocess_source);
-        note(&format!("preprocessing: {} ({typed}{source})", describe(&preprocess)));
         Ok(preprocess)
     }
 
-    /// A session of `model` on `device` that brings back the `top` best classes of pictures.
+    /// The same, said in detail; warns of a guess.
+    pub fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
+        let preprocess = self.chosen(model)?;
+        if let Some(line) = self.units()?.note("--mean, --std") {
+            note(&format!("warning: {line}"));
+        }
+        detail(&format!("preprocessing: {} ({})", describe(&preprocess), plain(&self.source(model))));
+        let typed =
+            self.size.is_some() && self.crop_pct.is_some() && self.mean.is_some() && self.std.is_some();
+        if model.preprocess_source.contains("a guess") && !typed {
+            note(&format!(
+                "warning: preprocessing: {}; --size, --crop-pct, --mean and --std set it",
+                plain(&self.source(model))
+            ));
+        }
+        Ok(preprocess)
+    }
+
+    /// Where the preprocessing came from, for people.
+    pub fn source(&self, model: &Model) -> String {
+        let typed = [
+            ("--size", self.size.is_some()),
+            ("--crop-pct", self.crop_pct.is_some()),
+            ("--crop-mode", self.crop_mode.is_some()),
+            ("--interpolation", self.interpolation.is_some()),
+            ("--mean", self.mean.is_some()),
+            ("--std", self.std.is_some()),
+        ];
+        let typed = typed.iter().filter(|(_, typed)| *typed).map(|(name, _)| format!("{name}, "));
+        typed.collect::<String>() + &model.preprocess_source
+    }
+
+    /// A session of `model` on `device` that brings back the `top` best classes of pictures; says in a line what runs
+    /// where. `asked` is the model's name as it was typed.
     pub fn session(
         &self,
         device: &Device,
         model: &Model,
         args: &DeviceArgs,
         top: usize,
+        asked: Option<&Path>,
     ) -> Result<Session, Stop> {
+        let channels = model.graph.input_channels();
+        if Colour::of(channels).is_none() {
+            let name = &model.name;
+            return Err(Stop::Error(format!(
+                "{name}: the network reads {channels} channels, which no picture has here; `run` gives it tensors"
+            )));
+        }
         let outputs = Outputs { top_k: top.min(model.graph.classes().unwrap_or(0)), ..Outputs::default() };
-        let options = Options { preprocess: self.preprocess(model)?, outputs, ..Options::of(model) };
-        Ok(session(device, model, &args.options(device, options))?)
+        let preprocess = self.preprocess(model)?;
+        let size = preprocess.size;
+        let options = args.options(device, Options { preprocess, outputs, ..Options::of(model) });
+        let session = session(device, model, &options)?;
+        let name = match asked {
+            Some(_) => &model.name,
+            None => "digits (built in; --model s1 has ImageNet's classes)",
+        };
+        summary(name, device, &args.dtype_name(), size, self.assumed_labels(model));
+        Ok(session)
     }
 
-    /// The names of the classes of `model`, which must have a classifier; says where they came from.
+    /// The names of the classes of `model`, which must have a classifier.
     pub fn labels(&self, model: &Model) -> Result<Labels, Stop> {
         let Some(classes) = model.graph.classes() else {
             return Err(Stop::Error(format!(
@@ -88,17 +188,81 @@ impl PictureArgs {
             )));
         };
         let labels = Labels::choose(self.labels.as_deref(), model.labels.as_deref(), classes)?;
-        note(&format!("labels: {}", plain(labels.source())));
+        detail(&format!("labels: {}", plain(labels.source())));
+        if let (Some(path), Some(line)) = (&self.labels, labels.note()) {
+            note(&plain(&format!("warning: {}: {line}", path.display())));
+        }
         Ok(labels)
+    }
+
+    /// The names that stand in for those of a model that brings none.
+    fn assumed_labels(&self, model: &Model) -> Option<&'static str> {
+        let classes = model.graph.classes()?;
+        let own = model.labels.as_ref().is_some_and(|labels| labels.len() == classes);
+        match classes {
+            _ if own || self.labels.is_some() => None,
+            IMAGENET_CLASSES => Some("ImageNet's labels (assumed)"),
+            _ => Some("classes by number"),
+        }
     }
 }
 
-/// `224x224, crop 0.9, bilinear`.
+/// Preprocessing for programs.
+#[derive(Serialize)]
+pub struct Preprocessing {
+    size: [usize; 2],
+    crop_pct: f64,
+    crop_mode: &'static str,
+    interpolation: &'static str,
+    mean: [f32; 3],
+    std: [f32; 3],
+    colour: &'static str,
+    source: String,
+}
+
+impl Preprocessing {
+    /// `preprocess`, and where it came from.
+    pub fn new(preprocess: &Preprocess, source: String) -> Preprocessing {
+        let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std, colour } = *preprocess;
+        let crop_mode = name_of(CROP_MODES, crop_mode);
+        let interpolation = name_of(INTERPOLATIONS, interpolation);
+        let colour = if colour == Colour::Grey { "grey" } else { "rgb" };
+        Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, colour, source }
+    }
+
+    /// How a picture is made to fit, `224x224, center crop 0.9, bilinear`, and how its colours are normalized.
+    pub fn words(&self) -> (String, String) {
+        let Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, colour, .. } = self;
+        let grey = if *colour == "grey" { ", grey" } else { "" };
+        (
+            format!("{h}x{w}{grey}, {crop_mode} crop {crop_pct}, {interpolation}"),
+            format!("mean {mean:?}, std {std:?}"),
+        )
+    }
+}
+
+const CROP_MODES: &[(&str, CropMode)] =
+    &[("center", CropMode::Center), ("squash", CropMode::Squash), ("border", CropMode::Border)];
+
+const INTERPOLATIONS: &[(&str, Interpolation)] =
+    &[("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)];
+
+fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, named)| *named == value).map_or("other", |(name, _)| name)
+}
+
+/// Reads one of `names`.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    names: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    let value = |text: String| names.iter().find(|(name, _)| *name == text).expect("a possible value").1;
+    PossibleValuesParser::new(names.iter().map(|(name, _)| name)).map(value)
+}
+
+/// `224x224, center crop 0.9, bilinear, mean ..., std ...`.
 pub fn describe(preprocess: &Preprocess) -> String {
-    let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std } = preprocess;
-    let mode = format!("{crop_mode:?}").to_lowercase();
-    let filter = format!("{interpolation:?}").to_lowercase();
-    format!("{h}x{w}, {mode} crop {crop_pct}, {filter}, mean {mean:?}, std {std:?}")
+    let (fit, normalized) = Preprocessing::new(preprocess, String::new()).words();
+    format!("{fit}, {normalized}")
 }
 
 /// Refuses to write over a file that is read.
@@ -117,18 +281,90 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The network that `spec` names, in a certain form.
-pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
-    Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
+/// The network that `spec` names, in a certain form; says what of it was guessed or passed over. A fault of its
+/// `config.json` is passed over where `instead` gives a reason.
+pub fn load(
+    spec: &Path,
+    form: Form,
+    args: &ReadArgs,
+    instead: impl Fn(About) -> Option<String>,
+) -> Result<Model, Stop> {
+    built(spec, open(spec, args)?, form, args, instead)
 }
 
-/// The checkpoint that `spec` names; a bar shows how its download goes on.
-pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
+/// The same of a checkpoint that was opened.
+pub fn built(
+    spec: &Path,
+    checkpoint: Checkpoint,
+    form: Form,
+    args: &ReadArgs,
+    instead: impl Fn(About) -> Option<String>,
+) -> Result<Model, Stop> {
+    let model = build(spec, checkpoint, form, args, instead)?;
+    model.notes.iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    Ok(model)
+}
+
+/// The network of a file that was loaded before, without pictures and without the lines on what was chosen.
+pub fn load_again(spec: &Path, args: &ReadArgs) -> Result<Model, Stop> {
+    build(spec, read(spec, args)?, Form::Fused, args, without_pictures)
+}
+
+fn build(
+    spec: &Path,
+    mut checkpoint: Checkpoint,
+    form: Form,
+    args: &ReadArgs,
+    instead: impl Fn(About) -> Option<String>,
+) -> Result<Model, Stop> {
+    let spec = spec.display().to_string();
+    let metadata = &mut checkpoint.metadata;
+    if let Some(strides) = &args.strides {
+        metadata.strides = Some(strides.clone().into());
+    }
+    metadata.pass_over(|about| match about {
+        About::Strides => args.strides.as_ref().map(|_| "as --strides is given".into()),
+        About::Epsilon => args.bn_eps.map(|_| "as --bn-eps is given".into()),
+        about => instead(about),
+    });
+    if let Some(fault) = metadata.faults.first() {
+        let instead = match fault.about {
+            About::Size => ", or give --size",
+            About::CropPct => ", or give --crop-pct",
+            About::Mean => ", or give --mean",
+            About::Std => ", or give --std",
+            About::Strides => ", or give --strides",
+            About::Epsilon => ", or give --bn-eps",
+            _ => "",
+        };
+        return Err(Stop::Error(plain(&format!("{spec}: {}{instead}", fault.error()))));
+    }
+    Model::new(checkpoint, form).map_err(|error| match &error {
+        Error::Metadata { field, reason, .. } if field == "strides" && args.strides.is_some() => {
+            Stop::Error(format!("--strides: {reason}"))
+        }
+        _ => Stop::about(&spec, error),
+    })
+}
+
+/// Where no picture is read, how pictures become inputs does not matter.
+pub fn without_pictures(about: About) -> Option<String> {
+    about.is_picture().then(|| "as no picture is read".into())
+}
+
+/// The checkpoint that `spec` names; a bar shows how its download goes on. What was chosen or left out is said.
+pub fn open(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
+    let checkpoint = read(spec, args)?;
+    remarks(&checkpoint, args).iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    Ok(checkpoint)
+}
+
+fn read(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
     let bar = ProgressBar::no_length();
     let style = "{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
     let mut told = false;
-    let opened = named::open(spec, &mut |fetch| {
+    let opened = named::open_with(spec, &args.reading(), &mut |fetch| {
         if !std::mem::replace(&mut told, true) {
             note(&format!("fetching {} from {} into {}", fetch.id, fetch.from, fetch.into.display()));
         }
@@ -137,6 +373,43 @@ pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
     });
     bar.finish_and_clear();
     opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
+}
+
+/// What was chosen or left out as `checkpoint` was read, a line each.
+fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
+    let mut lines = Vec::new();
+    let name = |found: &Found| match found.name.as_str() {
+        "" => "the weights at the top".into(),
+        name => format!("\"{name}\""),
+    };
+    let (taken, left): (Vec<_>, Vec<_>) = checkpoint.networks.iter().partition(|found| found.taken);
+    if let (Some(taken), None) = (taken.first(), &args.weights) {
+        let kind = if taken.averaged { ", the averaged weights" } else { "" };
+        let left: Vec<String> = left.iter().map(|found| name(found)).collect();
+        let other =
+            if taken.averaged { "--weights raw takes the others" } else { "--weights NAME takes another" };
+        lines.push(format!("took {}{kind}, not {} ({other})", name(taken), left.join(", ")));
+    }
+    let passed = &checkpoint.passed_over;
+    if !passed.is_empty() {
+        let shown = passed.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if passed.len() > 4 { format!(" and {} more", passed.len() - 4) } else { String::new() };
+        let tensors = if passed.len() == 1 { "1 tensor" } else { &format!("{} tensors", passed.len()) };
+        lines.push(format!("passed over {tensors} that inference does not need: {shown}{more}"));
+    }
+    let normalizes =
+        |name: &&String| [".mean", ".std", "_mean", "_std"].iter().any(|end| name.ends_with(end));
+    if let Some(name) = passed.iter().find(normalizes) {
+        lines.push(format!(
+            "if the network normalizes pictures with {name}, give those values to --mean and --std"
+        ));
+    }
+    let normalizes = checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"));
+    if args.bn_eps.is_some() && !normalizes {
+        lines.push("--bn-eps changes nothing: the model is fused already".into());
+    }
+    lines.extend(checkpoint.notes.iter().cloned());
+    lines
 }
 
 /// The least height and width of an input: below it, the last maps shrink to nothing.
@@ -164,8 +437,30 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-fn triple(text: &str) -> Result<[f32; 3], String> {
-    let numbers: Result<Vec<f32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
-    let wrong = "expected three numbers such as 0.485,0.456,0.406";
-    numbers.ok().and_then(|numbers| numbers.try_into().ok()).ok_or(wrong.into())
+/// A probability.
+pub fn probability(text: &str) -> Result<f32, String> {
+    match text.trim().parse() {
+        Ok(probability) if (0.0..=1.0).contains(&probability) => Ok(probability),
+        _ => Err("expected a probability from 0 to 1, such as 0.5".into()),
+    }
+}
+
+fn triple(text: &str) -> Result<[f64; 3], String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    match &numbers.unwrap_or_default()[..] {
+        &[one] => Ok([one; 3]),
+        &[r, g, b] => Ok([r, g, b]),
+        _ => Err("expected three numbers such as 0.485,0.456,0.406, or one for all".into()),
+    }
+}
+
+fn strides(text: &str) -> Result<Strides, String> {
+    let stride = |text: &str| text.trim().parse().ok().filter(|stride| (1..=2).contains(stride));
+    let all: Option<Vec<usize>> = text.split(',').map(stride).collect();
+    match all.as_deref() {
+        Some([stem, stages @ ..]) if !stages.is_empty() => {
+            Ok(Strides { stem: *stem, stages: stages.to_vec() })
+        }
+        _ => Err("expected 1 or 2 for the stem and for each stage, such as 1,2,2,2,2".into()),
+    }
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use mobileone::{
-    DType, Form, Options, Outputs,
+    DType, Options, Outputs,
     export::{Target, export},
     plan::{Limits, Tuning},
 };
@@ -10,16 +10,17 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, load},
+    args::{PictureArgs, ReadArgs},
     opened::Opened,
-    out::{self, Stop, bytes, note, say},
+    out::{self, Stop, bytes, check_parent, count, detail, plain, say},
 };
 
 const EXAMPLES: &str = "\
 Examples:
   mobileone export --target spirv out/ s0
   mobileone export --target msl --dtype f16 --batch 4 out/ my.safetensors
-  mobileone export --target spirv --device \"RTX 4070\" out/ digits   with that GPU's limits and tuned choices";
+  mobileone export --target spirv --device \"RTX 4070\" out/ digits
+                                     with that GPU's limits and tuned choices";
 
 /// Write plan, weights and shaders for an engine without wgpu
 ///
@@ -36,6 +37,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, digits, or random:s0 to random:s4
     #[arg(value_name = "MODEL")]
     model: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     /// The language of the shaders
     #[arg(long, value_name = "L", value_enum)]
     target: Language,
@@ -78,6 +81,7 @@ enum Stored {
 #[derive(Serialize)]
 struct Report {
     model: String,
+    requested: String,
     folder: String,
     target: &'static str,
     dtype: String,
@@ -85,6 +89,8 @@ struct Report {
     batch: usize,
     kernels: usize,
     dispatches: usize,
+    /// Whose limits and choices it has, where one was named.
+    device: Option<String>,
     /// Of a batch of one.
     slot_bytes: usize,
     weight_bytes: usize,
@@ -101,12 +107,13 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Stored::F32 => DType::F32,
         Stored::F16 => DType::F16,
     };
-    let mut model = load(&args.model, Form::Fused)?;
+    check_parent(&args.folder)?;
+    let mut model = args.picture.load(&args.model, &args.read)?;
     if let Some(classes) = model.graph.classes() {
         let labels = args.picture.labels(&model)?;
         model.labels = Some((0..classes).map(|class| labels.name(class).into()).collect());
     }
-    let (limits, tuning) = limits(args.device.as_deref())?;
+    let (limits, tuning, name) = limits(args.device.as_deref())?;
     let classes = model.graph.classes().unwrap_or(0);
     let top_k = usize::from(args.top).min(classes);
     let outputs = Outputs { probabilities: true, top_k, logits: true, features: true };
@@ -117,6 +124,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let manifest = &files.manifest;
     let report = Report {
         model: manifest.model.clone(),
+        requested: args.model.display().to_string(),
         folder: args.folder.display().to_string(),
         target: target.name(),
         dtype: manifest.dtype.clone(),
@@ -124,6 +132,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         batch: manifest.batch,
         kernels: manifest.kernels.len(),
         dispatches: manifest.dispatches.len(),
+        device: name,
         slot_bytes: manifest.slots.iter().map(|slot| slot.bytes).sum(),
         weight_bytes: manifest.weights.bytes,
     };
@@ -132,20 +141,23 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         return Ok(Verdict::Good);
     }
     let Report { model, folder, target, dtype, size: [h, w], kernels, dispatches, .. } = &report;
+    let device = report.device.as_ref().map_or(String::new(), |device| format!(" for {}", plain(device)));
     say(&format!(
-        "{folder}: {model} at {h}x{w} in {dtype}, {dispatches} dispatches of {kernels} {target} kernels, {} of weights",
+        "{folder}: {model} at {h}x{w} in {dtype}{device}, {} of {}, {} of weights",
+        count(*dispatches, "dispatch"),
+        count(*kernels, &format!("{target} kernel")),
         bytes(report.weight_bytes as u64)
     ))?;
     Ok(Verdict::Good)
 }
 
-/// The limits and choices of the GPU that `device` names, else the least that all have.
-fn limits(device: Option<&str>) -> Result<(Limits, Tuning), Stop> {
-    let Some(wanted) = device else { return Ok((Limits::LEAST, Tuning::default())) };
+/// The limits and choices of the GPU that `device` names, and its name; else the least that all have.
+fn limits(device: Option<&str>) -> Result<(Limits, Tuning, Option<String>), Stop> {
+    let Some(wanted) = device else { return Ok((Limits::LEAST, Tuning::default(), None)) };
     let (device, known, said) = Opened::new(wanted, None)?.settle(None, false)?;
-    note(&said);
+    detail(&said);
     match device.limits() {
-        Some(limits) => Ok((limits, known.tuning)),
+        Some(limits) => Ok((limits, known.tuning, Some(device.info().to_string()))),
         None => Err(Stop::Error(format!(
             "{wanted}: shaders run on GPUs; name one that `mobileone devices` lists"
         ))),

@@ -1,6 +1,7 @@
 //! Many pictures through one session, decoded on threads beside the device.
 
 use std::{
+    io::Read,
     num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -22,6 +23,9 @@ const THREADS: usize = 4;
 
 /// A picture of more pixels, or a file of more bytes, is decoded while no other such is.
 const LARGE: u64 = 1 << 24;
+
+/// The name that means standard input.
+pub const STDIN: &str = "-";
 
 /// What became of one picture.
 pub struct Seen<'a> {
@@ -86,8 +90,25 @@ fn decode_or_survive(path: &Path, gate: &Mutex<()>) -> Result<Picture, Error> {
 }
 
 fn decode(path: &Path, gate: &Mutex<()>) -> Result<Picture, Error> {
+    if path == Path::new(STDIN) {
+        return decode_stdin();
+    }
     let length = path.metadata().map_or(0, |file| file.len());
     picture::open_after(path, |pixels| (pixels > LARGE || length > LARGE).then(|| gate.lock()))
+}
+
+fn decode_stdin() -> Result<Picture, Error> {
+    let path = || PathBuf::from("standard input");
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(picture::MAX_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|source| Error::Io { path: path(), source })?;
+    picture::decode(&bytes).map_err(|error| match error {
+        Error::Input(text) => {
+            let reason = text.strip_prefix("picture: ").unwrap_or(&text).into();
+            Error::File { path: path(), reason }
+        }
+        other => other,
+    })
 }
 
 fn classify(session: &Session, picture: &Picture) -> Result<(Vec<Top>, f64), Error> {
@@ -134,16 +155,48 @@ impl Drop for Bar {
     }
 }
 
-/// The pictures in `folder`, by name; those of folders in it are left out, and so are hidden files.
-pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Stop> {
-    let io = |source| Stop::from(Error::Io { path: folder.into(), source });
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        if picture::is_picture_name(&path) && path.is_file() {
-            paths.push(path);
+/// What is in a folder.
+pub struct Inside {
+    /// By name; hidden files are left out.
+    pub pictures: Vec<PathBuf>,
+    /// How many folders are in it, hidden ones and links left out.
+    pub folders: usize,
+    /// Folders in it that cannot be read, a line each.
+    pub unread: Vec<String>,
+}
+
+/// Looks into `folder`; where `deep`, also into the folders in it, but not into hidden ones and links to folders,
+/// which may lead in a circle.
+pub fn look(folder: &Path, deep: bool) -> Result<Inside, Stop> {
+    let io = |path: &Path, source| Error::Io { path: path.into(), source };
+    let mut inside = Inside { pictures: Vec::new(), folders: 0, unread: Vec::new() };
+    let mut left = entries(folder).map_err(|source| io(folder, source))?;
+    while let Some(path) = left.pop() {
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.is_dir() {
+            if hidden || path.is_symlink() {
+                continue;
+            }
+            inside.folders += 1;
+            match entries(&path) {
+                _ if !deep => {}
+                Ok(more) => left.extend(more),
+                Err(source) => inside.unread.push(chain(&io(&path, source))),
+            }
+        } else if picture::is_picture_name(&path) && path.is_file() {
+            inside.pictures.push(path);
         }
     }
-    paths.sort();
-    Ok(paths)
+    inside.pictures.sort();
+    inside.unread.sort();
+    Ok(inside)
+}
+
+fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// The pictures in `folder`, by name; those of folders in it are left out, and so are hidden files.
+pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Stop> {
+    look(folder, false).map(|inside| inside.pictures)
 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{keep, load},
-    out::{self, Stop, check_output, commas, say},
+    args::{ReadArgs, keep, load},
+    out::{self, Stop, check_output, commas, count, say},
 };
 
 const EXAMPLES: &str = "\
@@ -25,6 +25,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or digits
     #[arg(value_name = "IN")]
     input: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     /// The safetensors file to write
     #[arg(value_name = "OUT")]
     output: PathBuf,
@@ -45,6 +47,7 @@ enum Stored {
 #[derive(Serialize)]
 struct Report {
     model: String,
+    requested: String,
     output: String,
     dtype: String,
     tensors: usize,
@@ -59,12 +62,13 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     };
     keep(&args.output, &[&args.input])?;
     check_output(&args.output)?;
-    let model = load(&args.input, Form::Fused)?;
+    let model = load(&args.input, Form::Fused, &args.read, |_| None)?;
     let checkpoint = model.to_checkpoint();
     checkpoint.save(&args.output, dtype)?;
     let io = |source| Stop::from(Error::Io { path: args.output.clone(), source });
     let report = Report {
         model: model.name,
+        requested: args.input.display().to_string(),
         output: args.output.display().to_string(),
         dtype: dtype.to_string(),
         tensors: checkpoint.weights.len(),
@@ -76,8 +80,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     } else {
         let Report { model, output, tensors, parameters, bytes, .. } = &report;
         say(&format!(
-            "{output}: {model}, {tensors} tensors, {} parameters in {dtype}, {} bytes",
-            commas(*parameters as u64),
+            "{output}: {model}, {}, {} in {dtype}, {} bytes",
+            count(*tensors, "tensor"),
+            count(*parameters, "parameter"),
             commas(*bytes)
         ))?;
     }

@@ -2,31 +2,31 @@
 
 use std::time::Instant;
 
-use mobileone::{Device, Form, Input, Model, Options, Session, picture, sample};
+use mobileone::{Form, Input, Model, Options, Session, picture, sample};
 
 use super::{
-    Verdict,
-    out::{Stop, bar, ms, plain, say, table},
+    Verdict, cache,
+    out::{BEST, Stop, Talk, WIDTH, bar, ms, plain, say, table, talk, wrap},
 };
 
 const NEXT: &str = "
 Next, a picture of yours:
 
   mobileone classify photo.jpg               a digit held up to the camera
-  mobileone classify --model s1 cat.jpg      ImageNet's 1000 classes; fetches MobileOne-S1 from the hub, once
-  mobileone classify --model FILE cat.jpg    your checkpoint: .safetensors, .pth, .pth.tar, .bin
+  mobileone classify --model s1 cat.jpg      ImageNet's classes; fetches S1 once
+  mobileone classify --model FILE cat.jpg    your checkpoint: .safetensors, .pth
   mobileone devices                          what it can run on
   mobileone --help                           everything else";
 
 pub fn run() -> Result<Verdict, Stop> {
-    let wanted = std::env::var("MOBILEONE_DEVICE").unwrap_or_else(|_| "auto".into());
+    let wanted = std::env::var("MOBILEONE_DEVICE").unwrap_or_default();
+    let wanted = if wanted.is_empty() { "auto" } else { &wanted };
     let model = Model::new(sample::digits()?, Form::Fused)?;
     let labels = model.labels.clone().expect("the model in the box names its classes");
-    let device = Device::open(&wanted)?;
+    let device = cache::open(wanted)?;
     let session = Session::new(&device, &model, &Options::of(&model))?;
-    let on = plain(&device.info().name);
 
-    let mut rows = vec![["demo/images/", "shows", "how sure", "ms", "device"].map(String::from)];
+    let mut rows = vec![["demo/images/", "shows", "how sure", "ms"].map(String::from)];
     for (name, bytes) in sample::PICTURES {
         let picture = picture::decode(bytes)?;
         let begun = Instant::now();
@@ -34,15 +34,22 @@ pub fn run() -> Result<Verdict, Stop> {
         let took = ms(begun);
         let best = &answer.top[0][0];
         let sure = format!("{} {:5.1}%", bar(best.probability, 20), best.probability * 100.0);
-        rows.push([name.to_string(), labels[best.index].clone(), sure, format!("{took:.2}"), on.clone()]);
+        let label = format!("{BEST}{}{BEST:#}", labels[best.index]);
+        rows.push([name.to_string(), label, sure, format!("{took:.2}")]);
     }
-    say(&format!(
-        "mobileone {}: names what pictures show, on any GPU and on the CPU. Its built-in model reads digits.\n",
-        env!("CARGO_PKG_VERSION")
-    ))?;
+    if talk() != Talk::Quiet {
+        say(&format!(
+            "mobileone {}: image classification with MobileOne, on any GPU and on the\n\
+             CPU. Its built-in model reads digits.\n",
+            env!("CARGO_PKG_VERSION")
+        ))?;
+    }
     table(&rows).iter().try_for_each(|line| say(line))?;
-    let on = plain(&format!("{} ({})", device.info(), device.why()));
-    say(&format!("\nDevice: {on}; MOBILEONE_DEVICE chooses another."))?;
-    say(NEXT)?;
+    if talk() != Talk::Quiet {
+        let on = format!("Device: {} ({}); MOBILEONE_DEVICE chooses another.", device.info(), device.why());
+        say("")?;
+        wrap(&plain(&on), WIDTH).iter().try_for_each(|line| say(line))?;
+        say(NEXT)?;
+    }
     Ok(Verdict::Good)
 }

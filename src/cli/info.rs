@@ -9,14 +9,15 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{describe, open},
-    opened::{DeviceArgs, session},
-    out::{self, Stop, bytes, commas, plain, say},
+    args::{Preprocessing, ReadArgs, built, describe, model_or_digits, open, without_pictures},
+    opened::{DeviceArgs, session, summary},
+    out::{self, Stop, bytes, commas, count, plain, say},
 };
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone info                              the paper's variants
+  mobileone info                              the built-in model
+  mobileone info --variants                   the paper's variants
   mobileone info s1
   mobileone info my.safetensors --layers --device cpu";
 
@@ -24,11 +25,19 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, s0 to s4, or digits; without it, the paper's variants
+    /// A file, a folder, a hub id, s0 to s4, or digits, which is built in and the default
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
+    /// The same, as other commands take it
+    #[arg(long = "model", value_name = "M", conflicts_with = "model")]
+    named: Option<PathBuf>,
+    /// The paper's variants instead, a line each
+    #[arg(long, conflicts_with_all = ["model", "named", "layers"])]
+    variants: bool,
     /// A line per dispatch of the plan on the device
-    #[arg(long, requires = "model")]
+    #[arg(long)]
     layers: bool,
     #[command(flatten)]
     device: DeviceArgs,
@@ -41,6 +50,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Report {
     model: String,
+    requested: String,
     stem: usize,
     widths: Vec<usize>,
     blocks: Vec<usize>,
@@ -49,6 +59,8 @@ struct Report {
     /// Squeeze-excites in each stage.
     squeezed: Vec<usize>,
     strides: Vec<usize>,
+    /// Whether any of them is not known.
+    strides_guessed: bool,
     classes: Option<usize>,
     labels: Option<String>,
     /// Of the fused form.
@@ -64,6 +76,7 @@ struct Report {
     input: [usize; 4],
     preprocess: String,
     preprocess_source: String,
+    preprocessing: Preprocessing,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<Vec<String>>,
 }
@@ -74,18 +87,21 @@ struct Variants {
 }
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
-    let Some(spec) = &args.model else { return variants(args.json) };
-    let checkpoint = open(spec)?;
+    if args.variants {
+        return variants(args.json);
+    }
+    let spec = model_or_digits(args.model.as_deref().or(args.named.as_deref()));
+    let checkpoint = open(spec, &args.read)?;
     let statistic = |name: &str| name.ends_with(".running_mean") || name.ends_with(".running_var");
     let arrays = checkpoint.weights.iter().filter(|(name, _)| !statistic(name));
     let in_file = arrays.map(|(_, array)| array.data.len() as u64).sum();
-    let about = |error| Stop::about(&spec.display().to_string(), error);
-    let model = Model::new(checkpoint, Form::Fused).map_err(about)?;
-    let mut report = report(&model, in_file)?;
+    let model = built(spec, checkpoint, Form::Fused, &args.read, without_pictures)?;
+    let mut report = report(&model, &spec.display().to_string(), in_file)?;
     if args.layers {
         let device = args.device.open_for(&model, model.preprocess.size)?;
         let options = args.device.options(&device, Options::of(&model));
         let plan = session(&device, &model, &options)?.describe();
+        summary(&model.name, &device, &args.device.dtype_name(), model.preprocess.size, None);
         report.layers = Some(plan.lines().map(String::from).collect());
     }
     match args.json {
@@ -95,7 +111,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     Ok(Verdict::Good)
 }
 
-fn report(model: &Model, in_file: u64) -> Result<Report, Stop> {
+fn report(model: &Model, requested: &str, in_file: u64) -> Result<Report, Stop> {
     let (h, w) = model.preprocess.size;
     let costs = model.graph.costs(Shape::new(1, h, w, model.graph.input_channels()));
     let parameters = costs.iter().map(|cost| cost.params).sum();
@@ -108,12 +124,14 @@ fn report(model: &Model, in_file: u64) -> Result<Report, Stop> {
     let strides = &architecture.strides;
     Ok(Report {
         model: model.name.clone(),
+        requested: requested.into(),
         stem: architecture.stem,
         widths: architecture.widths.clone(),
         blocks: architecture.blocks.clone(),
         branches: architecture.branches,
         squeezed: architecture.squeezed.iter().map(Vec::len).collect(),
         strides: std::iter::once(strides.stem).chain(strides.stages.iter().copied()).collect(),
+        strides_guessed: model.strides.complete().is_none(),
         classes,
         labels,
         parameters,
@@ -121,9 +139,10 @@ fn report(model: &Model, in_file: u64) -> Result<Report, Stop> {
         macs: costs.iter().map(|cost| cost.macs).sum(),
         weight_bytes: 4 * parameters,
         map_bytes: 4 * costs.iter().map(|cost| cost.activations).sum::<u64>(),
-        input: [1, 3, h, w],
+        input: [1, model.graph.input_channels(), h, w],
         preprocess: describe(&model.preprocess),
         preprocess_source: model.preprocess_source.clone(),
+        preprocessing: Preprocessing::new(&model.preprocess, model.preprocess_source.clone()),
         layers: None,
     })
 }
@@ -131,22 +150,25 @@ fn report(model: &Model, in_file: u64) -> Result<Report, Stop> {
 fn print(report: &Report) -> Result<(), Stop> {
     let form = match report.branches {
         Some(1) => "train form, 1 convolution branch".into(),
-        Some(count) => format!("train form, {count} convolution branches"),
+        Some(branches) => format!("train form, {branches} convolution branches"),
         None => "fused".into(),
     };
     let classes = match (report.classes, &report.labels) {
         (Some(classes), Some(labels)) => format!("{classes} (labels: {})", plain(labels)),
         _ => "none: the model ends in features".into(),
     };
+    let guessed = if report.strides_guessed { " (a guess, the paper's)" } else { "" };
+    let strides = format!("{:?}{guessed}", report.strides);
     let [_, _, h, w] = report.input;
+    let (fit, normalized) = report.preprocessing.words();
     let row = |name: &str, text: String| [name.to_string(), text];
     let rows = [
         row("model", report.model.clone()),
         row("form", form),
-        row("stem", format!("{} channels", report.stem)),
+        row("stem", count(report.stem, "channel")),
         row("stages", format!("{:?} channels, {:?} blocks", report.widths, report.blocks)),
         row("squeeze-excites", format!("{:?}", report.squeezed)),
-        row("strides", format!("{:?}", report.strides)),
+        row("strides", strides),
         row("classes", classes),
         row(
             "parameters",
@@ -158,19 +180,21 @@ fn print(report: &Report) -> Result<(), Stop> {
             format!("{} in f32, {} in f16", bytes(report.weight_bytes), bytes(report.weight_bytes / 2)),
         ),
         row("maps", format!("{} read and written per picture, in f32", bytes(report.map_bytes))),
-        row("input", format!("{} ({})", report.preprocess, plain(&report.preprocess_source))),
+        row("input", fit),
+        row("normalized", normalized),
+        row("source", plain(&report.preprocess_source)),
     ];
-    out::table(&rows).iter().try_for_each(|line| say(line))?;
+    out::fields(&rows).iter().try_for_each(|line| say(line))?;
     report.layers.iter().flatten().try_for_each(|line| say(line))
 }
 
 /// The paper's variants, with 1000 classes.
 fn variants(json: bool) -> Result<Verdict, Stop> {
     let mut reports = Vec::new();
-    for variant in &VARIANTS {
+    for (at, variant) in VARIANTS.iter().enumerate() {
         let checkpoint = synthetic(variant, 1000, 0);
         let in_file = checkpoint.weights.iter().map(|(_, array)| array.data.len() as u64).sum();
-        reports.push(report(&Model::new(checkpoint, Form::Fused)?, in_file)?);
+        reports.push(report(&Model::new(checkpoint, Form::Fused)?, &format!("s{at}"), in_file)?);
     }
     if json {
         out::json(&Variants { variants: reports }, true)?;
@@ -192,7 +216,7 @@ fn variants(json: bool) -> Result<Verdict, Stop> {
     let rows: Vec<[String; 6]> = std::iter::once(head).chain(reports.iter().enumerate().map(row)).collect();
     out::table(&rows).iter().try_for_each(|line| say(line))?;
     say(
-        "The paper's variants, fused, at 224x224 with 1000 classes. `mobileone info s1` looks at real weights.",
+        "The paper's variants, fused, at 224x224 with 1000 classes.\n`mobileone info s1` looks at real weights.",
     )?;
     Ok(Verdict::Good)
 }

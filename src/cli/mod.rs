@@ -8,6 +8,7 @@ mod bench;
 mod cache;
 mod chart;
 mod classify;
+mod completions;
 mod devices;
 mod eval;
 mod export;
@@ -16,47 +17,64 @@ mod fuse;
 mod hello;
 mod info;
 mod limit;
+mod man;
 mod opened;
 mod out;
 mod profile;
 mod run;
+mod table;
 mod tune;
 mod verify;
 mod watch;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::{OsStr, Resettable},
+    error::{ContextKind, ContextValue},
+};
+use mobileone::picture;
 
-use out::{Stop, note, plain};
+use out::{Stop, Talk, WIDTH, note, plain};
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone                                         the built-in model on the built-in pictures
-  mobileone classify photo.jpg                      a digit held up to the camera
-  mobileone classify --model s1 cat.jpg             with MobileOne-S1 from the hub
-  mobileone classify --watch inbox/ --jsonl         pictures as they appear
-  mobileone classify --model my.safetensors --labels my.txt --json photos/
-  mobileone eval --model s0 validation/             a folder per class
+  mobileone                              the built-in model on its own pictures
+  mobileone classify photo.jpg           a digit held up to the camera
+  mobileone classify --model s1 cat.jpg         with MobileOne-S1 from the hub
+  mobileone classify --watch inbox/ --jsonl     pictures as they appear
+  mobileone classify --model my.pth --labels my.txt -r --json photos/
+  mobileone eval --model s0 validation/         a folder per class
   mobileone fuse mobileone_s0_unfused.pth.tar s0.safetensors --dtype f16
-  mobileone export --target spirv out/ s0           plan, weights and shaders, for an engine of your own
-  mobileone verify --device vulkan                  judge a driver, layer by layer
-  mobileone bench --device cpu --plot bench.svg     how fast it is here
-  mobileone profile --model s0 --plot layers.svg    where the time goes, and what the device could do
-  MOBILEONE_DEVICE=cpu mobileone run --model s0 --input x.safetensors --output y.safetensors
+  mobileone export --target spirv out/ s0       for an engine of your own
+  mobileone verify --device vulkan              judge a driver, layer by layer
+  mobileone bench --device cpu --plot bench.svg    how fast it is here
+  mobileone profile --model s0 --plot layers.svg   where the time goes
+  MOBILEONE_DEVICE=cpu mobileone run --model s0 --input x.npy --output y.npy
 
-A model is a file (safetensors, or PyTorch's .pth, .pth.tar, .bin), a folder with model.safetensors and
-config.json, a hub id such as timm/mobileone_s1.apple_in1k, s0 to s4 for timm's, the built-in digits, or random:s0
-to random:s4 for random weights.
-A device is auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver.
+A model is a file (safetensors, or PyTorch's .pth, .pth.tar, .bin), a folder
+with model.safetensors and config.json, a hub id such as
+timm/mobileone_s1.apple_in1k, s0 to s4 for timm's, the built-in digits, or
+random:s0 to random:s4 for random weights. Where none is named, it is digits.
+A device is auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an
+adapter's name or driver.
+Of an option given twice, the last counts. Outputs replace regular files; their
+folder must exist. Colours are for terminals, unless NO_COLOR is set.
 
-Exit status: 0 done; 1 some pictures could not be read, verify failed, or a floor was beaten; 2 nothing could
-be done.";
+Exit status: 0 done; 1 some pictures could not be read, verify failed, or a
+floor was beaten; 2 nothing could be done.";
 
 /// Classifies pictures with MobileOne, on any GPU and on the CPU.
 #[derive(Parser)]
-#[command(name = "mobileone", version, after_help = EXAMPLES)]
+#[command(name = "mobileone", version, after_help = EXAMPLES, args_override_self = true, max_term_width = WIDTH)]
 struct Cli {
+    /// Print no more than answers, warnings and errors
+    #[arg(short, long, global = true, display_order = 1000, overrides_with = "verbose")]
+    quiet: bool,
+    /// Also print where device, storage, preprocessing and labels come from
+    #[arg(short, long, global = true, display_order = 1000, overrides_with = "quiet")]
+    verbose: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -74,6 +92,8 @@ enum Command {
     Tune(tune::Args),
     Bench(bench::Args),
     Profile(profile::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// How a command that came to its end has ended.
@@ -86,14 +106,20 @@ enum Verdict {
 
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = without_empty_variables(Cli::command()).try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            note(&one_line(&error.to_string()));
+            note(&one_line(&error));
             return ExitCode::from(2);
         }
         Err(help) => help.exit(),
     };
+    out::set_talk(match (cli.quiet, cli.verbose) {
+        (true, _) => Talk::Quiet,
+        (_, true) => Talk::Verbose,
+        _ => Talk::Brief,
+    });
     let result = match cli.command {
         None => hello::run(),
         Some(Command::Classify(args)) => classify::run(&args),
@@ -107,6 +133,8 @@ pub fn main() -> ExitCode {
         Some(Command::Tune(args)) => tune::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Profile(args)) => profile::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args),
     };
     match result {
         Ok(Verdict::Good) | Err(Stop::Closed) => ExitCode::SUCCESS,
@@ -118,11 +146,39 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What the parser says of a mistake, without the usage.
-fn one_line(text: &str) -> String {
+/// `command`, for which an environment variable that is empty is not set.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| match arg.get_env().is_some_and(is_empty) {
+        true => arg.env(Resettable::<OsStr>::Reset),
+        false => arg,
+    });
+    command.mut_subcommands(without_empty_variables)
+}
+
+/// What the parser says of a mistake, without the usage: `error: unrecognized subcommand 'clasify' (did you mean
+/// 'classify'?); see --help`.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
     let useful = |line: &&str| {
         !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information")
     };
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(useful).collect();
-    plain(&format!("{}; see --help", lines.join(" ")))
+    let (mut fault, mut tips) = (String::new(), String::new());
+    for line in text.lines().map(str::trim).filter(useful) {
+        match line.strip_prefix("tip: ") {
+            // "a similar subcommand exists: 'classify'", "some similar arguments exist: '--json', '--jsonl'"
+            Some(tip) => match tip.split_once(" exists: ").or(tip.split_once(" exist: ")) {
+                Some((_, names)) => tips += &format!(" (did you mean {names}?)"),
+                None => tips += &format!(" ({tip})"),
+            },
+            None if fault.is_empty() => fault += line,
+            None => fault += &format!(" {line}"),
+        }
+    }
+    if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+        && (Path::new(name).exists() || picture::is_picture_name(Path::new(name)))
+    {
+        tips = format!(" (did you mean 'mobileone classify {name}'?)");
+    }
+    plain(&format!("{fault}{tips}; see --help"))
 }

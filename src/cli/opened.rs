@@ -4,7 +4,7 @@ use std::{cell::OnceCell, num::NonZero};
 
 use clap::ValueEnum;
 use mobileone::{
-    DType, Device, Error, Model, Options, Session, Weights,
+    DType, Device, DeviceInfo, DeviceKind, Error, Model, Options, Session, Weights,
     plan::Tuning,
     tune::{Fastest, Kept, network},
 };
@@ -12,13 +12,13 @@ use mobileone::{
 use super::{
     args::threads,
     cache,
-    out::{Stop, note, plain},
+    out::{Stop, detail, note, plain},
 };
 
 #[derive(clap::Args)]
 pub struct DeviceArgs {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
-    #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", hide_env_values = true, default_value = "auto")]
     pub device: String,
     /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster with these weights; f16-fast also
     /// sums up to 32 products in f16
@@ -30,6 +30,9 @@ pub struct DeviceArgs {
     /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers rightly; an experiment
     #[arg(long)]
     pub matrices: bool,
+    /// What was opened already.
+    #[arg(skip)]
+    opened: OnceCell<Opened>,
     /// What was measured on the device that was opened.
     #[arg(skip)]
     known: OnceCell<Known>,
@@ -59,7 +62,20 @@ pub enum Precision {
 }
 
 impl DeviceArgs {
-    /// The device asked for, to run `model` at `size`, which is said with the reason.
+    /// What `load` gives, which runs while the device is searched for: both take time. An error of `load` comes first.
+    pub fn beside<T>(&self, load: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+        let (wanted, threads) = (self.device.as_str(), self.threads);
+        let (loaded, opened) = std::thread::scope(|scope| {
+            let search = scope.spawn(move || Opened::new(wanted, threads));
+            (load(), search.join())
+        });
+        let loaded = loaded?;
+        let opened = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        self.opened.get_or_init(|| opened);
+        Ok(loaded)
+    }
+
+    /// The device asked for, to run `model` at `size`.
     pub fn open_for(&self, model: &Model, size: (usize, usize)) -> Result<Device, Stop> {
         self.take(Some((model, size)), self.dtype.on_cpu())
     }
@@ -70,11 +86,14 @@ impl DeviceArgs {
     }
 
     fn take(&self, runs: Option<(&Model, (usize, usize))>, cpu: bool) -> Result<Device, Stop> {
-        let opened = Opened::new(&self.device, self.threads)?;
+        let opened = match self.opened.get() {
+            Some(opened) => opened.clone(),
+            None => Opened::new(&self.device, self.threads)?,
+        };
         let opened = if self.matrices { opened.with_matrices()? } else { opened };
         let (device, known, said) = opened.settle(runs, cpu)?;
-        note(&said);
-        self.dtype.why(&known).into_iter().for_each(note);
+        detail(&said);
+        self.dtype.why(&known).into_iter().for_each(detail);
         self.known.get_or_init(|| known);
         if self.matrices && self.dtype() == DType::F32 {
             return Err(Stop::Error(MATRICES_IN_F16.into()));
@@ -103,6 +122,7 @@ impl DeviceArgs {
 }
 
 /// A device that was opened, and what is kept of it.
+#[derive(Clone)]
 pub struct Opened {
     pub wanted: String,
     threads: Option<NonZero<usize>>,
@@ -115,7 +135,7 @@ pub struct Opened {
 impl Opened {
     /// The device that `wanted` and `threads` describe.
     pub fn new(wanted: &str, threads: Option<NonZero<usize>>) -> Result<Opened, Stop> {
-        let device = with_threads(Device::open(wanted)?, threads)?;
+        let device = with_threads(cache::open(wanted)?, threads)?;
         let kept = cache::read(&device);
         Ok(Opened { wanted: wanted.into(), threads, device, kept, cpu: OnceCell::new() })
     }
@@ -169,6 +189,14 @@ impl Opened {
     }
 }
 
+/// A device as figures name it: the CPU with its name and instruction set, which they hang on.
+pub fn hardware(info: &DeviceInfo) -> String {
+    match info.kind {
+        DeviceKind::Cpu => format!("{info} ({})", info.driver),
+        _ => info.to_string(),
+    }
+}
+
 fn with_threads(device: Device, threads: Option<NonZero<usize>>) -> Result<Device, Stop> {
     match threads {
         Some(count) => Ok(device.with_threads(count)?),
@@ -176,13 +204,30 @@ fn with_threads(device: Device, threads: Option<NonZero<usize>>) -> Result<Devic
     }
 }
 
-/// A session, and a line where the file of its pipelines was of no use.
+/// A session, and a warning where the file of its pipelines was of no use.
 pub fn session(device: &Device, model: &Model, options: &Options) -> Result<Session, Error> {
     let session = Session::new(device, model, options)?;
     if let Some(fault) = session.cache_fault() {
-        note(&plain(fault));
+        note(&format!("warning: {}", plain(fault)));
     }
     Ok(session)
+}
+
+/// Says in a line what runs where: `MobileOne-S1 on Apple M2 (metal), f32, 224x224`, and what was assumed.
+pub fn summary(
+    name: &str,
+    device: &Device,
+    dtype: &str,
+    (h, w): (usize, usize),
+    assumed: Option<&'static str>,
+) {
+    let info = device.info();
+    let device = match info.kind {
+        DeviceKind::Cpu => info.to_string(),
+        _ => format!("{} ({})", info.name, info.backend),
+    };
+    let assumed = assumed.map_or(String::new(), |assumed| format!(", {assumed}"));
+    note(&plain(&format!("{name} on {device}, {dtype}, {h}x{w}{assumed}")));
 }
 
 impl Precision {

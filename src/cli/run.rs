@@ -2,36 +2,40 @@ use std::{path::PathBuf, time::Instant};
 
 use mobileone::{
     Array, Form, Input, Options, Outputs, Shape, Tensor,
-    checkpoint::{read_tensor, write_tensors},
+    checkpoint::{read_tensor, write_npy, write_tensors},
 };
 use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{LEAST, keep, load},
-    opened::{DeviceArgs, session},
+    args::{LEAST, ReadArgs, keep, load, model_or_digits, without_pictures},
+    opened::{DeviceArgs, session, summary},
     out::{self, Stop, check_output, ms, say},
 };
 
 const EXAMPLES: &str = "\
 Examples:
   mobileone run --model s0 --input x.safetensors --output y.safetensors
-  python -c 'from safetensors.torch import load_file; print(load_file(\"y.safetensors\")[\"logits\"])'";
+  mobileone run --model s0 --input x.npy --output y.npy
+  python -c 'import numpy; print(numpy.load(\"y.npy\").argmax(1))'";
 
 /// Run a tensor through the network
 ///
-/// The input file holds `x`, [N, 3, H, W], f32, already normalized; N is free, and H and W from 32. The output
-/// file holds `logits`, [N, classes], f32; of a model without a classifier, the pooled `features`.
+/// The input file holds `x`, [N, 3, H, W] (or as many channels as the network reads), already normalized; N is free, and
+/// H and W from 32. Its values are float32, float64 or float16. The output file holds `logits`, [N, classes], in float32;
+/// of a model without a classifier, the pooled `features`. An .npy file holds the array alone.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, s0 to s4, or digits
+    /// A file, a folder, a hub id, s0 to s4, or digits, which is built in and the default
     #[arg(long, value_name = "M")]
-    model: PathBuf,
-    /// A safetensors file with `x`
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
+    /// A safetensors file with `x`, or NumPy's .npy
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The safetensors file to write
+    /// The file to write: NumPy's where its name ends in .npy, else safetensors
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
@@ -47,6 +51,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Report {
     model: String,
+    requested: String,
     device: String,
     dtype: String,
     form: &'static str,
@@ -57,12 +62,20 @@ struct Report {
 }
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
-    keep(&args.output, &[&args.input, &args.model])?;
+    let spec = model_or_digits(args.model.as_deref());
+    let ends = |ending: &str| args.output.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
+    if ends("npz") {
+        let output = args.output.display();
+        return Err(Stop::Error(format!("{output}: one array is written, as .npy or .safetensors")));
+    }
+    keep(&args.output, &[&args.input, spec])?;
     check_output(&args.output)?;
     let x = read_tensor(&args.input, "x")?;
-    let input = check(&x).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
-    let model = load(&args.model, form)?;
+    let model = args.device.beside(|| load(spec, form, &args.read, without_pictures))?;
+    let channels = model.graph.input_channels();
+    let input =
+        check(&x, channels).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let device = args.device.open_for(&model, (input.h, input.w))?;
     let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = (input.h, input.w);
@@ -71,6 +84,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     options.outputs =
         Outputs { logits: classes.is_some(), features: classes.is_none(), ..Outputs::default() };
     let session = session(&device, &model, &options)?;
+    summary(&model.name, &device, &args.device.dtype_name(), options.preprocess.size, None);
     let tensor = Tensor::from_nchw(input, &x.data)?;
     drop(x.data);
     let begun = Instant::now();
@@ -81,10 +95,15 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         None => ("features", answer.features),
     };
     let shape = [input.n, data.len() / input.n];
-    write_tensors(&args.output, [(name, &Array { shape: shape.to_vec(), data })])?;
+    let array = Array { shape: shape.to_vec(), data };
+    match ends("npy") {
+        true => write_npy(&args.output, &array)?,
+        false => write_tensors(&args.output, [(name, &array)])?,
+    }
     if args.json {
         let report = Report {
             model: model.name,
+            requested: spec.display().to_string(),
             device: device.info().to_string(),
             dtype: options.dtype.to_string(),
             form: form_name,
@@ -101,16 +120,17 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
 }
 
 /// The shape of `x`, as the library calls it, when it is an input.
-fn check(x: &Array) -> Result<Shape, String> {
-    let &[n, 3, h, w] = &x.shape[..] else {
-        return Err(format!("\"x\": expected [N, 3, H, W], found {:?}", x.shape));
+fn check(x: &Array, channels: usize) -> Result<Shape, String> {
+    let (n, h, w) = match x.shape[..] {
+        [n, c, h, w] if c == channels => (n, h, w),
+        _ => return Err(format!("\"x\": expected [N, {channels}, H, W], found {:?}", x.shape)),
     };
     if n == 0 || h < LEAST || w < LEAST {
         return Err(format!("\"x\": expected N from 1, H and W from {LEAST}, found {:?}", x.shape));
     }
     if let Some(at) = x.data.iter().position(|value| !value.is_finite()) {
-        let place = [at / (3 * h * w), at / (h * w) % 3, at / w % h, at % w];
+        let place = [at / (channels * h * w), at / (h * w) % channels, at / w % h, at % w];
         return Err(format!("\"x\": the value at {place:?} is {}; inputs must be finite", x.data[at]));
     }
-    Ok(Shape::new(n, h, w, 3))
+    Ok(Shape::new(n, h, w, channels))
 }

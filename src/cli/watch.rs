@@ -11,7 +11,7 @@ use std::{
 
 use mobileone::Error;
 
-use super::{feed::pictures_in, out::Stop};
+use super::{feed::look, out::Stop};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -22,6 +22,8 @@ type Stamp = (u64, Option<SystemTime>);
 /// A folder and what was seen in it.
 pub struct Watch<'a> {
     folder: &'a Path,
+    /// Whether the folders in it count.
+    deep: bool,
     known: HashMap<PathBuf, Seen>,
 }
 
@@ -33,14 +35,14 @@ enum Seen {
 }
 
 impl<'a> Watch<'a> {
-    /// Looks from now on: what is in `folder` already is left alone.
+    /// Looks from now on: what is in `folder` already is left alone. Where `deep`, the folders in it count too.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn new(folder: &'a Path) -> Result<Watch<'a>, Stop> {
+    pub fn new(folder: &'a Path, deep: bool) -> Result<Watch<'a>, Stop> {
         let done = |path: PathBuf| stamp(&path).map(|stamp| (path, Seen::Done(stamp)));
-        let known = pictures_in(folder)?.into_iter().filter_map(done).collect();
-        Ok(Watch { folder, known })
+        let known = look(folder, deep)?.pictures.into_iter().filter_map(done).collect();
+        Ok(Watch { folder, deep, known })
     }
 
     /// The folder.
@@ -64,7 +66,7 @@ impl<'a> Watch<'a> {
     }
 
     fn look(&mut self) -> Result<Vec<PathBuf>, Stop> {
-        let here = pictures_in(self.folder)?;
+        let here = look(self.folder, self.deep)?.pictures;
         let (mut known, mut whole) = (HashMap::new(), Vec::new());
         for path in here {
             // One that is gone again between the two calls is forgotten.

@@ -22,7 +22,7 @@ fn sample() -> Checkpoint {
     let mut checkpoint = Checkpoint::open(golden("odd.apple.train.safetensors")).unwrap();
     checkpoint.metadata = Metadata {
         variant: Some("tiny".into()),
-        strides: Some(Strides { stem: 2, stages: vec![2, 2, 1, 2] }),
+        strides: Some(Strides { stem: 2, stages: vec![2, 2, 1, 2] }.into()),
         labels: Some(vec!["a \"b\"".into(), "ü".into()]),
         ..Metadata::default()
     };

@@ -70,7 +70,7 @@ fn a_device_may_be_named() {
         command
     });
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert!(run.err.contains(&device.info().name), "{run:?}");
+    assert!(run.out.contains(&format!("f32 for {}", device.info().name)), "{run:?}");
     let model = Model::load(data("odd.timm.fused.safetensors")).unwrap();
     let expected = |limits| {
         let outputs = Outputs { logits: true, probabilities: true, features: true, top_k: 5 };
