@@ -331,6 +331,8 @@ fn build(
         let instead = match fault.about {
             About::Size => ", or give --size",
             About::CropPct => ", or give --crop-pct",
+            About::CropMode => ", or give --crop-mode",
+            About::Interpolation => ", or give --interpolation",
             About::Mean => ", or give --mean",
             About::Std => ", or give --std",
             About::Strides => ", or give --strides",
