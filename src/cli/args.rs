@@ -453,9 +453,9 @@ pub fn probability(text: &str) -> Result<f32, String> {
 
 fn triple(text: &str) -> Result<[f64; 3], String> {
     let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse()).collect();
-    match &numbers.unwrap_or_default()[..] {
-        &[one] => Ok([one; 3]),
-        &[r, g, b] => Ok([r, g, b]),
+    match numbers.unwrap_or_default()[..] {
+        [one] => Ok([one; 3]),
+        [r, g, b] => Ok([r, g, b]),
         _ => Err("expected three numbers such as 0.485,0.456,0.406, or one for all".into()),
     }
 }
