@@ -70,12 +70,6 @@ pub fn short(text: &str, width: usize) -> String {
     }
 }
 
-/// `1 step`, `2 steps`.
-pub fn count(number: usize, one: &str) -> String {
-    let end = if number == 1 { "" } else { "s" };
-    format!("{number} {one}{end}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,13 +100,5 @@ mod tests {
         assert!(lines[1].chars().count() == WIDTH && lines[1].ends_with('…'), "{lines:?}");
         assert_eq!(fit(&columns, &[]), [""]);
         assert_eq!(fit(&[("", Stays), ("", Stays)], &[vec!["a".into(), "b\n".into()]]), ["a  b\u{fffd}"]);
-    }
-
-    #[test]
-    fn numbers_agree() {
-        assert_eq!(
-            (count(0, "step"), count(1, "step"), count(2, "step")),
-            ("0 steps".into(), "1 step".into(), "2 steps".into())
-        );
     }
 }

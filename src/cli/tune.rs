@@ -18,8 +18,8 @@ use super::{
     Verdict,
     args::{ReadArgs, load, size, without_pictures},
     opened::{DeviceArgs, Precision, hardware},
-    out::{self, Stop, chain, check_output, note, plain, say},
-    table::{Give, WIDTH, count, fit, short},
+    out::{self, Stop, chain, check_output, count, note, plain, say},
+    table::{Give, WIDTH, fit, short},
 };
 
 const EXAMPLES: &str = "\
@@ -233,7 +233,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     if !complete {
         let seconds = count(args.seconds as usize, "second");
         note(&format!(
-            "warning: {seconds} were too few to measure everything: what was not proven is not kept; give more --seconds"
+            "warning: not everything could be measured in {seconds}: what was not proven is not kept; give more \
+             --seconds"
         ));
     }
     let report = Report {
