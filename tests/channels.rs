@@ -11,18 +11,10 @@ use mobileone::{
     verify::verify,
 };
 
-use crate::models::{small, strides};
-
-/// The CPU, and the Vulkan device where there is one.
-fn devices() -> Vec<Device> {
-    let mut devices = Vec::new();
-    if cfg!(feature = "cpu") {
-        devices.push(Device::open("cpu").unwrap());
-    }
-    #[cfg(feature = "gpu")]
-    devices.extend(crate::gpu::device());
-    devices
-}
+use crate::{
+    models::{small, strides},
+    session::devices,
+};
 
 fn of(channels: usize, form: Form, classes: usize) -> Model {
     let known = strides(2, &[1, 2, 2]);

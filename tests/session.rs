@@ -20,7 +20,7 @@ fn data(name: &str) -> String {
 }
 
 /// The CPU, and the Vulkan device where there is one.
-fn devices() -> Vec<Device> {
+pub fn devices() -> Vec<Device> {
     let mut devices = Vec::new();
     if cfg!(feature = "cpu") {
         devices.push(Device::open("cpu").unwrap());

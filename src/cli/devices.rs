@@ -3,8 +3,8 @@ use serde::Serialize;
 
 use super::{
     Verdict, cache,
-    out::{self, Stop, chain, plain, say},
-    table::{Give, WIDTH, fit, short},
+    out::{self, Stop, WIDTH, chain, plain, say},
+    table::{Give, fit, short},
 };
 
 /// List the devices, best first, and what they can do

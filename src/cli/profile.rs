@@ -14,8 +14,8 @@ use super::{
     chart::{self, Bar, Bars, Chart},
     limit,
     opened::{DeviceArgs, hardware, session},
-    out::{self, Stop, count, note, plain, say},
-    table::{Give, WIDTH, fit, short},
+    out::{self, Stop, WIDTH, count, note, plain, say},
+    table::{Give, fit, short},
 };
 
 const EXAMPLES: &str = "\

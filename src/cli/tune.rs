@@ -18,8 +18,8 @@ use super::{
     Verdict,
     args::{ReadArgs, load, size, without_pictures},
     opened::{DeviceArgs, Precision, hardware},
-    out::{self, Stop, chain, check_output, count, note, plain, say},
-    table::{Give, WIDTH, fit, short},
+    out::{self, Stop, WIDTH, chain, check_output, count, note, plain, say},
+    table::{Give, fit, short},
 };
 
 const EXAMPLES: &str = "\

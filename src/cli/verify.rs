@@ -11,8 +11,8 @@ use super::{
     Verdict,
     args::{ReadArgs, load, without_pictures},
     opened::{DeviceArgs, hardware},
-    out::{self, Stop, count, plain, say},
-    table::{Give, WIDTH, fit, short},
+    out::{self, Stop, WIDTH, count, plain, say},
+    table::{Give, fit, short},
 };
 
 const EXAMPLES: &str = "\

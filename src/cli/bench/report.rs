@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::Args;
 use crate::cli::{
-    out::{self, Stop, plain, quote, say},
-    table::{Column, Give, WIDTH, fit, short},
+    out::{self, Stop, WIDTH, plain, quote, say},
+    table::{Column, Give, fit, short},
 };
 use mobileone::DeviceKind;
 

@@ -8,14 +8,15 @@ use std::{
 use mobileone::labels::Labels;
 use serde::Serialize;
 
-use crate::cli::out::{Stop, plain, say, table};
+use crate::cli::{
+    out::{Stop, WIDTH, plain, quote, say, table},
+    table::short,
+};
 
 /// As many of the best classes of a picture are looked at.
 pub const BEST: usize = 5;
 /// As many rows are printed of a table that has more.
 const ROWS: usize = 10;
-/// Columns of a terminal.
-const WIDTH: usize = 80;
 
 /// What is known of each picture that was read.
 #[derive(Default)]
@@ -178,8 +179,10 @@ impl Report {
                 format!("{:7.2}%", class.accuracy * 100.0),
                 format!("{:5}", class.correct),
                 class.images.to_string(),
-                short(&class.label, 26),
-                taken_for.map_or(String::new(), |(label, count)| format!("{} ({count})", short(label, 20))),
+                short(&plain(&class.label), 26),
+                taken_for.map_or(String::new(), |(label, count)| {
+                    format!("{} ({count})", short(&plain(label), 20))
+                }),
             ]
         }));
         if classes.is_empty() {
@@ -214,9 +217,9 @@ impl Report {
         for Mistake { image, truth, found, probability, .. } in mistakes.iter().take(ROWS) {
             let rest = format!(
                 ": {} ({:.1}%), not {}",
-                short(found, 18),
+                short(&plain(found), 18),
                 f64::from(*probability) * 100.0,
-                short(truth, 18)
+                short(&plain(truth), 18)
             );
             let left = (WIDTH - 2).saturating_sub(rest.chars().count());
             say(&format!("  {}{rest}", end_of(image, left)))?;
@@ -232,22 +235,6 @@ impl Report {
             text += &(row.join(",") + "\n");
         }
         text
-    }
-}
-
-fn quote(cell: &str) -> String {
-    match cell.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell.into(),
-    }
-}
-
-/// The beginning of a long text.
-fn short(text: &str, most: usize) -> String {
-    let text = plain(text);
-    match text.chars().count() > most {
-        true => text.chars().take(most - 1).collect::<String>() + "…",
-        false => text,
     }
 }
 
