@@ -1,10 +1,11 @@
 """What Python's door adds to a frame: the same pictures through the C library and through Python, in alternation.
 
     cargo build --release -p mobileone-c
-    PROFILE=release bindings/python/test -k door     # leaves the package in target/python-*/
+    PROFILE=release bindings/python/test -k package     # leaves the package in target/python-*/
     target/python-*/bin/python benches/doors.py target/release/libmobileone.so s0.safetensors cpu
 
-The least of the rounds of each, one thread, and what it takes beyond the C library, which is given RGBA bytes.
+The least of the rounds of each, one thread, and what it takes beyond the C library, which is given RGBA bytes; of the
+network's own input it is the same values.
 """
 
 import ctypes
@@ -43,10 +44,16 @@ Picture = struct(
     *[(name, c_uint32) for name in "rotation matrix range reserved".split()],
 )
 Top = struct(("index", c_uint32), ("probability", c_float))
+Values = struct(("values", c_void_p), ("capacity", c_size_t), ("count", c_size_t))
+Answer = struct(
+    ("size", c_uint32),
+    ("batch", c_uint32),
+    *[(name, Values) for name in "top logits probabilities features".split()],
+)
 
 
 def open_library(path, model, device):
-    """What classifies RGBA bytes of a size."""
+    """What classifies RGBA bytes of a size, and what gives the logits of values."""
     library = ctypes.CDLL(path)
     library.mobileone_last_error.restype = ctypes.c_char_p
 
@@ -68,25 +75,44 @@ def open_library(path, model, device):
         )
         call("mobileone_classify", handles[2], byref(picture), top, 5, byref(count))
 
-    return classify
+    scores = np.empty(100_000, np.float32)
+    answer = Answer(size=sizeof(Answer), logits=Values(scores.ctypes.data, scores.size, 0))
+
+    def logits(x):
+        call("mobileone_run_tensor", handles[2], c_void_p(x.ctypes.data), c_size_t(x.size), byref(answer))
+
+    return classify, logits
+
+
+def alternate(given):
+    """The least of the rounds of each call, in seconds."""
+    least = [float("inf")] * len(given)
+    for _ in range(ROUNDS):
+        for at, (run, picture) in enumerate(given):
+            begun = time.perf_counter()
+            run(picture)
+            least[at] = min(least[at], time.perf_counter() - begun)
+    return least
+
+
+def cells(least):
+    """The first, and what the others take beyond it."""
+    beyond = [f"{100 * (time / least[0] - 1):+.1f} % ({1e3 * time:.2f} ms)" for time in least[1:]]
+    return " | ".join([f"{1e3 * least[0]:.2f} ms", *beyond])
 
 
 def main(path, model, device):
-    library = open_library(path, model, device)
+    library, library_logits = open_library(path, model, device)
     python = mobileone.Model(model, device=device, threads=1)
+    x = np.random.default_rng(1).standard_normal((*python.size, 3)).astype(np.float32)
+    print("| input | C library | Python |\n| --- | --- | --- |")
+    print(f"| values | {cells(alternate([(library_logits, x), (python.logits, x)]))} |\n")
     print("| picture | C library | RGB array | RGBA array | PIL |\n| --- | --- | --- | --- | --- |")
     for width, height in SIZES:
         rgb = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
         rgba = np.dstack([rgb, np.full((height, width, 1), 255, np.uint8)]).copy()
         given = [(library, rgba), (python, rgb), (python, rgba), (python, PIL.Image.fromarray(rgb))]
-        least = [float("inf")] * len(given)
-        for _ in range(ROUNDS):
-            for at, (run, picture) in enumerate(given):
-                begun = time.perf_counter()
-                run(picture)
-                least[at] = min(least[at], time.perf_counter() - begun)
-        cells = [f"{100 * (time / least[0] - 1):+.1f} % ({1e3 * time:.2f} ms)" for time in least[1:]]
-        print(f"| {width}×{height} | {1e3 * least[0]:.2f} ms | {' | '.join(cells)} |")
+        print(f"| {width}×{height} | {cells(alternate(given))} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// dst = [non-finite values, largest |feature|, softmax(logits), (class, probability) of the TOP best].
+// dst = [non-finite values, largest |feature|, softmax(logits), (class, probability) of the TOP best]; of a single class, its sigmoid.
 // One workgroup answers for one picture; ties go to the lower class.
 
 const FEATURES: u32 = 10u;       // channels before the classifier
@@ -111,6 +111,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 mine += exp(logits[logits_at + i] - peak);
             }
             sum = total(lane, mine);
+            // Of a single class the sigmoid: beside it stands a class that is always 0.
+            if CLASSES == 1u {
+                sum += exp(min(-peak, 80.0));
+            }
         }
         if (lane == 0u) & (round < TOP) {
             dst[dst_at + TOP_AT + 2u * round] = last_index;

@@ -24,6 +24,7 @@ struct Pass {
     start: u32,
     whole: u32,
     rest: u32,
+    grey: u32,
 }
 
 // As in normalize.wgsl.
@@ -60,6 +61,14 @@ struct Taps {
 
 fn bytes(pixel: u32) -> vec4<i32> {
     return vec4<i32>((vec4<u32>(pixel) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+}
+
+// A pixel of the picture, or its luma with zeros beside it.
+fn load(address: i32) -> vec4<i32> {
+    let pixel = bytes(src[u32(address)]);
+    if first.grey == 0u { return pixel; }
+    let red = select(pixel.zyx, pixel.xyz, first.grey == 1u);
+    return vec4<i32>((red.x * 19595 + red.y * 38470 + red.z * 7471 + 32768) >> 16u, 0, 0, 0);
 }
 
 fn filtered(distance: f32, cubic: u32) -> f32 {
@@ -129,7 +138,7 @@ fn main(
             var part = vec4<i32>(1 << (BITS - 1u));
             for (var s = inner.low; s < inner.high; s++) {
                 let address = first.origin + s * first.step_along + across * first.step_across;
-                part += fixed(inner, s) * bytes(src[u32(address)]);
+                part += fixed(inner, s) * load(address);
             }
             sum += fixed(outer, t) * rounded(part);
         }

@@ -23,6 +23,7 @@ struct Pass {
     start: u32,       // the first of them that dst holds
     whole: u32,       // its centre in the source: whole + rest / (2 * resized)
     rest: u32,
+    grey: u32,        // 1, or 2 where blue comes first: pixels are read as their luma, which PIL calls L
 }
 
 @group(0) @binding(0) var<storage, read> src: array<u32>;       // [source pixels], RGBA or BGRA from the low byte up
@@ -31,7 +32,10 @@ struct Pass {
 
 fn load(along: i32, across: i32) -> vec4<i32> {
     let pixel = src[u32(axis.origin + along * axis.step_along + across * axis.step_across)];
-    return vec4<i32>((vec4<u32>(pixel) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+    let bytes = vec4<i32>((vec4<u32>(pixel) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+    if axis.grey == 0u { return bytes; }
+    let red = select(bytes.zyx, bytes.xyz, axis.grey == 1u);
+    return vec4<i32>((red.x * 19595 + red.y * 38470 + red.z * 7471 + 32768) >> 16u, 0, 0, 0);
 }
 
 fn weight(distance: f32) -> f32 {

@@ -1,9 +1,10 @@
 // dst[y, x, o] = act(bias[o] + sum over v, u, i of src[y*STRIDE + v - PADDING, x*STRIDE + u - PADDING, i] * weights[v, u, i, o]).
-// One invocation computes TILE consecutive outputs of a row, four channels each; the picture has three channels.
+// One invocation computes TILE consecutive outputs of a row, four channels each; the picture has up to four channels.
 
 alias Scalar = f32;              // storage; sums are f32
 const SRC_H: u32 = 5u;           // rows read
 const SRC_W: u32 = 7u;           // columns read
+const SRC_C: u32 = 3u;           // channels read, three or four: weights of fewer are zeros
 const DST_H: u32 = 3u;           // rows written
 const DST_W: u32 = 4u;           // columns written
 const DST_C4: u32 = 2u;          // groups of four channels written
@@ -13,12 +14,13 @@ const PADDING: u32 = 1u;         // zeros around the picture
 const TILE: u32 = 2u;            // outputs per invocation
 const RELU: bool = true;         // whether act is max(x, 0)
 const STRIP: u32 = (TILE - 1u) * STRIDE + KERNEL;  // columns that one invocation reads
+const_assert SRC_C == 3u || SRC_C == 4u;
 const_assert TILE >= 1u && TILE <= 16u && STRIDE >= 1u && PADDING < KERNEL;
 const_assert DST_H == (SRC_H + 2u * PADDING - KERNEL) / STRIDE + 1u;
 const_assert DST_W == (SRC_W + 2u * PADDING - KERNEL) / STRIDE + 1u;
 
-@group(0) @binding(0) var<storage, read> src: array<vec4<Scalar>>;        // [batch, SRC_H, SRC_W], w is padding
-@group(0) @binding(1) var<storage, read> weights: array<vec4<Scalar>>;    // [KERNEL, KERNEL, 3, DST_C4]
+@group(0) @binding(0) var<storage, read> src: array<vec4<Scalar>>;        // [batch, SRC_H, SRC_W], w is padding of three
+@group(0) @binding(1) var<storage, read> weights: array<vec4<Scalar>>;    // [KERNEL, KERNEL, SRC_C, DST_C4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;          // [DST_C4]
 @group(0) @binding(3) var<storage, read_write> dst: array<vec4<Scalar>>;  // [batch, DST_H, DST_W, DST_C4]
 
@@ -33,7 +35,7 @@ fn read_src(picture: u32, row: u32, column: u32) -> vec4<f32> {
 }
 
 fn read_weights(v: u32, u: u32, i: u32, o: u32) -> vec4<f32> {
-    return vec4<f32>(weights[((v * KERNEL + u) * 3u + i) * DST_C4 + o]);
+    return vec4<f32>(weights[((v * KERNEL + u) * SRC_C + i) * DST_C4 + o]);
 }
 
 // Zeroes what its bits tell to be below zero, from -0 to -inf. NaN passes, for it must reach the health word; a
@@ -62,9 +64,9 @@ fn main(
         sum[t] = bias[o];
     }
     for (var v = 0u; v < KERNEL; v++) {
-        var w: array<array<vec4<f32>, 3>, KERNEL>;
+        var w: array<array<vec4<f32>, SRC_C>, KERNEL>;
         for (var u = 0u; u < KERNEL; u++) {
-            for (var i = 0u; i < 3u; i++) {
+            for (var i = 0u; i < SRC_C; i++) {
                 w[u][i] = read_weights(v, u, i, o);
             }
         }
@@ -76,6 +78,9 @@ fn main(
             for (var t = 0u; t < TILE; t++) {
                 let pixel = strip[t * STRIDE + u];
                 sum[t] += pixel.x * w[u][0] + pixel.y * w[u][1] + pixel.z * w[u][2];
+                if SRC_C == 4u {
+                    sum[t] += pixel.w * w[u][SRC_C - 1u];
+                }
             }
         }
     }

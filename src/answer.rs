@@ -5,7 +5,7 @@
 pub struct Top {
     /// The class.
     pub index: usize,
-    /// Its softmax.
+    /// Its softmax; its sigmoid where it is the only class.
     pub probability: f32,
 }
 
@@ -25,7 +25,7 @@ pub struct Answer {
     pub batch: usize,
     /// `[batch, classes]`: scores before the softmax.
     pub logits: Vec<f32>,
-    /// `[batch, classes]`: the softmax of the logits.
+    /// `[batch, classes]`: the softmax of the logits; of a single class, its sigmoid.
     pub probabilities: Vec<f32>,
     /// `[batch, features]`: what the classifier reads, pooled over the last map.
     pub features: Vec<f32>,
@@ -44,9 +44,12 @@ impl Answer {
     }
 }
 
-/// The softmax of one picture's logits.
+/// The softmax of one picture's logits; of a single class, its sigmoid.
 #[cfg(feature = "cpu")]
 pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
+    if let &[logit] = logits {
+        return vec![1.0 / (1.0 + (-logit).exp())];
+    }
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
     let sum = powers.iter().map(|&power| f64::from(power)).sum::<f64>() as f32;
@@ -72,6 +75,17 @@ pub(crate) fn top_k(logits: &[f32], probabilities: &[f32], k: usize) -> Vec<Top>
 mod tests {
     use super::*;
     use crate::reference;
+
+    #[test]
+    fn one_class_has_a_sigmoid() {
+        for (logit, expected) in
+            [(0.0, 0.5), (1.0, 0.731_058_6), (-1.0, 0.268_941_43), (90.0, 1.0), (-200.0, 0.0)]
+        {
+            for found in [softmax(&[logit]), reference::softmax(&[logit])] {
+                assert!(matches!(found[..], [p] if (p - expected).abs() <= 1e-6), "{logit}: {found:?}");
+            }
+        }
+    }
 
     #[test]
     fn agree_with_the_reference() {

@@ -1,5 +1,12 @@
 //! Devices: what there is, and which to take.
 
+#[cfg(feature = "gpu")]
+pub(crate) mod look;
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+mod machine;
+
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+use std::path::Path;
 use std::sync::Arc;
 #[cfg(any(not(feature = "gpu"), target_arch = "wasm32"))]
 use std::{
@@ -11,6 +18,14 @@ use crate::{
     error::{Error, Result},
     info::DeviceInfo,
 };
+#[cfg(feature = "gpu")]
+use look::{Look, settles};
+
+/// Why `auto` takes the CPU where no driver refused.
+#[cfg(feature = "gpu")]
+const NO_DRIVER: &str = "this machine has no GPU driver that can be used";
+#[cfg(feature = "gpu")]
+const NO_GPU: &str = "this machine has no GPU; its software GPU is slower than the CPU itself";
 
 /// An opened device; clones share it. A GPU keeps the pipelines of its sessions, the last 128 of them, so that the same
 /// layers are compiled once (without [`Options::cache`](crate::Options::cache), which keeps them in a file).
@@ -82,35 +97,57 @@ impl Device {
 
     #[cfg(feature = "gpu")]
     async fn search(wanted: &str) -> Result<Device> {
-        let (mut there, mut refused) = (Vec::new(), Vec::new());
-        for gl in [false, true] {
-            let found = crate::gpu::find(gl).await;
-            let infos: Vec<DeviceInfo> = found.iter().map(|found| found.info.clone()).collect();
+        let (mut found, mut there, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let looks = Look::of(wanted);
+        for (at, &look) in looks.iter().enumerate() {
+            found.extend(crate::gpu::look(look).await);
+            there = found.iter().map(|found: &crate::gpu::Found| found.info.clone()).collect();
+            let takes = |info: &DeviceInfo| settles(wanted, info, &looks[at + 1..]);
             let open = async |at: usize| crate::gpu::Gpu::open(&found[at]).await;
-            if let Some((at, gpu)) = open_best(wanted, &infos, open, &mut refused).await? {
+            if let Some((at, gpu)) = open_best(wanted, &there, takes, open, &mut refused).await? {
                 let why = match wanted {
                     "auto" if refused.is_empty() => "the best GPU of this machine".into(),
-                    "auto" => format!("the next best GPU; {}", refused.join("; ")),
+                    "auto" => format!("the next best GPU; {}", reasons(&refused)),
                     _ => "asked for".into(),
                 };
                 let executor = Executor::Gpu(Arc::new(gpu));
-                return Ok(Device { executor, info: infos[at].clone(), why });
+                return Ok(Device { executor, info: there.swap_remove(at), why });
             }
-            there.extend(infos);
+        }
+        // What there is instead is told.
+        for look in Look::all().into_iter().filter(|look| !looks.contains(look)) {
+            there.extend(crate::gpu::look(look).await.into_iter().map(|found| found.info));
         }
         match wanted {
-            "auto" if !refused.is_empty() => Device::cpu(wanted, &refused.join("; ")),
-            "auto" if there.is_empty() => {
-                Device::cpu(wanted, "this machine has no GPU driver that can be used")
-            }
-            "auto" => {
-                Device::cpu(wanted, "this machine has no GPU; its software GPU is slower than the CPU itself")
-            }
+            "auto" if !refused.is_empty() => Device::cpu(wanted, &reasons(&refused)),
+            "auto" if there.is_empty() => Device::cpu(wanted, NO_DRIVER),
+            "auto" => Device::cpu(wanted, NO_GPU),
             "gpu" if !there.is_empty() => {
                 Err(absent(wanted, "only software GPUs here (use software to take one)", &there))
             }
             _ => Err(absent(wanted, "no such device", &there)),
         }
+    }
+
+    /// As [`Device::open`], but that `auto` keeps in the file `memory` that this machine has no GPU, and does not look
+    /// for one again while the machine shows the same devices and drivers. Looking takes some 70 ms where there is
+    /// none. Linux only; on other systems every call looks.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+    pub fn open_remembering(wanted: &str, memory: &Path) -> Result<Device> {
+        let auto = cfg!(feature = "cpu") && wanted.trim().eq_ignore_ascii_case("auto");
+        let Some(machine) = auto.then(machine::shown).flatten() else { return Device::open(wanted) };
+        if let Some(why) = machine::recall(memory, machine, &[NO_DRIVER, NO_GPU]) {
+            return Device::cpu("auto", why);
+        }
+        let device = Device::open(wanted)?;
+        // A driver that refused may not do so again.
+        if [NO_DRIVER, NO_GPU].contains(&device.why()) {
+            machine::keep(memory, machine, device.why());
+        }
+        Ok(device)
     }
 
     /// Takes a device of the caller's own wgpu: sessions submit to its queue, within the limits and features
@@ -216,9 +253,7 @@ impl Device {
     /// no GPUs.
     pub fn list() -> Vec<DeviceInfo> {
         #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
-        let find = |gl| pollster::block_on(crate::gpu::find(gl));
-        #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
-        let gpus = [false, true].into_iter().flat_map(find).map(|found| found.info);
+        let gpus = found().map(|found| found.info);
         #[cfg(any(not(feature = "gpu"), target_arch = "wasm32"))]
         let gpus = std::iter::empty();
         #[cfg(feature = "cpu")]
@@ -228,6 +263,20 @@ impl Device {
         let mut infos: Vec<DeviceInfo> = gpus.chain(cpu).collect();
         infos.sort_by_key(DeviceInfo::rank);
         infos
+    }
+
+    /// As [`Device::list`], after each was opened once and closed again: with the error of a driver that refuses.
+    #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+    pub fn list_opened() -> Vec<(DeviceInfo, Option<Error>)> {
+        let open = |found: crate::gpu::Found| {
+            let refused = pollster::block_on(crate::gpu::Gpu::open(&found)).err();
+            (found.info, refused)
+        };
+        let mut tried: Vec<_> = found().map(open).collect();
+        #[cfg(feature = "cpu")]
+        tried.push((cpu_info(crate::cpu::Threads::default_count()), None));
+        tried.sort_by_key(|(info, _)| info.rank());
+        tried
     }
 
     /// What it is.
@@ -260,25 +309,47 @@ fn cpu_info(threads: usize) -> DeviceInfo {
         },
         backend: "cpu",
         kind: crate::info::DeviceKind::Cpu,
-        driver: std::env::consts::ARCH.into(),
+        driver: crate::cpu::processor().into(),
         features: Vec::new(),
     }
 }
 
-/// Opens the first of [`DeviceInfo::choose`] for `wanted`: which, and what `open` made of it. For `auto` one
-/// that refuses is put down in `refused`, and the next is tried.
+/// Every GPU of this machine.
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+fn found() -> impl Iterator<Item = crate::gpu::Found> {
+    Look::all().into_iter().flat_map(|look| pollster::block_on(crate::gpu::look(look)))
+}
+
+/// A place among the devices that were found, and why the driver refused to open that one.
+#[cfg(feature = "gpu")]
+type Refused = (usize, String);
+
+#[cfg(feature = "gpu")]
+fn reasons(refused: &[Refused]) -> String {
+    refused.iter().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+/// Opens the first of [`DeviceInfo::choose`] for `wanted`, if it is one that `takes` takes: which, and what `open` made
+/// of it. For `auto` one that refuses is put down in `refused`, and the next is tried.
 #[cfg(feature = "gpu")]
 async fn open_best<T>(
     wanted: &str,
     infos: &[DeviceInfo],
+    takes: impl Fn(&DeviceInfo) -> bool,
     open: impl AsyncFn(usize) -> Result<T>,
-    refused: &mut Vec<String>,
+    refused: &mut Vec<Refused>,
 ) -> Result<Option<(usize, T)>> {
     for at in DeviceInfo::choose(wanted, infos) {
+        if refused.iter().any(|(known, _)| *known == at) {
+            continue;
+        }
+        if !takes(&infos[at]) {
+            break;
+        }
         match open(at).await {
             Ok(opened) => return Ok(Some((at, opened))),
             Err(Error::Device { reason, .. }) if wanted == "auto" => {
-                refused.push(format!("{}: {reason}", infos[at]));
+                refused.push((at, format!("{}: {reason}", infos[at])));
             }
             Err(error) => return Err(error),
         }
@@ -332,11 +403,12 @@ mod tests {
                 _ => Err(Error::Device { wanted: infos[at].name.clone(), reason: "no memory".into() }),
             };
             let mut refused = Vec::new();
-            let opened = pollster::block_on(open_best(wanted, &infos, open, &mut refused));
+            let opened = pollster::block_on(open_best(wanted, &infos, |_| true, open, &mut refused));
             let place = opened.as_ref().ok().map(|opened| opened.map(|(at, _)| at));
             assert_eq!(place, expected, "{wanted} after {refusals} refusals");
             assert_eq!(refused.len(), told, "{wanted} after {refusals} refusals: {refused:?}");
-            assert!(refused.first().is_none_or(|said| said == "big (vulkan, discrete GPU): no memory"));
+            let told = "big (vulkan, discrete GPU): no memory";
+            assert!(refused.first().is_none_or(|refused| *refused == (2, told.into())), "{refused:?}");
         }
     }
 }

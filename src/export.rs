@@ -57,7 +57,7 @@
 //! # Pictures
 //! `preprocess` describes what the input is made of, and has the two kernels that make it on the GPU, as this
 //! library's own sessions do, with PIL's bytes. Three dispatches: `resize` along one axis from the picture's pixels
-//! (RGBA, or BGRA with `swap`) to an intermediate picture, `resize` along the other axis to the crop, `normalize` to
+//! (RGBA, or BGRA with `swap`; their luma where the input is grey) to an intermediate picture, `resize` along the other axis to the crop, `normalize` to
 //! the input's slot. Each pixel written is one invocation; workgroups of 64 may be folded into x and y. The picture
 //! is bound at 0, what is written at 3, the uniform at 4. Their uniforms are
 //! [`Pass`](crate::preprocess::Pass) twice and [`Normalize`](crate::preprocess::Normalize), whose fields and offsets stand
@@ -90,7 +90,7 @@ use crate::{
     models::Model,
     options::Options,
     plan::{self, Limits, Plan},
-    preprocess::Preprocess,
+    preprocess::{Colour, Preprocess},
     tensor::{DType, Shape},
 };
 
@@ -214,8 +214,12 @@ pub fn export(model: &Model, options: &Options, limits: Limits, target: Target) 
     let [resize, normalize] = of_pictures.map(|(name, kernel, dtype)| {
         kernels.add(format!("preprocess-{name}"), &translate::text(&kernel, None), dtype)
     });
-    let preprocess =
-        preprocess(&options.preprocess, kernels.rows[resize].clone(), kernels.rows[normalize].clone());
+    let preprocess = preprocess(
+        &options.preprocess,
+        input.c,
+        kernels.rows[resize].clone(),
+        kernels.rows[normalize].clone(),
+    );
     let requires = requires(&plan, &kernels.rows, options, limits);
     kernels.rows.truncate(own);
 
@@ -385,6 +389,7 @@ fn requires(
 
 fn preprocess(
     of: &Preprocess,
+    channels: usize,
     resize: manifest::Kernel,
     normalize: manifest::Kernel,
 ) -> manifest::Preprocess {
@@ -395,6 +400,11 @@ fn preprocess(
         interpolation: format!("{:?}", of.interpolation).to_lowercase(),
         mean: of.mean,
         std: of.std,
+        colour: match Colour::of(channels) {
+            Some(Colour::Rgb) => "rgb".into(),
+            Some(Colour::Grey) => "grey".into(),
+            None => "none".into(),
+        },
         resize,
         normalize,
     }

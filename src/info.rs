@@ -40,7 +40,8 @@ pub struct DeviceInfo {
     pub backend: &'static str,
     /// What it is.
     pub kind: DeviceKind,
-    /// Driver and version, as the driver says them.
+    /// Driver and version, as the driver reports them; of the CPU its name and the instruction set that the executor
+    /// takes: `AMD EPYC 9654 96-Core Processor, AVX-512`.
     pub driver: String,
     /// Features that matter here, such as `f16`, `subgroups`, `timestamps`.
     pub features: Vec<&'static str>,

@@ -33,8 +33,8 @@
 //! - wgpu is named under `gpu` only, and in the doors of [`Device`], [`Session`] and [`Input`] that take a caller's
 //!   own device, encoder, texture or buffer.
 //! - Files are opened in [`checkpoint`], [`labels`], `hub` and `picture` only, and by the command; in `tune`,
-//!   `export` and for compiled pipelines where the caller gives a path; and Linux's, which say what threads share a core
-//!   and which of them are ours to use.
+//!   `export`, for compiled pipelines and by [`Device::open_remembering`] where the caller gives a path; and Linux's, which
+//!   say what threads share a core, which of them are ours to use, and what devices and drivers there are.
 //! - Below [`models`] nothing says MobileOne.
 //! - [`mod@reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
 //! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.
@@ -60,7 +60,7 @@ pub mod files;
 #[doc(hidden)] // The engine behind a session; public for its judges.
 pub mod gpu;
 pub mod graph;
-#[cfg(feature = "hub")]
+mod home;
 pub mod hub;
 mod info;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
@@ -69,6 +69,7 @@ pub mod kernels;
 pub mod labels;
 pub mod models;
 pub mod named;
+mod near;
 mod options;
 #[cfg(feature = "image")]
 pub mod picture;

@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+pub use crate::hub::is_weights_name;
+pub use crate::near::nearest;
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Reading},
     error::{Error, Result},
+    home,
+    hub::{self, Id},
     models::mobileone::{VARIANTS, synthetic},
+    near,
 };
 
-/// The file of a folder.
-const WEIGHTS: &str = "model.safetensors";
 /// Before the name of a variant: its network with random weights, for figures that need no trained ones.
 const RANDOM: &str = "random:";
 
@@ -41,10 +44,22 @@ pub struct Fetch<'a> {
 /// # Ok::<(), mobileone::Error>(())
 /// ```
 pub fn open(name: impl AsRef<Path>, progress: &mut dyn FnMut(Fetch)) -> Result<Checkpoint> {
+    open_with(name, &Reading::default(), progress)
+}
+
+/// The same as `reading` wants it.
+///
+/// # Errors
+/// Those of [`open`]; [`Error::Option`] for a value of `reading` that is not possible.
+pub fn open_with(
+    name: impl AsRef<Path>,
+    reading: &Reading,
+    progress: &mut dyn FnMut(Fetch),
+) -> Result<Checkpoint> {
     let name = name.as_ref();
     #[cfg(feature = "sample")]
     if name.as_os_str() == crate::sample::NAME && !name.exists() {
-        return crate::sample::digits();
+        return Checkpoint::from_bytes_with(crate::sample::DIGITS, None, reading);
     }
     if let Some(variant) = name.to_str().and_then(|name| name.strip_prefix(RANDOM)) {
         let variants = (0..).map(|at| format!("s{at}")).zip(&VARIANTS);
@@ -55,23 +70,43 @@ pub fn open(name: impl AsRef<Path>, progress: &mut dyn FnMut(Fetch)) -> Result<C
         return Ok(synthetic(variant, 1000, 0));
     }
     match locate(name)? {
-        Place::File(path) => Checkpoint::open(&path),
-        Place::Hub(id) => Checkpoint::open(fetch(&id, progress)?),
+        Place::File(path) => Checkpoint::open_with(&path, reading),
+        Place::Hub(id) => {
+            let (file, unknown) = fetch(&id, progress).map_err(|error| with_path(error, name))?;
+            let mut checkpoint = Checkpoint::open_with(file, reading)?;
+            checkpoint.notes.extend(unknown.map(|reason| {
+                format!(
+                    "{id}: its config.json is not in the cache ({reason}), so preprocessing and labels are a guess \
+                     where the weights do not say"
+                )
+            }));
+            Ok(checkpoint)
+        }
     }
 }
 
+/// The file of weights, and why nobody knows whether it has a `config.json`.
 #[cfg(feature = "hub")]
-fn fetch(id: &str, progress: &mut dyn FnMut(Fetch)) -> Result<PathBuf> {
-    let hub = crate::hub::Hub::from_env()?;
-    let (from, into) = (hub.endpoint.as_str(), hub.cache.as_path());
-    hub.fetch(id, &mut |come, all| progress(Fetch { id, from, into, come, all }))
+fn fetch(id: &Id, progress: &mut dyn FnMut(Fetch)) -> Result<(PathBuf, Option<String>)> {
+    let hub = hub::Hub::from_env()?;
+    let (from, into, id_text) = (hub.endpoint.as_str(), hub.cache.as_path(), id.to_string());
+    let fetched = hub.fetch(id, &mut |come, all| progress(Fetch { id: &id_text, from, into, come, all }))?;
+    Ok((fetched.file, fetched.unknown))
 }
 
 #[cfg(not(feature = "hub"))]
-fn fetch(id: &str, _: &mut dyn FnMut(Fetch)) -> Result<PathBuf> {
+fn fetch(id: &Id, _: &mut dyn FnMut(Fetch)) -> Result<(PathBuf, Option<String>)> {
     Err(Error::Hub(format!(
         "{id} is on the hub, and this program was built without it (feature hub); give a file"
     )))
+}
+
+/// The hub's error, with the file or folder here that may have been meant.
+fn with_path(error: Error, name: &Path) -> Error {
+    match (error, near_path(name)) {
+        (Error::Hub(line), Some(path)) => Error::Hub(format!("{line}; did you mean \"{}\"?", path.display())),
+        (error, _) => error,
+    }
 }
 
 /// What is meant by the name of a model.
@@ -79,57 +114,94 @@ fn fetch(id: &str, _: &mut dyn FnMut(Fetch)) -> Result<PathBuf> {
 pub enum Place {
     /// A file of this machine.
     File(PathBuf),
-    /// An id on the hub.
-    Hub(String),
+    /// A model on the hub.
+    Hub(Id),
 }
 
-/// Where `model` lies: in a file, a folder with a `model.safetensors`, or on the hub by a short name (`s0` to `s4`)
-/// or an id.
-/// What lies on this machine comes first.
+/// Where `model` lies: in a file, a folder that holds weights, or on the hub, by a short name (`s0` to `s4`), an id or
+/// an address. What lies on this machine comes first; `~` is the home folder where no shell has said so.
 ///
 /// # Errors
 /// [`Error::File`] when it is none of these.
 pub fn locate(model: &Path) -> Result<Place> {
-    let wrong = |reason: &str| Err(Error::File { path: model.into(), reason: reason.into() });
-    if model.is_dir() {
-        let file = model.join(WEIGHTS);
-        return match file.is_file() {
-            true => Ok(Place::File(file)),
-            false => wrong("a folder without model.safetensors: give the path of the file itself"),
-        };
+    let at_home = home::expand(model);
+    let path = if model.exists() { model } else { &at_home };
+    let wrong = |reason: &str| Err(Error::File { path: path.into(), reason: reason.into() });
+    if path.is_dir() {
+        return folder(path);
     }
-    if model.exists() {
-        return Ok(Place::File(model.into()));
+    if path.exists() {
+        return Ok(Place::File(path.into()));
     }
     let text = model.to_str().unwrap_or("");
-    if let "s0" | "s1" | "s2" | "s3" | "s4" = text {
-        return Ok(Place::Hub(format!("timm/mobileone_{text}.apple_in1k")));
+    match Id::parse(text) {
+        Ok(Some(id)) => return Ok(Place::Hub(id)),
+        Ok(None) => {}
+        Err(reason) => return Err(Error::Hub(reason)),
     }
-    if is_id(text) {
-        return Ok(Place::Hub(text.into()));
+    if let Some(path) = near_path(path) {
+        return wrong(&format!("no such file; did you mean \"{}\"?", path.display()));
+    }
+    let known = |name: &str| format!("no such file; did you mean \"{name}\"?");
+    let lower = text.to_ascii_lowercase();
+    let number = lower.strip_prefix("mobileone_").unwrap_or(&lower).strip_prefix('s');
+    if number.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())) {
+        return wrong("no such file, and no such variant: MobileOne has s0 to s4");
+    }
+    let short = hub::VARIANTS.map(|variant| format!("mobileone_{variant}"));
+    let names = ["digits"].into_iter().chain(short.iter().map(String::as_str));
+    if let Some(name) = near::nearest(text, names) {
+        return wrong(&known(name));
     }
     wrong(
         "no such file; a model is a file, a folder with model.safetensors, s0 to s4, a hub id such as timm/mobileone_s1.apple_in1k, or the built-in digits",
     )
 }
 
-/// Whether `name` ends as files of weights do, in any case: those that [`open`] reads, and `.onnx`, which it refuses.
-///
-/// ```
-/// use mobileone::named::is_weights_name;
-///
-/// assert!(is_weights_name("a/model.SAFETENSORS") && !is_weights_name("timm/mobileone_s1.apple_in1k"));
-/// ```
-pub fn is_weights_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    [".safetensors", ".pth", ".pt", ".tar", ".bin", ".onnx"].iter().any(|end| name.ends_with(end))
+/// The weights of a folder, which may also be a repository in the hub's cache.
+fn folder(path: &Path) -> Result<Place> {
+    let wrong = |reason: String| Err(Error::File { path: path.into(), reason });
+    const OTHERS: [(&str, &str); 3] = [
+        ("Manifest.json", "Core ML package"),
+        ("saved_model.pb", "TensorFlow SavedModel"),
+        ("keras_metadata.pb", "Keras model"),
+    ];
+    if let Some((_, what)) = OTHERS.iter().find(|(entry, _)| path.join(entry).exists()) {
+        return wrong(format!("a {what}: give the safetensors or PyTorch checkpoint it was made from"));
+    }
+    let entries = std::fs::read_dir(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    let files = entries.flatten().filter(|entry| entry.path().is_file());
+    let names: Vec<String> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    match hub::pick(&names) {
+        Ok(name) => Ok(Place::File(path.join(name))),
+        Err(several) if !several.is_empty() => wrong(format!(
+            "a folder with several files of weights ({}): give the path of one",
+            several.join(", ")
+        )),
+        Err(_) => {
+            let commit = std::fs::read_to_string(path.join("refs/main")).unwrap_or_default();
+            let snapshot = path.join("snapshots").join(commit.trim());
+            match !commit.trim().is_empty() && snapshot.is_dir() {
+                true => folder(&snapshot),
+                false => wrong(
+                    "a folder without model.safetensors or other weights: give the path of the file itself"
+                        .into(),
+                ),
+            }
+        }
+    }
 }
 
-/// Whether `text` reads `owner/name` and not like the path of a weights file.
-fn is_id(text: &str) -> bool {
-    let part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    };
-    !is_weights_name(text) && text.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
+/// The file of weights, or folder, whose name is near that of `path`, in the same folder.
+fn near_path(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let beside =
+        path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
+    let entries = std::fs::read_dir(beside).ok()?.flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| is_weights_name(&entry.file_name().to_string_lossy()) || entry.path().is_dir())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    near::nearest(name, names.iter().map(String::as_str)).map(|near| path.with_file_name(near))
 }

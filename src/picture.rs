@@ -1,9 +1,13 @@
 //! Picture files to pixels: JPEG, PNG, WebP, BMP and the first frame of a GIF.
 //!
 //! Upright (EXIF's orientation is followed), 8 bits per channel (16 are rounded to the nearest 8), alpha laid
-//! over white, colour profiles ignored. A file may claim at most [`MAX_PIXELS`], [`MAX_SIDE`] per side, and
-//! have at most [`MAX_BYTES`]: decoding then stays below a gigabyte of memory. A file that was cut off is an
-//! error, never a picture that is grey from there on.
+//! over white unless it is 0 everywhere, colour profiles ignored. A picture has at most [`MAX_PIXELS`] and
+//! [`MAX_SIDE`] per side, and its file at most [`MAX_BYTES`]: decoding then stays below a gigabyte of memory.
+//! JPEGs and PNGs of more pixels, up to [`MAX_HALVED_PIXELS`], are read at half their width and height.
+//!
+//! A file that was cut off is an error, never a picture that is grey from there on. A JPEG that is damaged
+//! further inside is an error too, or, where nine tenths and more of it are sound, a picture with a
+//! [`Picture::warning`].
 //!
 //! ```
 //! use mobileone::{picture, sample};
@@ -19,11 +23,18 @@ use crate::{
     error::{Error, Result},
     preprocess::{PixelFormat, Pixels, Rotation},
 };
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage, metadata::Orientation};
 use std::{io::Read, path::Path};
 
-/// Pixels that a picture may have: 64 Mi, above what phones make today.
+mod exif;
+mod jpeg;
+mod large;
+mod mended;
+
+/// Pixels that a picture may have: 64 Mi.
 pub const MAX_PIXELS: u64 = 1 << 26;
+/// Pixels that a JPEG or a PNG may have which is read at half its width and height: 256 Mi, above what phones make.
+pub const MAX_HALVED_PIXELS: u64 = 1 << 28;
 /// Columns or rows that a picture may have.
 pub const MAX_SIDE: u32 = 32_768;
 /// Bytes that a picture's file may have.
@@ -38,6 +49,8 @@ pub struct Picture {
     pub height: usize,
     /// `[height, width, 4]`: red, green, blue, and 255.
     pub rgba: Vec<u8>,
+    /// What is wrong with a file that was read all the same: a part of it is missing, and grey here.
+    pub warning: Option<String>,
 }
 
 impl std::fmt::Debug for Picture {
@@ -80,7 +93,16 @@ pub fn is_picture_name(path: &Path) -> bool {
 /// [`Error::Io`] when it cannot be read; [`Error::File`] when it is not a picture of a format that is read
 /// here (with a converter, where the format is known), is damaged, cut off or too large.
 pub fn open(path: impl AsRef<Path>) -> Result<Picture> {
-    let path = path.as_ref();
+    open_after(path.as_ref(), |_| ())
+}
+
+/// Reads a picture file as [`open`] does, and before it is decoded calls `wait` with the pixels that its header
+/// claims; what this returns is held until the picture is there.
+///
+/// # Errors
+/// Those of [`open`].
+#[doc(hidden)]
+pub fn open_after<T>(path: &Path, wait: impl FnOnce(u64) -> T) -> Result<Picture> {
     let failed = |source| Error::Io { path: path.to_owned(), source };
     let refused = |reason| Error::File { path: path.to_owned(), reason };
     let file = std::fs::File::open(path).map_err(failed)?;
@@ -96,7 +118,20 @@ pub fn open(path: impl AsRef<Path>) -> Result<Picture> {
     }
     file.set_limit(MAX_BYTES + 1 - BEGINNING);
     file.read_to_end(&mut bytes).map_err(failed)?;
+    let _held = wait(claimed(&bytes).unwrap_or(0));
     read(&bytes).map_err(refused)
+}
+
+/// The pixels that a file's header claims.
+fn claimed(bytes: &[u8]) -> Option<u64> {
+    let (width, height) = match format(bytes).ok()? {
+        ImageFormat::Jpeg => jpeg::size(bytes).map(|(width, height)| (width as u64, height as u64))?,
+        format => {
+            let reader = ImageReader::with_format(std::io::Cursor::new(bytes), format);
+            reader.into_dimensions().map(|(width, height)| (width.into(), height.into())).ok()?
+        }
+    };
+    Some(width * height)
 }
 
 /// Reads the bytes of a picture file.
@@ -117,8 +152,24 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
         return Err(format!("too large: a picture's file may have {} MiB", MAX_BYTES >> 20));
     }
     let name = name(format);
-    if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
-        return Err("the JPEG is cut off: its end is missing".into());
+    if format == ImageFormat::Jpeg {
+        let jpeg = jpeg::decode(bytes).map_err(|reason| match reason {
+            reason if reason.starts_with("too large") || reason.contains("is not read here") => reason,
+            reason => format!("not a sound JPEG: {reason}"),
+        })?;
+        let orientation = jpeg.exif.as_deref().and_then(exif::orientation);
+        let image = RgbaImage::from_raw(jpeg.width as u32, jpeg.height as u32, jpeg.rgba);
+        return Ok(upright(image.expect("four bytes per pixel"), orientation, jpeg.warning));
+    }
+    let mended = match format {
+        ImageFormat::Bmp => mended::os2(bytes)?,
+        ImageFormat::Png => mended::ended(bytes),
+        _ => None,
+    };
+    let bytes = mended.as_deref().unwrap_or(bytes);
+    if format == ImageFormat::Png && claimed(bytes).is_some_and(|pixels| pixels > MAX_PIXELS) {
+        let (image, orientation) = large::halved_png(bytes, false)?;
+        return Ok(upright(image, orientation, None));
     }
     let damaged = |error: image::ImageError| match error {
         image::ImageError::Limits(_) => too_large(),
@@ -138,22 +189,37 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
         return Err(format!("not a sound {name}: a picture of {width}x{height}"));
     }
     // What cannot be understood of the EXIF data turns nothing.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let orientation = decoder.exif_metadata().ok().flatten().as_deref().and_then(exif::orientation);
     let picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     let has_alpha = picture.color().has_alpha();
-    let mut picture = DynamicImage::ImageRgba8(picture.into_rgba8());
-    picture.apply_orientation(orientation);
-    let picture = picture.into_rgba8();
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let mut rgba = picture.into_raw();
+    let mut image = picture.into_rgba8();
     if has_alpha {
-        rgba.as_chunks_mut().0.iter_mut().for_each(lay_over_white);
+        let pixels = image.as_chunks_mut().0;
+        // Where nothing at all would be seen, the channel was never filled in. A GIF has none: what is transparent
+        // there was meant so.
+        if format != ImageFormat::Gif && pixels.iter().all(|pixel: &[u8; 4]| pixel[3] == 0) {
+            pixels.iter_mut().for_each(|pixel| pixel[3] = 255);
+        }
+        pixels.iter_mut().for_each(lay_over_white);
     }
-    Ok(Picture { width, height, rgba })
+    Ok(upright(image, orientation, None))
+}
+
+fn upright(image: RgbaImage, orientation: Option<Orientation>, warning: Option<String>) -> Picture {
+    let mut image = DynamicImage::ImageRgba8(image);
+    image.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
+    let image = image.into_rgba8();
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    Picture { width, height, rgba: image.into_raw(), warning }
 }
 
 fn too_large() -> String {
-    format!("too large: a picture may have {} megapixels, {MAX_SIDE} per side", MAX_PIXELS >> 20)
+    format!(
+        "too large: a picture may have {} megapixels (a JPEG or a PNG {}), {MAX_SIDE} per side: make it smaller \
+         with `magick picture.jpg -resize 8000x8000 smaller.jpg`",
+        MAX_PIXELS >> 20,
+        MAX_HALVED_PIXELS >> 20
+    )
 }
 
 /// Makes a pixel with alpha the colour that shows where it lies on white, rounded to the nearest.
@@ -167,30 +233,6 @@ pub fn lay_over_white(pixel: &mut [u8; 4]) {
         *value = ((u32::from(*value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
     }
     pixel[3] = 255;
-}
-
-/// Whether a JPEG reaches its end marker; the decoder itself would fill what is missing with grey.
-fn jpeg_is_whole(bytes: &[u8]) -> bool {
-    const END: u8 = 0xd9;
-    let mut rest = bytes;
-    // Markers are 0xff and a byte that is neither 0 (a data byte of 0xff) nor 0xff (filling).
-    while let Some(at) = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff)) {
-        let marker = rest[at + 1];
-        rest = &rest[at + 2..];
-        match marker {
-            END => return true,
-            0x01 | 0xd0..=0xd8 => {} // these stand alone
-            _ => {
-                // The others' length counts its own two bytes; what they hold (a thumbnail's end) is not looked at.
-                let &[high, low, ..] = rest else { return false };
-                let Some(after) = rest.get(usize::from(u16::from_be_bytes([high, low]))..) else {
-                    return false;
-                };
-                rest = after;
-            }
-        }
-    }
-    false
 }
 
 /// A format's name for people.

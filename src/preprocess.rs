@@ -89,6 +89,45 @@ impl Interpolation {
     }
 }
 
+/// What the channels of an input are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Colour {
+    /// Red, green and blue.
+    #[default]
+    Rgb,
+    /// One channel: PIL's "L", which is ITU-R 601-2's luma of 8 bits, taken before the resize.
+    Grey,
+}
+
+impl Colour {
+    /// Of a network that reads `channels`; `None` where no picture has them, so that it is given tensors.
+    pub fn of(channels: usize) -> Option<Colour> {
+        match channels {
+            1 => Some(Colour::Grey),
+            3 => Some(Colour::Rgb),
+            _ => None,
+        }
+    }
+
+    /// Channels of the input.
+    pub fn channels(self) -> usize {
+        match self {
+            Colour::Rgb => 3,
+            Colour::Grey => 1,
+        }
+    }
+
+    /// A value per channel: of grey, the mean of three, as timm takes it.
+    pub fn fit(self, values: [f32; 3]) -> [f32; 3] {
+        match self {
+            Colour::Rgb => values,
+            Colour::Grey if values == [values[0]; 3] => values,
+            Colour::Grey => [(values.iter().map(|&value| f64::from(value)).sum::<f64>() / 3.0) as f32; 3],
+        }
+    }
+}
+
 /// How pictures become inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
@@ -100,10 +139,76 @@ pub struct Preprocess {
     pub crop_mode: CropMode,
     /// The filter.
     pub interpolation: Interpolation,
-    /// Subtracted from each channel after division by 255.
+    /// Subtracted from each channel after division by 255; of grey, the first is.
     pub mean: [f32; 3],
-    /// Divides each channel last.
+    /// Divides each channel last; of grey, the first does.
     pub std: [f32; 3],
+    /// What the channels are.
+    pub colour: Colour,
+}
+
+/// Mean and standard deviation as [`Preprocess`] takes them, for pixels of 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Units {
+    /// The mean, if it was given.
+    pub mean: Option<[f32; 3]>,
+    /// The standard deviation, if it was given.
+    pub std: Option<[f32; 3]>,
+    /// Whether they were given for pixels of 0 to 255, and divided by 255.
+    pub bytes: bool,
+}
+
+/// What configurations give for pixels of 0 to 255 (123.675, 58.395) or of 0 to 1 (0.485, 0.229), told apart by the
+/// values: above 2 only the former are of use. A mean of 0 fits both, and so does a standard deviation of 1, which
+/// Caffe's networks have beside a mean of 103.939.
+///
+/// # Errors
+/// A reason, when the two are for different pixels or for none.
+///
+/// ```
+/// use mobileone::preprocess::units;
+///
+/// let given = units(Some([123.675, 116.28, 103.53]), Some([58.395, 57.12, 57.375]))?;
+/// assert_eq!((given.mean, given.std, given.bytes), (Some([0.485, 0.456, 0.406]), Some([0.229, 0.224, 0.225]), true));
+/// # Ok::<(), String>(())
+/// ```
+pub fn units(mean: Option<[f64; 3]>, std: Option<[f64; 3]>) -> Result<Units, String> {
+    let above = |values: [f64; 3]| values.iter().any(|value| value.abs() > 2.0);
+    let (large_mean, large_std) = (mean.is_some_and(above), std.is_some_and(above));
+    let bytes = large_mean || large_std;
+    let fits = match (mean, std) {
+        (Some(_), Some(std)) if large_mean && !large_std => std.iter().all(|&std| std >= 1.0),
+        (Some(mean), Some(_)) if large_std && !large_mean => mean == [0.0; 3],
+        _ => true,
+    };
+    if !fits {
+        let (mean, std) = (mean.unwrap_or_default(), std.unwrap_or_default());
+        return Err(format!(
+            "mean {mean:?} and std {std:?}: one is for pixels of 0 to 255, the other for pixels of 0 to 1; give both \
+             for the same"
+        ));
+    }
+    if let Some(values) = [mean, std].into_iter().flatten().find(|v| v.iter().any(|v| v.abs() > 255.0)) {
+        return Err(format!("{values:?}: neither for pixels of 0 to 1 nor of 0 to 255"));
+    }
+    let scale = if bytes { 255.0 } else { 1.0 };
+    let scaled = |values: [f64; 3]| values.map(|value| (value / scale) as f32);
+    Ok(Units { mean: mean.map(scaled), std: std.map(scaled), bytes })
+}
+
+impl Units {
+    /// A line for people where values for pixels of 0 to 255 were divided; `what` names them.
+    pub fn note(&self, what: &str) -> Option<String> {
+        let values = [("mean", self.mean), ("std", self.std)].into_iter();
+        let values = values.filter_map(|(name, values)| values.map(|values| format!("{name} {values:?}")));
+        let values: Vec<String> = values.collect();
+        self.bytes.then(|| {
+            format!(
+                "{what}: for pixels of 0 to 255, divided by 255 for pixels of 0 to 1: {}",
+                values.join(", ")
+            )
+        })
+    }
 }
 
 /// Where the crop lies in the resized picture.
@@ -134,6 +239,10 @@ impl Preprocess {
         }
         if self.mean.iter().any(|mean| !mean.is_finite()) {
             return refuse(format!("mean {:?}: must be three finite numbers", self.mean));
+        }
+        if self.mean.iter().any(|mean| mean.abs() > 2.0) {
+            let mean = self.mean;
+            return refuse(format!("mean {mean:?}: must be for pixels of 0 to 1; divide by 255"));
         }
         if self.std.iter().any(|std| !(std.is_normal() && *std > 0.0)) {
             return refuse(format!("std {:?}: must be three numbers above 0", self.std));
@@ -190,19 +299,19 @@ impl Preprocess {
         })
     }
 
-    /// The input tensor `[1, h, w, 3]` of a picture.
+    /// The input tensor `[1, h, w, c]` of a picture: three channels, or one of grey.
     ///
     /// # Errors
     /// [`Error::Input`] when the picture contradicts itself or is too narrow; [`Error::Option`] when these
     /// values cannot be followed.
     pub fn run(&self, pixels: &Pixels) -> Result<Tensor> {
         self.check()?;
-        let mut tensor = Tensor::zeros(Shape::new(1, self.size.0, self.size.1, 3));
+        let mut tensor = Tensor::zeros(Shape::new(1, self.size.0, self.size.1, self.colour.channels()));
         self.run_into(pixels, &mut Scratch::default(), tensor.data_mut())?;
         Ok(tensor)
     }
 
-    /// Writes the input of a picture to `dst` (`[h, w, 3]`); what `scratch` holds is reused, so that nothing
+    /// Writes the input of a picture to `dst` (`[h, w, c]`); what `scratch` holds is reused, so that nothing
     /// is allocated for another picture of the same size.
     ///
     /// # Errors
@@ -210,12 +319,15 @@ impl Preprocess {
     pub fn run_into(&self, pixels: &Pixels, scratch: &mut Scratch, dst: &mut [f32]) -> Result<()> {
         let view = pixels.view()?;
         let passes = Passes::new(self, &view)?;
-        let (h, w) = self.size;
-        if dst.len() != h * w * 3 {
-            return Err(Error::Input(format!("an input of {h}x{w}x3 does not fit {} values", dst.len())));
+        let ((h, w), c) = (self.size, self.colour.channels());
+        if dst.len() != h * w * c {
+            return Err(Error::Input(format!("an input of {h}x{w}x{c} does not fit {} values", dst.len())));
         }
         let crop = scratch.resample(&passes, view.of(pixels.bytes));
-        passes.normalize.run(crop, dst);
+        match self.colour {
+            Colour::Rgb => passes.normalize.run::<3>(crop, dst),
+            Colour::Grey => passes.normalize.run::<1>(crop, dst),
+        }
         Ok(())
     }
 }

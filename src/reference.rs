@@ -140,8 +140,11 @@ fn scale(src: &Tensor, gate: &Tensor, act: Activation) -> Tensor {
     })
 }
 
-/// The softmax of one picture's logits.
+/// The softmax of one picture's logits; of a single class, its sigmoid.
 pub fn softmax(logits: &[f32]) -> Vec<f32> {
+    if let &[logit] = logits {
+        return vec![(1.0 / (1.0 + f64::from(-logit).exp())) as f32];
+    }
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
     let powers: Vec<f64> = logits.iter().map(|&logit| (logit as f64 - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();

@@ -8,15 +8,20 @@
 //! ```
 //! use mobileone::reparam::Norm;
 //!
-//! let norm = Norm { weight: &[2.0], bias: &[1.0], mean: &[3.0], variance: &[4.0] };
+//! let norm = Norm { weight: &[2.0], bias: &[1.0], mean: &[3.0], variance: &[4.0], epsilon: 1e-5 };
 //! let (scale, shift) = norm.affine(0);
 //! assert!((scale * 5.0 + shift - 3.0).abs() < 1e-5); // (5 - 3) / 2 * 2 + 1
 //! ```
 
+use std::ops::RangeInclusive;
+
 use crate::graph::Conv;
 
-/// Added to each variance before its root is taken.
+/// Added to each variance before its root is taken, where nothing says otherwise.
 pub const EPSILON: f64 = 1e-5;
+
+/// What may be added instead.
+pub const EPSILONS: RangeInclusive<f64> = f64::MIN_POSITIVE..=0.1;
 
 /// Batch normalization with its statistics, each `[c]`.
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +32,16 @@ pub struct Norm<'a> {
     pub bias: &'a [f32],
     /// μ.
     pub mean: &'a [f32],
-    /// σ², above `-EPSILON`.
+    /// σ², above `-epsilon`.
     pub variance: &'a [f32],
+    /// ε, above 0.
+    pub epsilon: f64,
 }
 
 impl Norm<'_> {
     /// The factor `s` and the summand `t` of `channel`.
     pub fn affine(&self, channel: usize) -> (f64, f64) {
-        let scale = self.weight[channel] as f64 / (self.variance[channel] as f64 + EPSILON).sqrt();
+        let scale = self.weight[channel] as f64 / (self.variance[channel] as f64 + self.epsilon).sqrt();
         (scale, self.bias[channel] as f64 - self.mean[channel] as f64 * scale)
     }
 }

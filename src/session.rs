@@ -15,6 +15,7 @@ use crate::{
     input::Input,
     models::Model,
     options::{MOST_PIXELS, Options},
+    preprocess::Colour,
     profile::Profiled,
     tensor::{Shape, Tensor},
     ticket::{Ticket, TicketOn},
@@ -42,6 +43,8 @@ pub struct Session {
     engine: Engine,
     input: Shape,
     batch: usize,
+    /// Channels that its preprocessing makes of pictures.
+    colour: Colour,
 }
 
 enum Engine {
@@ -95,7 +98,7 @@ impl Session {
                 (Engine::Gpu(Arc::new(engine)), batch)
             }
         };
-        Ok(Session { engine, input, batch })
+        Ok(Session { engine, input, batch, colour: options.preprocess.colour })
     }
 
     /// As [`Session::new`], under any executor. In a browser it is the one that tells at once what the device refuses;
@@ -111,6 +114,17 @@ impl Session {
             Executor::Gpu(gpu) => {
                 gpu.watched("session", || Session::new(device, model, options)).await.flatten()
             }
+        }
+    }
+
+    /// Bytes of the buffers that it made on its GPU: weights, activations, and what goes to and fro; pictures take
+    /// more, which grows with the largest. `None` for the CPU.
+    pub fn device_bytes(&self) -> Option<u64> {
+        match &self.engine {
+            #[cfg(feature = "cpu")]
+            Engine::Cpu(_) => None,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => Some(engine.bytes()),
         }
     }
 
@@ -233,6 +247,15 @@ impl Session {
 
     /// Starts one input: into `encoder`, or at once.
     fn put(&self, input: Input, encoder: Option<&mut Encoder>) -> Result<Ticket> {
+        if !matches!(input, Input::Tensor(_)) && self.colour.channels() != self.input.c {
+            let c = self.input.c;
+            return Err(Error::Input(match Colour::of(c) {
+                None => format!("the network reads {c} channels, which no picture has here; give tensors"),
+                Some(colour) => {
+                    format!("the network reads {c} channels: its preprocessing must be {colour:?}")
+                }
+            }));
+        }
         match (input, &self.engine) {
             (Input::Tensor(tensor), _) => {
                 let shape = tensor.shape();

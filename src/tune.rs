@@ -28,8 +28,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use network::{Fastest, Rivals, Times, compare, network};
-pub use table::{Kept, kept, place, read, writable, write};
+pub use network::{Fastest, Rivals, Times, compare, compare_within, network};
+pub use table::{Held, Kept, folder, held, kept, place, read, writable, write, write_named};
 
 use crate::{
     answer::Answer,
@@ -47,17 +47,19 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Tuned {
-    /// The choices that were kept: one for each layer that was measured, that which it began with included.
+    /// The choices that were kept: one for each layer that was judged to the end, that which it began with included.
     pub tuning: Tuning,
     /// The keys of the layers whose choice is another than it began with.
     pub changed: Vec<String>,
-    /// What one run takes with the choices that it began with, measured at the end: by the device's own clock where it
-    /// has one, else a round trip.
+    /// What one run takes with the choices that it began with, measured at the end where there was time for that: by the
+    /// device's own clock where it has one, else a round trip.
     pub before: Duration,
     /// What one run takes with those that were kept, measured in turns with the others; no more than `before`.
     pub after: Duration,
     /// Changes that were tried on the whole net, kept or not.
     pub tried: usize,
+    /// Whether there was time for all that was to be measured. What there was none for is not in `tuning`.
+    pub complete: bool,
 }
 
 /// Is told how far a measurement is, of what, before each of its steps, and says whether it goes on.
@@ -68,27 +70,42 @@ const TURNS: usize = 7;
 /// A change is tried on the whole net where it saves this share of a run, and kept where it saves half of it.
 const GAIN: f64 = 0.01;
 
+/// Asked before each measurement: whether the time for them is over.
+type Over<'a> = &'a dyn Fn() -> bool;
+
+/// Shares of the time after which no more layers are timed by themselves, and no more changes are tried on the whole
+/// net: what is left is for the proof that all of them together are faster.
+const SWEEP: f64 = 0.5;
+const TRIALS: f64 = 0.85;
+
 /// The least of what `time` says of the first and of the second, in turns, for the device's clock and its other work
-/// change.
-fn turns(mut time: impl FnMut(usize) -> Result<Duration>) -> Result<[Duration; 2]> {
+/// change. `None` where the time was over first.
+fn turns(over: Over, mut time: impl FnMut(usize) -> Result<Duration>) -> Result<Option<[Duration; 2]>> {
     let mut least = [Duration::MAX; 2];
     for _ in 0..TURNS {
         for (at, least) in least.iter_mut().enumerate() {
+            if over() {
+                return Ok(None);
+            }
             *least = (*least).min(time(at)?);
         }
     }
-    Ok(least)
+    Ok(Some(least))
 }
 
-/// Whether the second takes less than the first by more than noise, twice; and what they took last.
-fn faster(mut time: impl FnMut(usize) -> Result<Duration>) -> Result<(bool, [Duration; 2])> {
+/// Whether the second takes less than the first by more than noise, twice; and what they took last. `None` where the
+/// time was over first.
+fn faster(
+    over: Over,
+    mut time: impl FnMut(usize) -> Result<Duration>,
+) -> Result<Option<(bool, [Duration; 2])>> {
     let gained = |[old, new]: [Duration; 2]| new.as_secs_f64() < old.as_secs_f64() * (1.0 - GAIN / 2.0);
-    let once = turns(&mut time)?;
+    let Some(once) = turns(over, &mut time)? else { return Ok(None) };
     if !gained(once) {
-        return Ok((false, once));
+        return Ok(Some((false, once)));
     }
-    let twice = turns(time)?;
-    Ok((gained(twice), twice))
+    let twice = turns(over, time)?;
+    Ok(twice.map(|twice| (gained(twice), twice)))
 }
 
 /// One model on one device.
@@ -103,8 +120,8 @@ struct Bench<'a> {
 }
 
 /// Measures every choice of each layer of `model` on `device`, then keeps those with which the whole net is faster
-/// and still right. A choice that the device fails at is passed over. Tries nothing new after `budget`, and ends where
-/// `progress` says so.
+/// and still right. A choice that the device fails at is passed over. Measures nothing more after `budget`, keeps
+/// nothing that there was no time to prove, and ends where `progress` says so.
 ///
 /// # Errors
 /// [`Error::Option`](crate::Error::Option) for the CPU, which has no choices, and for a device without timestamps;
@@ -117,13 +134,13 @@ pub fn tune(
     budget: Duration,
     progress: Progress,
 ) -> Result<Tuned> {
-    let until = Instant::now() + budget;
+    let begun = Instant::now();
+    let over = |share: f64| move || begun.elapsed() >= budget.mul_f64(share);
     let bench = Bench::new(device, model, options)?;
     let first = bench.engine(&bench.options.tuning)?;
     let answer = logits(bench.run(&first)?.1);
-    // Half of the time is for the whole net.
-    let sweep = bench.sweep(Instant::now() + budget / 2, progress)?;
-    bench.keep(first, &answer, sweep, until, progress)
+    let sweep = bench.sweep(&over(SWEEP), progress)?;
+    bench.keep(first, &answer, sweep, [&over(TRIALS), &over(1.0)], progress)
 }
 
 /// The logits of an answer, or the features where there is no classifier.
@@ -237,7 +254,7 @@ mod tests {
         let mut taken = |second: f64| {
             // A run takes up to a tenth more than it could.
             let mut time = |at: usize| Ok(Duration::from_secs_f64([1.0, second][at] * (1.0 + 0.1 * noise())));
-            (0..1000).filter(|_| faster(&mut time).unwrap().0).count()
+            (0..1000).filter(|_| faster(&|| false, &mut time).unwrap().unwrap().0).count()
         };
         assert!(taken(1.0) < 200, "{} of 1000", taken(1.0));
         assert_eq!(taken(1.05), 0);
@@ -252,9 +269,26 @@ mod tests {
             calls += 1;
             Ok(if at == 0 { ms(100) } else { ms(if calls <= 2 * TURNS { 90 } else { 100 }) })
         };
-        assert_eq!(faster(&mut slower_later).unwrap(), (false, [ms(100); 2]));
+        let ever = || false;
+        assert_eq!(faster(&ever, &mut slower_later).unwrap(), Some((false, [ms(100); 2])));
         assert_eq!(calls, 4 * TURNS);
-        assert_eq!(faster(|at| Ok(ms([100, 99][at]))).unwrap(), (true, [ms(100), ms(99)]));
-        assert_eq!(faster(|at| Ok(ms([1000, 996][at]))).unwrap(), (false, [ms(1000), ms(996)]));
+        let (gains, loses) = (|at| Ok(ms([100, 99][at])), |at| Ok(ms([1000, 996][at])));
+        assert_eq!(faster(&ever, gains).unwrap(), Some((true, [ms(100), ms(99)])));
+        assert_eq!(faster(&ever, loses).unwrap(), Some((false, [ms(1000), ms(996)])));
+    }
+
+    /// Whatever there is time for, nothing is measured after it, and what was measured in part says nothing.
+    #[test]
+    fn a_measurement_without_time_is_none() {
+        let ms = Duration::from_millis;
+        for allowed in 0..=4 * TURNS {
+            let made = std::cell::Cell::new(0);
+            let gains = |at: usize| {
+                made.set(made.get() + 1);
+                Ok(ms([100, 90][at]))
+            };
+            let found = faster(&|| made.get() >= allowed, gains).unwrap();
+            assert_eq!((found.is_some(), made.get()), (allowed == 4 * TURNS, allowed));
+        }
     }
 }

@@ -15,7 +15,7 @@ use half::f16;
 use crate::{
     device::{Device, Executor},
     error::{Error, Result},
-    graph::Graph,
+    graph::{Graph, NodeId, Op},
     input::Input,
     models::Model,
     options::Options,
@@ -36,8 +36,20 @@ pub struct Line {
     pub absolute: f64,
     /// `|a - b| / |b|` over all values.
     pub relative: f64,
+    /// What `relative` may be at most.
+    pub relative_bound: f64,
+    /// What `absolute` may be at most, where it has a bound.
+    pub absolute_bound: Option<f64>,
     /// What is wrong; `None` is a pass.
     pub fault: Option<String>,
+}
+
+impl Line {
+    /// A line that nothing was compared for.
+    fn of(label: &str, bounds: [f64; 2], fault: Option<String>) -> Line {
+        let (label, relative_bound) = (label.into(), bounds[0]);
+        Line { label, absolute: f64::NAN, relative: f64::NAN, relative_bound, absolute_bound: None, fault }
+    }
 }
 
 /// Runs `model` at `size` (height, width) on `device` and judges every dispatch, up to the first that the device
@@ -63,36 +75,51 @@ pub fn verify(device: &Device, model: &Model, dtype: DType, size: (usize, usize)
 ///
 /// # Errors
 /// Those of [`Session::new`].
-pub fn examine(device: &Device, model: &Model, mut options: Options) -> Result<Vec<Line>> {
+pub fn examine(device: &Device, model: &Model, options: Options) -> Result<Vec<Line>> {
+    Ok(examine_while(device, model, options, &|| true)?.expect("nobody ends it"))
+}
+
+/// The same; `None` where `go_on`, which is asked before every step of it, ended it.
+pub(crate) fn examine_while(
+    device: &Device,
+    model: &Model,
+    mut options: Options,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<Vec<Line>>> {
     let size = options.preprocess.size;
     let input = picture(Shape::new(1, size.0, size.1, model.graph.input_channels()));
     options.outputs = Outputs { logits: true, probabilities: true, top_k: 5, features: true };
     let session = Session::new(device, model, &options)?;
-    let mut lines = layers(device, &model.graph, &model.weights, &input, &options)?;
+    let Some(mut lines) = layers_while(device, &model.graph, &model.weights, &input, &options, go_on)? else {
+        return Ok(None);
+    };
     let label = if model.graph.logits.is_some() { "logits" } else { "features" };
     let answer = match session.run(Input::Tensor(&input)) {
         Ok(answer) => answer,
         Err(error @ Error::DeviceFailure { .. }) => {
-            let fault = Some(error.to_string());
-            lines.push(Line { label: label.into(), absolute: f64::NAN, relative: f64::NAN, fault });
-            return Ok(lines);
+            lines.push(Line::of(label, [LOGITS, f64::MAX], Some(error.to_string())));
+            return Ok(Some(lines));
         }
         Err(error) => return Err(error),
     };
     let last = model.graph.logits.unwrap_or(model.graph.features);
     let found = if model.graph.logits.is_some() { &answer.logits } else { &answer.features };
-    let exact = &reference::run(&model.graph, &model.weights, &input)[last];
+    let run = |dtype| run_stored(&model.graph, &model.weights, &input, dtype, last, go_on);
+    let Some(exact) = run(DType::F32) else { return Ok(None) };
     let bound = match options.dtype {
-        DType::F32 => 5e-5,
+        DType::F32 => LOGITS,
         DType::F16 => {
-            let rounded = run_rounded(&model.graph, &model.weights, &input);
+            let Some(rounded) = run(DType::F16) else { return Ok(None) };
             let allowed = if options.tuning.fast { 3.0 } else { 1.3 };
             allowed * compare("", rounded.data(), exact.data(), [f64::MAX; 2]).relative
         }
     };
     lines.push(compare(label, found, exact.data(), [bound, f64::MAX]));
-    Ok(lines)
+    Ok(Some(lines))
 }
+
+/// The bound of logits in f32.
+const LOGITS: f64 = 5e-5;
 
 /// Judges every dispatch of `graph` for `input` on `device`; [`verify`] without the last line.
 ///
@@ -105,6 +132,18 @@ pub fn layers(
     input: &Tensor,
     options: &Options,
 ) -> Result<Vec<Line>> {
+    Ok(layers_while(device, graph, weights, input, options, &|| true)?.expect("nobody ends it"))
+}
+
+/// The same; `None` where `go_on` ended it.
+fn layers_while(
+    device: &Device,
+    graph: &Graph,
+    weights: &Weights,
+    input: &Tensor,
+    options: &Options,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<Vec<Line>>> {
     let bounds = match options.dtype {
         DType::F32 => [1e-5, 1e-4],
         DType::F16 if options.tuning.fast => [3e-3, 6e-3],
@@ -127,6 +166,9 @@ pub fn layers(
         Executor::Cpu(threads) => {
             let traced = crate::cpu::trace(threads, graph, weights, input)?;
             for (id, output) in traced.into_iter().enumerate().skip(1) {
+                if !go_on() {
+                    return Ok(None);
+                }
                 lines.push(judge(id, &graph.nodes[id].name, &output, &outputs));
                 outputs[id] = Some(output);
             }
@@ -136,9 +178,11 @@ pub fn layers(
             let engine = crate::gpu::Engine::of(gpu.clone(), graph, weights, input.shape(), options)?;
             let layout = engine.plan().layout;
             for traced in std::sync::Arc::new(engine).trace(input)? {
+                if !go_on() {
+                    return Ok(None);
+                }
                 let label = traced.label;
-                let mut line =
-                    Line { label: label.clone(), absolute: f64::NAN, relative: f64::NAN, fault: None };
+                let mut line = Line::of(&label, bounds, None);
                 let mut found = traced.outputs.into_iter().peekable();
                 // A node that leaves no output is the reference's own, for what is computed behind it.
                 for id in traced.nodes {
@@ -161,7 +205,7 @@ pub fn layers(
             }
         }
     }
-    Ok(lines)
+    Ok(Some(lines))
 }
 
 /// The twin of the shader that ends a plan.
@@ -212,7 +256,7 @@ fn judge_answer(
 /// Compares what was found with what was expected; `bounds` on the relative error and on the largest absolute
 /// one as a share of the largest expected value.
 fn compare(label: &str, found: &[f32], expected: &[f32], bounds: [f64; 2]) -> Line {
-    let mut line = Line { label: label.into(), absolute: 0.0, relative: 0.0, fault: None };
+    let mut line = Line { absolute: 0.0, relative: 0.0, ..Line::of(label, bounds, None) };
     if found.len() != expected.len() {
         line.fault = Some(format!("{} values, expected {}", found.len(), expected.len()));
         return line;
@@ -230,10 +274,17 @@ fn compare(label: &str, found: &[f32], expected: &[f32], bounds: [f64; 2]) -> Li
     }
     line.relative = if off == 0.0 { 0.0 } else { (off / norm).sqrt() };
     let [relative, absolute] = bounds;
+    line.absolute_bound = (absolute < f64::MAX).then_some(absolute * largest);
     // Written so that NaN fails.
-    let within = line.relative <= relative && line.absolute <= absolute * largest;
-    if !within && line.fault.is_none() {
+    let (near, nowhere_far) = (line.relative <= relative, line.absolute <= absolute * largest);
+    if !near && line.fault.is_none() {
         line.fault = Some(format!("over the bound of {relative:.1e} relative"));
+    } else if !nowhere_far && line.fault.is_none() {
+        line.fault = Some(format!(
+            "a value is off by {:.1e}, over the bound of {:.1e}",
+            line.absolute,
+            absolute * largest
+        ));
     }
     line
 }
@@ -261,7 +312,6 @@ fn round(tensor: &Tensor, dtype: DType) -> Tensor {
 
 /// The weights as a device stores them in `dtype`: matrices and kernels rounded, vectors not.
 fn round_weights(graph: &Graph, weights: &Weights, dtype: DType) -> Weights {
-    use crate::graph::Op;
     let mut rounded = weights.clone();
     if dtype == DType::F16 {
         for node in &graph.nodes {
@@ -275,16 +325,26 @@ fn round_weights(graph: &Graph, weights: &Weights, dtype: DType) -> Weights {
     rounded
 }
 
-/// The reference's last output when weights and every map are rounded to f16.
-fn run_rounded(graph: &Graph, weights: &Weights, input: &Tensor) -> Tensor {
-    let weights = round_weights(graph, weights, DType::F16);
-    let mut outputs = vec![round(input, DType::F16)];
+/// The reference's output of node `last` when weights and every map are stored as `dtype`; `None` where `go_on` ended it.
+fn run_stored(
+    graph: &Graph,
+    weights: &Weights,
+    input: &Tensor,
+    dtype: DType,
+    last: NodeId,
+    go_on: &dyn Fn() -> bool,
+) -> Option<Tensor> {
+    let weights = round_weights(graph, weights, dtype);
+    let mut outputs = vec![round(input, dtype)];
     for id in 1..graph.nodes.len() {
+        if !go_on() {
+            return None;
+        }
         let inputs: Vec<&Tensor> = graph.nodes[id].inputs.iter().map(|&input| &outputs[input]).collect();
         let output = reference::node(graph, &weights, id, &inputs);
-        let vector = output.shape().pixels() == 1
-            && matches!(graph.nodes[id].op, crate::graph::Op::Linear { .. } | crate::graph::Op::Pool);
-        outputs.push(if vector { output } else { round(&output, DType::F16) });
+        let vector =
+            output.shape().pixels() == 1 && matches!(graph.nodes[id].op, Op::Linear { .. } | Op::Pool);
+        outputs.push(if vector { output } else { round(&output, dtype) });
     }
-    outputs.swap_remove(graph.logits.unwrap_or(graph.features))
+    Some(outputs.swap_remove(last))
 }

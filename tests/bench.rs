@@ -47,6 +47,7 @@ fn a_series_ends_at_its_bound() {
         models::mobileone::{Recipe, random},
     };
     let recipe = Recipe {
+        channels: 3,
         stem: 8,
         widths: vec![8],
         blocks: vec![1],

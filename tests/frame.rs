@@ -78,6 +78,10 @@ struct Bare {
     answer: wgpu::Buffer,
 }
 
+/// How many times as long as bare commands a frame may take to be submitted: it looks for a free frame and keeps a
+/// ticket besides.
+const MOST: f64 = 1.5;
+
 /// Bytes of the uniforms of a picture's dispatches in an upload.
 const UNIFORMS: u64 = 768;
 
@@ -187,11 +191,11 @@ impl Bare {
         }
     }
 
-    /// One frame; gives the first word of the answer, and what recording and submitting took.
+    /// One frame; gives the first byte of the answer, and what writing, recording and submitting took.
     fn frame(&self) -> (u8, Duration) {
         self.device.poll(wgpu::PollType::Poll).unwrap();
-        self.upload.get_mapped_range_mut(..).unwrap().copy_from_slice(&self.bytes);
         let begun = Instant::now();
+        self.upload.get_mapped_range_mut(..).unwrap().copy_from_slice(&self.bytes);
         self.upload.unmap();
         let mut encoder = self.device.create_command_encoder(&Default::default());
         for (at, to, bytes) in &self.copies {
@@ -282,12 +286,14 @@ fn a_frame_allocates_no_more_than_bare_commands() {
     }
 }
 
+/// A ratio within one process: both sides write the same bytes and issue the same commands, in alternation, so that
+/// a slow or busy machine slows both.
 #[test]
 fn a_frame_is_submitted_as_fast_as_bare_commands() {
     let Some((engine, limits)) = engine() else { return };
     let input = tensor();
     let bare = Bare::new(engine.plan(), limits, None);
-    // Other work only adds: the least of many, in alternation.
+    // Other work only adds to a run.
     let mut least = [Duration::MAX; 2];
     for _ in 0..300 {
         let begun = Instant::now();
@@ -298,14 +304,6 @@ fn a_frame_is_submitted_as_fast_as_bare_commands() {
     }
     let [ours, theirs] = least.map(|least| least.as_secs_f64() * 1e6);
     let dispatches = engine.plan().dispatches.len();
-    eprintln!(
-        "submit: {ours:.0} us with the upload, {theirs:.0} us of bare commands, {dispatches} dispatches"
-    );
-    // Ours writes 64 KiB of input and looks for a free frame besides.
-    assert!(ours <= 1.5 * theirs + 40.0, "{ours} us, bare commands {theirs} us");
-    // What a frame may cost the host, as it is shipped.
-    let most = 3.0 * dispatches as f64 + 25.0;
-    let as_shipped =
-        !cfg!(debug_assertions) || std::env::var("WGPU_VALIDATION").is_ok_and(|value| value == "0");
-    assert!(!as_shipped || ours <= most, "{ours} us for {dispatches} dispatches, at most {most}");
+    eprintln!("submit: {ours:.0} us, {theirs:.0} us of bare commands, {dispatches} dispatches");
+    assert!(ours <= MOST * theirs, "{ours} us, bare commands {theirs} us");
 }

@@ -5,7 +5,7 @@ use mobileone::{
     graph::{Activation, Conv, NodeId, Op},
     kernels::{CHOICES, Choice, Kind},
     plan::Tuning,
-    preprocess::{CropMode, Interpolation},
+    preprocess::{Colour, CropMode, Interpolation},
     verify,
 };
 
@@ -100,6 +100,7 @@ fn options(shape: Shape, dtype: DType) -> Options {
         interpolation: Interpolation::Bilinear,
         mean: [0.0; 3],
         std: [1.0; 3],
+        colour: Colour::Rgb,
     };
     Options {
         preprocess,
@@ -236,8 +237,9 @@ fn stem() {
     for choice in choices(Kind::Stem) {
         for (at, (kernel, padding)) in [(3, 1), (1, 0), (3, 1), (3, 1), (5, 2)].into_iter().enumerate() {
             let (dst_c, activation) = ([6, 16, 5, 48, 7][at], BOTH[at % 2]);
-            let mut net = Net::new(3);
-            let conv = Conv { src_c: 3, dst_c, kernel, stride: 2, padding, groups: 1 };
+            let src_c = [3, 4, 1, 2, 4][at];
+            let mut net = Net::new(src_c);
+            let conv = Conv { src_c, dst_c, kernel, stride: 2, padding, groups: 1 };
             net.conv("stem", conv, at != 1, activation, 0);
             net.end(dst_c, 7).check(MAPS[at], only(choice), TOP3);
         }
@@ -287,6 +289,7 @@ fn ties_go_to_the_lower_class() {
 fn answer() {
     let rows = [
         (1, Outputs { top_k: 1, ..Outputs::default() }),
+        (1, Outputs { top_k: 1, probabilities: true, ..Outputs::default() }),
         (2, Outputs { probabilities: true, ..Outputs::default() }),
         (300, Outputs { probabilities: true, top_k: 300, ..Outputs::default() }),
         (1001, Outputs { top_k: 5, ..Outputs::default() }),

@@ -11,6 +11,8 @@ macro_rules! limits {
 
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod bench;
+#[cfg(feature = "cpu")]
+mod channels;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;

@@ -3,19 +3,20 @@
 use crate::reference::{data, relative_l2};
 use mobileone::{
     Checkpoint, Error, Model, Shape, Tensor, Weights,
-    checkpoint::{Metadata, PreprocessFields, Strides},
+    checkpoint::{GivenStrides, Metadata, PreprocessFields, Strides},
     graph::Op,
     models::{
         Form,
         mobileone::{Recipe, VARIANTS, random, synthetic},
     },
-    preprocess::Interpolation,
+    preprocess::{CropMode, Interpolation},
     reference,
 };
 
 /// A small network of odd widths with every kind of branch, and squeeze-excite at the end of stage 1.
 pub fn small(form: Form) -> Recipe {
     Recipe {
+        channels: 3,
         stem: 6,
         widths: vec![6, 10, 18],
         blocks: vec![2, 1, 3],
@@ -52,7 +53,7 @@ pub fn changed(
             weights.insert(name, &shape, values);
         }
     }
-    Checkpoint { weights, metadata: checkpoint.metadata.clone() }
+    Checkpoint { weights, ..checkpoint.clone() }
 }
 
 #[test]
@@ -203,7 +204,8 @@ fn written_and_read_again() {
         checkpoint.metadata.license = Some("as you like".into());
         let model = Model::new(checkpoint, Form::Fused).unwrap();
         let written = model.to_checkpoint();
-        assert_eq!((&written.metadata.strides, &written.metadata.labels), (&recipe.strides, &model.labels));
+        let known = written.metadata.strides.as_ref().and_then(GivenStrides::complete);
+        assert_eq!((&known, &written.metadata.labels), (&recipe.strides, &model.labels));
         assert_eq!(written.metadata.license.as_deref(), Some("as you like"));
         let again = Model::new(written, Form::Fused).unwrap();
         assert_eq!((&again.graph, &again.weights), (&model.graph, &model.weights));
@@ -272,9 +274,41 @@ fn preprocessing_field_by_field() {
         (some.interpolation, source.as_str()),
         (Interpolation::Bicubic, "config.json, else defaults of MobileOne-S0")
     );
-    let fields = Model::new(s0, Form::Fused).unwrap().to_checkpoint().metadata.preprocess;
+    // A default is no fact: it is left out of what is written, and so are strides that nothing shows.
+    let written = Model::new(s0, Form::Fused).unwrap().to_checkpoint().metadata;
+    assert_eq!((written.preprocess, written.strides), (PreprocessFields::default(), None));
+    let fields = PreprocessFields {
+        size: Some((96, 96)),
+        crop_pct: Some(1.0),
+        crop_mode: Some(CropMode::Squash),
+        interpolation: Some(Interpolation::Bicubic),
+        mean: Some([0.5; 3]),
+        std: Some([0.5; 3]),
+    };
     let (_, source) = resolve(random(&small(Form::Train), 1), fields);
     assert_eq!(source, "config.json");
+}
+
+#[test]
+fn only_known_strides_are_written() {
+    let recipe = Recipe { strides: strides(1, &[1, 2, 1]), ..small(Form::Train) };
+    let mut checkpoint = random(&recipe, 1);
+    checkpoint.metadata.strides = None;
+    let model = Model::new(checkpoint, Form::Fused).unwrap();
+    let proven = GivenStrides { stem: None, stages: vec![Some(1), Some(2), Some(1)], proven: true };
+    assert_eq!((&model.strides, model.architecture.strides.stem), (&proven, 2));
+    // What branches showed stays known when they are folded; the stem is still a guess, and config.json decides.
+    let written = model.to_checkpoint();
+    assert_eq!(written.metadata.strides, Some(proven));
+    let bytes = written.to_bytes(mobileone::DType::F32).unwrap();
+    let read = |config: &str| {
+        let checkpoint = Checkpoint::from_bytes_with_config(&bytes, config).unwrap();
+        let model = Model::new(checkpoint, Form::Fused).unwrap();
+        (model.architecture.strides.to_string(), model.notes.len())
+    };
+    assert_eq!(read("{}"), ("2,1,2,1".into(), 1));
+    assert_eq!(read(r#"{"strides": {"stem": 1}}"#), ("1,1,2,1".into(), 0));
+    assert_eq!(read(r#"{"strides": {"stem": 1, "stages": [2, 2, 2]}}"#), ("1,1,2,1".into(), 1));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #[cfg(feature = "gpu")]
 mod gpu;
 
-use mobileone::preprocess::{CropMode, Interpolation, PixelFormat, Rotation};
+use mobileone::preprocess::{Colour, CropMode, Interpolation, PixelFormat, Rotation};
 use mobileone::{Error, Pixels, Preprocess};
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -22,7 +22,7 @@ fn preprocess(mode: &str, filter: &str, size: (usize, usize), crop_pct: f64) -> 
         "bicubic" => Interpolation::Bicubic,
         other => panic!("filter {other}"),
     };
-    Preprocess { size, crop_pct, crop_mode, interpolation, mean: MEAN, std: STD }
+    Preprocess { size, crop_pct, crop_mode, interpolation, mean: MEAN, std: STD, colour: Colour::Rgb }
 }
 
 /// Source (width, height) and preprocessing that a golden's name tells.
@@ -291,4 +291,76 @@ fn values_that_cannot_be_followed() {
     }
     assert!(matches!(good.geometry((0, 5)), Err(Error::Input(_))));
     assert!(matches!(good.geometry((usize::MAX, 5)), Err(Error::Input(_))));
+}
+
+/// Grey is PIL's "L" of the picture, resized as colours are.
+#[test]
+fn grey_is_luma_before_the_resize() {
+    // As Image.convert("L") gives them.
+    let rows = [
+        ([255, 0, 0], 76),
+        ([0, 255, 0], 150),
+        ([0, 0, 255], 29),
+        ([255, 255, 255], 255),
+        ([1, 2, 3], 2),
+        ([200, 100, 50], 124),
+    ];
+    let of = |(mode, filter)| preprocess(mode, filter, (20, 31), 0.9);
+    let grey = |preprocess: Preprocess| Preprocess {
+        mean: [0.25; 3],
+        std: [0.5; 3],
+        colour: Colour::Grey,
+        ..preprocess
+    };
+    for ([r, g, b], luma) in rows {
+        let bytes = [r, g, b, 9].repeat(40 * 40);
+        let input = grey(of(("center", "bilinear"))).run(&whole(&bytes, (40, 40))).unwrap();
+        assert_eq!(input.shape().to_string(), "[1, 20, 31, 1]");
+        let expected = (f32::from(luma as u8) / 255.0 - 0.25) / 0.5;
+        assert!(input.data().iter().all(|&value| value == expected), "{r} {g} {b}: {:?}", &input.data()[..3]);
+    }
+    for odd in odd_pictures() {
+        let (mut plain, size) = odd.plain();
+        for pixel in plain.chunks_mut(4) {
+            let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+            pixel[..3].fill(((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) as u8);
+        }
+        for mode in [("center", "bilinear"), ("border", "bicubic"), ("squash", "bilinear")] {
+            let colours = Preprocess { colour: Colour::Rgb, ..grey(of(mode)) };
+            let expected = colours.run(&whole(&plain, size)).unwrap();
+            let expected: Vec<f32> = expected.data().chunks(3).map(|pixel| pixel[0]).collect();
+            assert_eq!(grey(of(mode)).run(&odd.pixels()).unwrap().data(), expected, "{mode:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_outside_the_region_counts() {
+    let sizes = [(224, 224), (640, 480), (480, 640), (1333, 1000), (31, 500), (1, 1), (3, 2), (60, 59)];
+    let mut cut = 0;
+    for mode in ["center", "squash", "border"] {
+        for (filter, input, pct) in
+            [("bicubic", (224, 224), 0.9), ("bilinear", (80, 80), 1.0), ("bicubic", (96, 160), 0.875)]
+        {
+            for size @ (width, height) in sizes {
+                let preprocess = preprocess(mode, filter, input, pct);
+                let [left, top, w, h] = preprocess.region(size).unwrap();
+                assert!(w > 0 && h > 0 && left + w <= width && top + h <= height, "{mode} {size:?}");
+                let bytes = picture(width, height);
+                let mut other = bytes.clone();
+                for (at, pixel) in other.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                    let (x, y) = (at % width, at / width);
+                    if !(left..left + w).contains(&x) || !(top..top + h).contains(&y) {
+                        *pixel = pixel.map(|value| !value);
+                    }
+                }
+                cut += usize::from(other != bytes);
+                let run = |bytes| preprocess.run(&whole(bytes, size)).unwrap();
+                assert_eq!(run(&bytes).data(), run(&other).data(), "{mode} {filter} {input:?} {size:?}");
+            }
+        }
+    }
+    assert!(cut > 10, "{cut} pictures have an outside");
+    let narrow = preprocess("center", "bicubic", (224, 224), 0.9).region((70_000, 1));
+    assert!(matches!(narrow, Err(Error::Input(_))));
 }

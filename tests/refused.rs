@@ -14,7 +14,7 @@ use mobileone::{
 fn identity_proves_stride_1() {
     let found = |recipe: &Recipe, metadata: Option<Strides>| {
         let mut checkpoint = random(recipe, 1);
-        checkpoint.metadata.strides = metadata;
+        checkpoint.metadata.strides = metadata.map(Into::into);
         Model::new(checkpoint, Form::Fused).map(|model| Some(model.architecture.strides))
     };
     let recipe = Recipe { strides: strides(2, &[1, 2, 1]), ..small(Form::Train) };
@@ -43,15 +43,18 @@ fn identity_proves_stride_1() {
 fn a_label_for_each_class() {
     let mut checkpoint = random(&small(Form::Train), 1);
     checkpoint.metadata.labels = Some(vec!["cat".into(); 4]);
-    let error = Model::new(checkpoint.clone(), Form::Fused).unwrap_err().to_string();
-    assert_eq!(error, "metadata \"labels\": expected 5, one per class, found 4");
+    let model = Model::new(checkpoint.clone(), Form::Fused).unwrap();
+    assert_eq!(model.labels, None);
+    let expected = "metadata has 4 labels for 5 classes: passed over";
+    assert!(model.notes.iter().any(|line| line == expected), "{:?}", model.notes);
     let config = r#"{"label_names": ["cat"], "strides": {"stem": 2, "stages": [2]}}"#;
     let bytes = checkpoint.to_bytes(DType::F32).unwrap();
     let read = Checkpoint::from_bytes_with_config(&bytes, config).unwrap();
     let error = Model::new(read, Form::Fused).unwrap_err().to_string();
     assert_eq!(error, "config.json \"strides\": expected 3, one per stage, found 1");
     checkpoint.metadata.labels = Some(vec!["cat".into(); 5]);
-    assert!(Model::new(checkpoint, Form::Fused).is_ok());
+    let labels = checkpoint.metadata.labels.clone();
+    assert_eq!(Model::new(checkpoint, Form::Fused).unwrap().labels, labels);
 }
 
 /// What is done to one tensor.
@@ -74,7 +77,8 @@ fn refuses_by_name() {
     let rows: &[(&Checkpoint, &str, Harm, &str, &str)] = &[
         // Checkpoint, tensor harmed, harm, tensor named (the same if empty), reason
         (&train, "stem.conv_kxk.0.conv.weight", Drop, "", "missing"),
-        (&train, "stem.conv_kxk.0.conv.weight", Shape(&[6, 1, 3, 3]), "", "expected [C, 3, 3, 3], found [6, 1, 3, 3]"),
+        (&train, "stem.conv_kxk.0.conv.weight", Shape(&[6, 1, 3, 3]), "stem.conv_scale.conv.weight", "expected [6, 1, 1, 1], found [6, 3, 1, 1]"),
+        (&train, "stem.conv_kxk.0.conv.weight", Shape(&[6, 5, 3, 3]), "", "expected [C, 1 to 4, 3, 3], found [6, 5, 3, 3]"),
         (&train, "stem.conv_kxk.0.conv.weight", Shape(&[0, 3, 3, 3]), "", "expected [C, 3, 3, 3], found [0, 3, 3, 3]"),
         (&train, "stages.0.0.conv_kxk.1.bn.running_var", Drop, "", "missing"),
         (&train, "stages.0.0.conv_kxk.1.bn.running_var", Value(-1.0), "", "a variance is not negative, found -1 at 0"),

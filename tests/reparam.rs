@@ -26,7 +26,7 @@ impl Draw {
 }
 
 fn norm([weight, bias, mean, variance]: &[Vec<f32>; 4]) -> Norm<'_> {
-    Norm { weight, bias, mean, variance }
+    Norm { weight, bias, mean, variance, epsilon: EPSILON }
 }
 
 /// `γ (x − μ) / sqrt(σ² + ε) + β`, as PyTorch writes it.

@@ -134,6 +134,7 @@ fn verify_passes_on_every_device_and_form() {
 fn all_classes_can_be_the_best() {
     use mobileone::models::mobileone::{Recipe, VARIANTS, random};
     let tiny = Recipe {
+        channels: 3,
         stem: 8,
         widths: vec![8, 8, 16, 16],
         blocks: vec![1; 4],

@@ -89,7 +89,7 @@ impl Passes {
         let ((a, step_a), (b, step_b)) = if vertical { ((y, row), (x, 1)) } else { ((x, 1), (y, row)) };
         let (begin, end) = b.read(support);
         let lines = end - begin;
-        let first = a.pass(vertical, cubic, lines, [begin * step_b, step_a, step_b]);
+        let mut first = a.pass(vertical, cubic, lines, [begin * step_b, step_a, step_b]);
         let row = i64::from(first.0[0]);
         let source = if vertical { [-begin, 1, row] } else { [-begin * row, row, 1] };
         let second = b.pass(!vertical, cubic, a.shown, source);
@@ -104,7 +104,7 @@ impl Passes {
         let (left, top, columns, rows) = (x.padding as u32, y.padding as u32, x.shown as u32, y.shown as u32);
         let size = [input_width as u32, input_height as u32];
         let start = 0; // of a batch's picture i, i times the input's pixels
-        let normalize = [
+        let mut normalize = [
             size[0],
             size[1],
             left,
@@ -122,6 +122,12 @@ impl Passes {
             sb,
             1.0f32.to_bits(),
         ];
+        if of.colour == "grey" {
+            first.0[13] = 1;
+            normalize[6] &= 0xff00_00ff;
+            (normalize[9], normalize[10]) = (0, 0);
+            (normalize[13], normalize[14]) = (1.0f32.to_bits(), 1.0f32.to_bits());
+        }
         Passes { first, second, normalize }
     }
 }

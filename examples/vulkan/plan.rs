@@ -106,6 +106,7 @@ pub struct Preprocess {
     pub interpolation: String,
     pub mean: [f32; 3],
     pub std: [f32; 3],
+    pub colour: String,
     pub resize: Kernel,
     pub normalize: Kernel,
 }

@@ -3,7 +3,7 @@
 
 use mobileone::{
     Preprocess, picture,
-    preprocess::{CropMode, Interpolation},
+    preprocess::{Colour, CropMode, Interpolation},
 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| match picture::decode(bytes) {
@@ -16,6 +16,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| match picture::decode(bytes) {
             interpolation: Interpolation::Bicubic,
             mean: [0.5; 3],
             std: [0.5; 3],
+            colour: Colour::Rgb,
         };
         if let Ok(input) = preprocess.run(&picture.pixels()) {
             assert!(input.data().iter().all(|value| value.abs() <= 1.0));

@@ -63,14 +63,6 @@ impl<'a> Keys<'a> {
         self.read(key, "a list of texts", |value| value.as_array()?.iter().map(text).collect())
     }
 
-    /// Texts by number, as in `{"0": "cat", "1": "dog"}`; the numbers run from 0 without a gap.
-    pub fn numbered_texts(&self, key: &str) -> Result<Option<Vec<String>>> {
-        self.read(key, "texts numbered from 0 without a gap", |value| {
-            let map = value.as_object()?;
-            (0..map.len()).map(|id| map.get(&id.to_string())?.as_str().map(String::from)).collect()
-        })
-    }
-
     /// Exactly `N` values, each read by `read` from the value and its place in the list.
     pub fn numbers<T, const N: usize>(
         &self,
@@ -94,7 +86,7 @@ impl<'a> Keys<'a> {
 }
 
 /// A value as it stands, cut short for people.
-fn brief(value: &Value) -> String {
+pub(super) fn brief(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}...", &text[..end]),

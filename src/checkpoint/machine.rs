@@ -17,6 +17,10 @@ pub(super) struct Machine<'a> {
     /// Heights of the stack.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// What BUILD was to give to what was not made, the last one only.
+    pub states: HashMap<Id, Id>,
+    /// What was to be put into it.
+    pub items: HashMap<Id, Vec<(Id, Id)>>,
 }
 
 impl<'a> Machine<'a> {
@@ -60,7 +64,10 @@ impl<'a> Machine<'a> {
                 let node = integer(self.take(length)?);
                 self.push(node)?;
             }
-            b'G' => self.take(8).and_then(|_| self.push(Node::Plain))?,
+            b'G' => {
+                let value = f64::from_be_bytes(self.take_array()?);
+                self.push(Node::Float(value))?;
+            }
             // BINUNICODE and its short and long forms
             b'X' | 0x8c | 0x8d => {
                 let length = self.length(match code {
@@ -134,8 +141,13 @@ impl<'a> Machine<'a> {
                 let made = called(&self.nodes, function, arguments)?;
                 self.push(made)?;
             }
-            // BUILD: attributes of an object, which nothing here has
-            b'b' => drop(self.pop().and_then(|_| self.last())?),
+            // BUILD: attributes of an object
+            b'b' => {
+                let (state, object) = (self.pop()?, self.last()?);
+                if matches!(self.node(object), Node::Made(..)) {
+                    self.states.insert(object, state);
+                }
+            }
             b'Q' => {
                 let id = self.pop()?;
                 let storage = stored(&self.nodes, id)?;
@@ -238,7 +250,9 @@ impl<'a> Machine<'a> {
         match &mut self.nodes[id.0 as usize] {
             Node::Dict(_) if !rest.is_empty() => return Err("a key without a value".into()),
             Node::Dict(entries) => entries.extend(pairs.iter().map(|&[key, value]| (key, value))),
-            Node::Made(..) => {}
+            Node::Made(..) => {
+                self.items.entry(id).or_default().extend(pairs.iter().map(|&[key, value]| (key, value)));
+            }
             _ => return Err("entries for what is no dictionary".into()),
         }
         Ok(())

@@ -1,13 +1,14 @@
 //! What a checkpoint says of itself beside its tensors.
 
-use std::ops::RangeInclusive;
+use std::{fmt, ops::RangeInclusive};
 
 use serde_json::{Value, json};
 
-use super::{json::Keys, raw::Source};
+use super::{json::Keys, raw::Source, reading::EPSILON_RANGE};
 use crate::{
     error::{Error, Result},
-    preprocess::{CropMode, Interpolation},
+    preprocess::{CropMode, Interpolation, units},
+    reparam::EPSILONS,
 };
 
 /// What is known of a checkpoint beside its tensors; every field may be absent.
@@ -16,9 +17,11 @@ pub struct Metadata {
     /// The variant's name, such as `mobileone_s0`.
     pub variant: Option<String>,
     /// Strides, which a fused file's tensors do not show.
-    pub strides: Option<Strides>,
-    /// The classes' names, in order. Whether there is one per class is not known here: whoever knows the
-    /// classifier compares.
+    pub strides: Option<GivenStrides>,
+    /// ε of every batch normalization, which no tensor shows; a fused file needs none.
+    pub bn_eps: Option<f64>,
+    /// The classes' names, in order; one that is empty is not known. Whether there is one per class is not known
+    /// here: [`Model::new`](crate::Model::new), which knows the classifier, compares.
     pub labels: Option<Vec<String>>,
     /// How pictures become inputs.
     pub preprocess: PreprocessFields,
@@ -28,9 +31,81 @@ pub struct Metadata {
     pub training: Option<Value>,
     /// The terms under which the weights are given.
     pub license: Option<String>,
-    /// Which of `strides` and `labels` the `config.json` gave, for errors.
+    /// Which of `variant`, `strides` and `labels` the `config.json` gave.
     pub from_config: Vec<&'static str>,
+    /// What the `config.json` says of the network that only its tensors can confirm.
+    pub claims: Claims,
+    /// What the `config.json` says and this program cannot follow. [`Model::new`](crate::Model::new) refuses the
+    /// first; see [`Metadata::pass_over`].
+    pub faults: Vec<Fault>,
+    /// What was passed over, or read in a way worth knowing: a line each, for people.
+    pub notes: Vec<String>,
 }
+
+/// What a `config.json` says of the network that its tensors confirm or not: the key, and the number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Classes.
+    pub classes: Option<(String, u64)>,
+    /// Channels of the input.
+    pub channels: Option<(String, u64)>,
+    /// The key that says that the last map is not pooled.
+    pub unpooled: Option<String>,
+}
+
+/// A value that cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What it is about.
+    pub about: About,
+    /// The key, such as `pretrained_cfg.mean`.
+    pub field: String,
+    /// The value, and what was expected.
+    pub reason: String,
+}
+
+impl Fault {
+    /// The error that it is where nothing takes its place.
+    pub fn error(&self) -> Error {
+        Error::Metadata { place: CONFIG, field: self.field.clone(), reason: self.reason.clone() }
+    }
+}
+
+/// What a [`Fault`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum About {
+    /// The input's height and width.
+    Size,
+    /// The share that the crop keeps.
+    CropPct,
+    /// How the picture is made to fit.
+    CropMode,
+    /// The resize's filter.
+    Interpolation,
+    /// The mean per channel.
+    Mean,
+    /// The standard deviation per channel.
+    Std,
+    /// The order of the channels.
+    Order,
+    /// The network's strides.
+    Strides,
+    /// What the network computes.
+    Network,
+    /// ε of its batch normalizations.
+    Epsilon,
+}
+
+impl About {
+    /// Whether it concerns how pictures become inputs, and not what becomes of an input.
+    pub fn is_picture(self) -> bool {
+        !matches!(self, About::Strides | About::Network | About::Epsilon)
+    }
+}
+
+/// Where a `config.json`'s values stand, in errors.
+pub(super) const CONFIG: &str = "config.json";
 
 /// The strides of the network's positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +119,59 @@ pub struct Strides {
 impl Strides {
     /// The strides that a position may have.
     pub(crate) const KNOWN: RangeInclusive<usize> = 1..=2;
+}
+
+impl fmt::Display for Strides {
+    /// `2,2,2,2,2`: the stem's, then the stages'.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}", self.stem)?;
+        self.stages.iter().try_for_each(|stride| write!(f, ",{stride}"))
+    }
+}
+
+/// The strides that somebody gives; `None` where nothing is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenStrides {
+    /// Of the stem.
+    pub stem: Option<usize>,
+    /// Of each stage's first block; empty when none is known.
+    pub stages: Vec<Option<usize>>,
+    /// Whether the branches of training showed those of the stages, so that no `config.json` knows better.
+    pub proven: bool,
+}
+
+impl From<Strides> for GivenStrides {
+    fn from(strides: Strides) -> GivenStrides {
+        let Strides { stem, stages } = strides;
+        GivenStrides { stem: Some(stem), stages: stages.into_iter().map(Some).collect(), proven: false }
+    }
+}
+
+impl GivenStrides {
+    /// Whether nothing is given.
+    pub fn is_empty(&self) -> bool {
+        self.stem.is_none() && self.stages.iter().all(Option::is_none)
+    }
+
+    /// All of them, when all are known.
+    pub fn complete(&self) -> Option<Strides> {
+        let stages: Option<Vec<usize>> = self.stages.iter().copied().collect();
+        Some(Strides { stem: self.stem?, stages: stages.filter(|stages| !stages.is_empty())? })
+    }
+
+    /// Those of `self`, else those of `other`, and whether the two differ anywhere.
+    fn or(&self, other: &GivenStrides) -> (GivenStrides, bool) {
+        let differ = |(a, b): (Option<usize>, Option<usize>)| a.is_some() && b.is_some() && a != b;
+        let count = self.stages.len().max(other.stages.len());
+        let at = |strides: &GivenStrides, stage| strides.stages.get(stage).copied().flatten();
+        let pairs: Vec<_> = (0..count).map(|stage| (at(self, stage), at(other, stage))).collect();
+        let both = GivenStrides {
+            stem: self.stem.or(other.stem),
+            stages: pairs.iter().map(|(a, b)| a.or(*b)).collect(),
+            proven: self.proven,
+        };
+        (both, differ((self.stem, other.stem)) || pairs.into_iter().any(differ))
+    }
 }
 
 /// The fields of a [`Preprocess`](crate::Preprocess) that the file gives.
@@ -63,9 +191,9 @@ pub struct PreprocessFields {
     pub std: Option<[f32; 3]>,
 }
 
-const CROP_MODES: [(&str, CropMode); 3] =
+pub(super) const CROP_MODES: [(&str, CropMode); 3] =
     [("center", CropMode::Center), ("squash", CropMode::Squash), ("border", CropMode::Border)];
-const INTERPOLATIONS: [(&str, Interpolation); 2] =
+pub(super) const INTERPOLATIONS: [(&str, Interpolation); 2] =
     [("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)];
 
 impl Metadata {
@@ -79,37 +207,56 @@ impl Metadata {
             keys.numbers::<_, 2>("size", "[height, width], each from 1 to 4096", side)
                 .map(|size| size.map(pair))
         };
+        let mut notes = Vec::new();
         let preprocess = match &picture {
-            Some(picture) => preprocess(picture, size(picture)?)?,
+            Some(picture) => preprocess(picture, size(picture)?, &mut notes)?,
             None => PreprocessFields::default(),
         };
         Ok(Metadata {
             variant: keys.text("variant")?,
             strides: strides(&keys)?,
+            bn_eps: epsilon(&keys)?,
             labels: keys.texts("labels")?,
             preprocess_source: (preprocess != PreprocessFields::default()).then_some("metadata"),
             preprocess,
             training: keys.get("training").cloned(),
             license: keys.text("license")?,
-            from_config: Vec::new(),
+            notes,
+            ..Metadata::default()
         })
     }
 
-    /// Reads a `config.json`, timm's or the hub's: `architecture`, `label_names` or `id2label`, and the fields
-    /// of `pretrained_cfg`, there or at the top; also our own `strides`.
-    pub(super) fn from_config(source: &Source, text: &str) -> Result<Metadata> {
-        let root = parse(source, text, "the file")?;
-        let top = Keys::new(source, "key", "", &root)?;
-        let inner = top.object("pretrained_cfg")?;
-        let mut metadata = from_config_level(&top)?;
-        if let Some(inner) = inner {
-            metadata = from_config_level(&inner)?.or(metadata);
+    /// The file's own metadata with what the `config.json` beside it says: the file's counts, field by field, but for
+    /// strides that no branches have shown, which `fuse` once wrote though they were guessed.
+    pub(super) fn beside(mut self, mut config: Metadata) -> Metadata {
+        let (own, theirs) = (self.strides.take(), config.strides.take());
+        let given = theirs.is_some();
+        self.strides = match (own, theirs) {
+            (Some(own), Some(theirs)) => {
+                let (mut all, differ) = theirs.or(&own);
+                if own.proven {
+                    all = GivenStrides { stem: all.stem, ..own.or(&theirs).0 };
+                }
+                if differ {
+                    let taken = all.complete().map_or_else(String::new, |all| format!(", taken as {all}"));
+                    self.notes.push(format!(
+                        "the strides of {CONFIG} are not those of the file's metadata{taken}: {CONFIG}'s count, but \
+                         where branches of training have shown a stride"
+                    ));
+                }
+                Some(all)
+            }
+            (own, theirs) => own.or(theirs),
+        };
+        let named = config.variant.is_some() && config.variant == self.variant;
+        let mut all = self.or(config);
+        if named {
+            all.from_config.push("variant");
         }
-        let given = metadata.preprocess != PreprocessFields::default();
-        metadata.preprocess_source = given.then_some("config.json");
-        let found = [("strides", metadata.strides.is_some()), ("labels", metadata.labels.is_some())];
-        metadata.from_config = found.iter().filter(|(_, found)| *found).map(|(field, _)| *field).collect();
-        Ok(metadata)
+        if given {
+            all.from_config.push("strides");
+        }
+        all
     }
 
     /// Takes from `other` what is absent here, field by field.
@@ -127,12 +274,33 @@ impl Metadata {
         let mut from_config = other.from_config;
         from_config.retain(|&field| match field {
             "strides" => self.strides.is_none(),
+            "variant" => self.variant.is_none(),
             _ => self.labels.is_none(),
         });
         from_config.extend(self.from_config);
+        let (mut faults, mut notes) = (self.faults, self.notes);
+        for fault in other.faults {
+            let given = match fault.about {
+                About::Size => own.size.is_some(),
+                About::CropPct => own.crop_pct.is_some(),
+                About::CropMode => own.crop_mode.is_some(),
+                About::Interpolation => own.interpolation.is_some(),
+                About::Mean => own.mean.is_some(),
+                About::Std => own.std.is_some(),
+                About::Epsilon => self.bn_eps.is_some(),
+                About::Strides | About::Order | About::Network => false,
+            };
+            if given {
+                notes.push(format!("{}: passed over, as it is given elsewhere", fault.error()));
+            } else {
+                faults.push(fault);
+            }
+        }
+        notes.extend(other.notes);
         Metadata {
             variant: self.variant.or(other.variant),
             strides: self.strides.or(other.strides),
+            bn_eps: self.bn_eps.or(other.bn_eps),
             labels: self.labels.or(other.labels),
             preprocess_source: if both {
                 Some("metadata and config.json")
@@ -143,6 +311,24 @@ impl Metadata {
             training: self.training.or(other.training),
             license: self.license.or(other.license),
             from_config,
+            claims: Claims {
+                classes: self.claims.classes.or(other.claims.classes),
+                channels: self.claims.channels.or(other.claims.channels),
+                unpooled: self.claims.unpooled.or(other.claims.unpooled),
+            },
+            faults,
+            notes,
+        }
+    }
+
+    /// Makes notes of the faults that `instead` gives a reason to pass over, such as "--mean is given".
+    pub fn pass_over(&mut self, instead: impl Fn(About) -> Option<String>) {
+        let faults = std::mem::take(&mut self.faults);
+        for fault in faults {
+            match instead(fault.about) {
+                Some(reason) => self.notes.push(format!("{}: passed over, {reason}", fault.error())),
+                None => self.faults.push(fault),
+            }
         }
     }
 
@@ -158,10 +344,11 @@ impl Metadata {
     /// {"variant": "mobileone_s0", "labels": ["cat", "dog"],
     ///  "preprocess": {"size": [224, 224], "crop_pct": 0.875, "crop_mode": "center",
     ///                 "interpolation": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
-    ///  "strides": {"stem": 2, "stages": [2, 2, 2, 2]}, "training": {}, "license": "MIT"}
+    ///  "strides": {"stem": 2, "stages": [2, 2, null, 2], "proven": true}, "training": {}, "license": "MIT"}
     /// ```
     ///
-    /// What is absent here is absent there.
+    /// `bn_eps`, a number, stands there too in a file that still has normalizations. What is absent here is absent
+    /// there, and so are notes and faults.
     pub fn to_json(&self) -> String {
         let fields = &self.preprocess;
         let mut preprocess = json!({
@@ -177,7 +364,16 @@ impl Metadata {
             "variant": self.variant,
             "labels": self.labels,
             "preprocess": (*fields != PreprocessFields::default()).then_some(preprocess),
-            "strides": self.strides.as_ref().map(|s| json!({ "stem": s.stem, "stages": s.stages })),
+            "strides": self.strides.as_ref().filter(|strides| !strides.is_empty()).map(|strides| {
+                let mut keys = json!({ "stem": strides.stem, "stages": strides.stages });
+                if strides.stages.is_empty() {
+                    keys["stages"] = Value::Null;
+                }
+                keys["proven"] = strides.proven.then_some(true).into();
+                drop_nulls(&mut keys);
+                keys
+            }),
+            "bn_eps": self.bn_eps,
             "training": self.training,
             "license": self.license,
         });
@@ -186,59 +382,68 @@ impl Metadata {
     }
 }
 
-/// What a `config.json` says at its top, or in its `pretrained_cfg`.
-fn from_config_level(keys: &Keys) -> Result<Metadata> {
-    let expected = "[3, height, width], the sides from 1 to 4096";
-    let valid = |value: &Value, at: usize| if at == 0 { (value == 3).then_some(3) } else { side(value, at) };
-    let size = keys.numbers::<_, 3>("input_size", expected, valid)?;
-    let labels = match keys.get("label_names") {
-        Some(Value::Object(_)) => keys.numbered_texts("label_names")?,
-        _ => keys.texts("label_names")?,
-    };
-    Ok(Metadata {
-        variant: keys.text("architecture")?,
-        strides: strides(keys)?,
-        labels: labels.map_or_else(|| keys.numbered_texts("id2label"), |labels| Ok(Some(labels)))?,
-        preprocess: preprocess(keys, size.map(|[_, h, w]| (h, w)))?,
-        license: keys.text("license")?,
-        ..Metadata::default()
-    })
-}
-
 fn parse(source: &Source, text: &str, what: &str) -> Result<Value> {
     serde_json::from_str(text)
         .map_err(|e| source.fault(format!("{what} is not JSON: {e}; mend or remove it")))
 }
 
-fn preprocess(keys: &Keys, size: Option<(usize, usize)>) -> Result<PreprocessFields> {
-    let finite = |value: &Value, _| value.as_f64().map(|v| v as f32).filter(|v| v.is_finite());
-    let positive = |value: &Value, _| finite(value, 0).filter(|&v| v > 0.0);
-    let share = |value: &Value| value.as_f64().filter(|v| (0.1..=1.0).contains(v));
+fn preprocess(
+    keys: &Keys,
+    size: Option<(usize, usize)>,
+    notes: &mut Vec<String>,
+) -> Result<PreprocessFields> {
+    let number = |value: &Value, _| value.as_f64().filter(|v| (*v as f32).is_finite());
+    let positive = |value: &Value, _| number(value, 0).filter(|&v| v > 0.0);
+    let mean: Option<[f64; 3]> = keys.numbers("mean", "3 numbers", number)?;
+    let std: Option<[f64; 3]> = keys.numbers("std", "3 numbers above 0", positive)?;
+    let units = units(mean, std).map_err(|reason| keys.fault("mean", &reason))?;
+    notes.extend(units.note("mean and std of the metadata"));
     Ok(PreprocessFields {
         size,
-        crop_pct: keys.read("crop_pct", "a number from 0.1 to 1", share)?,
+        crop_pct: keys.read("crop_pct", SHARE, share)?,
         crop_mode: keys.one_of("crop_mode", &CROP_MODES)?,
         interpolation: keys.one_of("interpolation", &INTERPOLATIONS)?,
-        mean: keys.numbers("mean", "3 numbers", finite)?,
-        std: keys.numbers("std", "3 numbers above 0", positive)?,
+        mean: units.mean,
+        std: units.std,
     })
 }
 
-fn strides(keys: &Keys) -> Result<Option<Strides>> {
+fn epsilon(keys: &Keys) -> Result<Option<f64>> {
+    keys.read("bn_eps", EPSILON_RANGE, within)
+}
+
+/// An ε that networks are trained with.
+pub(super) fn within(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|value| EPSILONS.contains(value))
+}
+
+/// What a `crop_pct` is.
+pub(super) const SHARE: &str = "a number from 0.1 to 1";
+
+pub(super) fn share(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|v| (0.1..=1.0).contains(v))
+}
+
+fn strides(keys: &Keys) -> Result<Option<GivenStrides>> {
     let Some(keys) = keys.object("strides")? else { return Ok(None) };
-    let stride = |value: &Value| value.as_u64().map(|v| v as usize).filter(|v| Strides::KNOWN.contains(v));
-    let all = |value: &Value| value.as_array().filter(|a| a.len() <= 64)?.iter().map(stride).collect();
     let stem = keys.read("stem", "1 or 2", stride)?;
-    let stages = keys.read("stages", "a list of 1 or 2 per stage", all)?;
-    match (stem, stages) {
-        (Some(stem), Some(stages)) => Ok(Some(Strides { stem, stages })),
-        (None, _) => Err(keys.fault("stem", "is missing")),
-        (_, None) => Err(keys.fault("stages", "is missing")),
-    }
+    let stages = keys.read("stages", "a list of 1 or 2 per stage", stage_strides)?.unwrap_or_default();
+    let proven = keys.read("proven", "true or false", Value::as_bool)?.unwrap_or(false);
+    let given = GivenStrides { stem, stages, proven };
+    Ok((!given.is_empty()).then_some(given))
+}
+
+pub(super) fn stride(value: &Value) -> Option<usize> {
+    value.as_u64().map(|v| v as usize).filter(|v| Strides::KNOWN.contains(v))
+}
+
+pub(super) fn stage_strides(value: &Value) -> Option<Vec<Option<usize>>> {
+    let one = |value: &Value| if value.is_null() { Some(None) } else { stride(value).map(Some) };
+    value.as_array().filter(|list| list.len() <= 64)?.iter().map(one).collect()
 }
 
 /// One side of the input, in pixels.
-fn side(value: &Value, _at: usize) -> Option<usize> {
+pub(super) fn side(value: &Value, _at: usize) -> Option<usize> {
     value.as_u64().filter(|side| (1..=4096).contains(side)).map(|side| side as usize)
 }
 

@@ -2,15 +2,20 @@
 //!
 //! Two containers are read, told apart by their first bytes: safetensors, memory-mapped, and (feature `pth`)
 //! PyTorch's zip form, whose pickle is read by a machine that can make nothing but tensors and containers.
-//! Names come in four namings and under any of the usual prefixes; a file may hold the network in train form
-//! or fused. Where a file holds an averaged copy (EMA) beside the network, the network itself is taken.
+//! Names come in four namings and under any prefix and in any wrapper; a file may hold the network in train form
+//! or fused. Where a file holds an averaged copy (EMA) beside the network, that is taken, as timm does on loading,
+//! unless [`Reading`] says otherwise. Tensors that inference does not need are passed over and named.
 //!
 //! Invariants: a file is never believed; what it claims is compared with what it has before memory is asked
 //! for, so that reading takes about the file's own size (twice that for 16-bit scalars). Weights that come out
 //! are finite, and no variance is negative.
 
+mod args;
+mod classes;
+mod config;
 mod foreign;
 mod format;
+mod head;
 mod json;
 #[cfg(feature = "pth")]
 mod machine;
@@ -22,8 +27,12 @@ mod pickle;
 #[cfg(feature = "pth")]
 mod pth;
 mod raw;
+mod reading;
 mod safetensors;
 mod save;
+mod select;
+#[cfg(feature = "pth")]
+mod tree;
 
 use std::{
     collections::HashMap,
@@ -32,13 +41,19 @@ use std::{
     path::Path,
 };
 
-pub use metadata::{Metadata, PreprocessFields, Strides};
+pub use metadata::{About, Claims, Fault, GivenStrides, Metadata, PreprocessFields, Strides};
+pub use reading::{Found, Reading, Which};
 pub use save::{write_npy, write_tensors};
 
+pub(crate) use reading::check_epsilon;
+
+use serde_json::Value;
+
 use self::{
+    classes::Settings,
     format::Format,
-    names::Role,
-    raw::{Content, Raw, Source},
+    raw::{Content, Entry, Raw, Source},
+    select::{Selected, select},
 };
 use crate::{
     error::{Error, Result},
@@ -63,6 +78,12 @@ pub struct Checkpoint {
     pub weights: Weights,
     /// What the file, or the `config.json` beside it, says.
     pub metadata: Metadata,
+    /// The names, in the file, of tensors that inference does not need, such as a loss's.
+    pub passed_over: Vec<String>,
+    /// The networks that the file holds, when they are several.
+    pub networks: Vec<Found>,
+    /// What else a reader should know: a sentence each, for people.
+    pub notes: Vec<String>,
 }
 
 /// The longest `config.json` read, in bytes.
@@ -75,17 +96,25 @@ impl Checkpoint {
     /// The file must not be written to meanwhile.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be opened; [`Error::File`] when it is something else or damaged;
-    /// [`Error::Tensor`] when a tensor is doubled, of no use, or none of a MobileOne; [`Error::Model`] when it
-    /// is another network that is known by its names.
+    /// [`Error::Io`] when it cannot be opened; [`Error::File`] when it is something else, damaged, or holds several
+    /// networks of which none is preferred; [`Error::Tensor`] when a tensor is doubled, of no use, or has no place in
+    /// a MobileOne; [`Error::Model`] when it is another network that is known by its names.
     pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint> {
+        Checkpoint::open_with(path, &Reading::default())
+    }
+
+    /// The same as `reading` wants it.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::open`]; [`Error::Option`] for a value of `reading` that is not possible.
+    pub fn open_with(path: impl AsRef<Path>, reading: &Reading) -> Result<Checkpoint> {
         let path = path.as_ref();
         let map = map(path)?;
         let weights = Source { path, bytes: &map };
         let beside = path.with_file_name("config.json");
         match read_config(&beside)? {
-            Some(text) => read(&weights, Some((&Source { path: &beside, bytes: &[] }, &text))),
-            None => read(&weights, None),
+            Some(text) => read(&weights, Some((&Source { path: &beside, bytes: &[] }, &text)), reading),
+            None => read(&weights, None, reading),
         }
     }
 
@@ -94,7 +123,7 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`Checkpoint::open`], the file being called `checkpoint`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint> {
-        read(&Source { path: Path::new("checkpoint"), bytes }, None)
+        Checkpoint::from_bytes_with(bytes, None, &Reading::default())
     }
 
     /// The same with the text of a `config.json`.
@@ -102,8 +131,16 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`Checkpoint::open`], the files being called `checkpoint` and `config.json`.
     pub fn from_bytes_with_config(bytes: &[u8], config: &str) -> Result<Checkpoint> {
+        Checkpoint::from_bytes_with(bytes, Some(config), &Reading::default())
+    }
+
+    /// The same with or without the text of a `config.json`, as `reading` wants it.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::open_with`], the files being called `checkpoint` and `config.json`.
+    pub fn from_bytes_with(bytes: &[u8], config: Option<&str>, reading: &Reading) -> Result<Checkpoint> {
         let beside = Source { path: Path::new("config.json"), bytes: &[] };
-        read(&Source { path: Path::new("checkpoint"), bytes }, Some((&beside, config)))
+        read(&Source { path: Path::new("checkpoint"), bytes }, config.map(|text| (&beside, text)), reading)
     }
 }
 
@@ -116,7 +153,7 @@ impl Checkpoint {
 pub fn read_tensor(path: impl AsRef<Path>, name: &str) -> Result<Array> {
     let path = path.as_ref();
     let map = map(path)?;
-    tensor(&Source { path, bytes: &map }, name)
+    tensor(Source { path, bytes: &map }, name)
 }
 
 /// Reads what [`read_tensor`] would read from a file of these bytes.
@@ -124,21 +161,24 @@ pub fn read_tensor(path: impl AsRef<Path>, name: &str) -> Result<Array> {
 /// # Errors
 /// Those of [`read_tensor`], the file being called `tensors`.
 pub fn tensor_from_bytes(bytes: &[u8], name: &str) -> Result<Array> {
-    tensor(&Source { path: Path::new("tensors"), bytes }, name)
+    tensor(Source { path: Path::new("tensors"), bytes }, name)
 }
 
-fn tensor(source: &Source, name: &str) -> Result<Array> {
+fn tensor(source: Source, name: &str) -> Result<Array> {
     let mut budget = source.bytes.len();
     if source.bytes.starts_with(npy::MAGIC) {
-        return decode(&npy::read(source, name)?, &mut budget);
+        return decode(&npy::read(&source, name)?, &mut budget);
     }
-    let (entries, _) = contents(source)?;
-    let Some(raw) = entries.iter().find(|raw| raw.name == name) else {
-        let names: Vec<&str> = entries.iter().map(|raw| raw.name.as_str()).take(5).collect();
+    let mut file = contents(source)?;
+    let Some(at) = file.entries.iter().position(|entry| entry.name() == name) else {
+        let names: Vec<&str> = file.entries.iter().map(Entry::name).take(5).collect();
+        if names.is_empty() {
+            return Err(file.nothing());
+        }
         let reason = format!("is not in {}, which begins with: {}", source.path.display(), names.join(", "));
         return Err(Error::Tensor { name: name.into(), reason });
     };
-    decode(raw, &mut budget)
+    decode(&file.raw(at)?, &mut budget)
 }
 
 /// Maps a regular file into memory.
@@ -160,31 +200,88 @@ fn map(path: &Path) -> Result<memmap2::Mmap> {
     unsafe { memmap2::Mmap::map(&file) }.map_err(io)
 }
 
-/// The text of the `config.json` at `path`, if there is one.
+/// The text of the `config.json` at `path`, if there is one; what is not UTF-8 in it is replaced.
 fn read_config(path: &Path) -> Result<Option<String>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let io = |source| Error::Io { path: path.into(), source };
+    // Asked before opening: to open a pipe is to wait for its writer
+    match fs::metadata(path) {
+        Ok(kind) if kind.is_file() => {}
+        Ok(_) => return Ok(None),
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Io { path: path.into(), source }),
-    };
-    let mut text = String::new();
-    let read = file.take(MAX_CONFIG + 1).read_to_string(&mut text);
-    read.map_err(|source| Error::Io { path: path.into(), source })?;
-    if text.len() as u64 > MAX_CONFIG {
+        Err(source) => return Err(io(source)),
+    }
+    let mut bytes = Vec::new();
+    File::open(path).map_err(io)?.take(MAX_CONFIG + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_CONFIG {
         return Err(Error::File {
             path: path.into(),
             reason: "is too long to be a model's: remove it".into(),
         });
     }
-    Ok(Some(text))
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// All entries of a file, in whichever container, and its metadata.
-fn contents<'a>(source: &Source<'a>) -> Result<(Vec<Raw<'a>>, HashMap<String, String>)> {
-    match format::recognize(source)? {
-        Format::Safetensors => safetensors::read(source).map(|contents| (contents.tensors, contents.metadata)),
+/// What a file holds, in whichever container.
+struct Opened<'a> {
+    source: Source<'a>,
+    entries: Vec<Entry>,
+    container: Container<'a>,
+    /// The header's texts by key.
+    metadata: HashMap<String, String>,
+    /// Names of classes and the like, by path.
+    settings: Vec<(String, Value)>,
+    /// Whether mmengine wrote it.
+    mmengine: bool,
+}
+
+enum Container<'a> {
+    Safetensors(Vec<Content<'a>>),
+    #[cfg(feature = "pth")]
+    Torch(Box<pth::Torch<'a>>),
+}
+
+impl<'a> Opened<'a> {
+    /// What the entry at `at` is.
+    fn content(&mut self, at: usize) -> Result<Content<'a>> {
+        match &mut self.container {
+            Container::Safetensors(contents) => Ok(contents[at].clone()),
+            #[cfg(feature = "pth")]
+            Container::Torch(torch) => torch.content(at, self.entries[at].name()),
+        }
+    }
+
+    fn raw(&mut self, at: usize) -> Result<Raw<'a>> {
+        Ok(Raw { name: self.entries[at].name().into(), content: self.content(at)? })
+    }
+
+    /// The error that there are no tensors.
+    fn nothing(&self) -> Error {
+        let none = || "holds no tensors of a network".to_string();
+        self.source.fault(match &self.container {
+            #[cfg(feature = "pth")]
+            Container::Torch(torch) if self.entries.is_empty() => torch.nothing(),
+            _ => none(),
+        })
+    }
+}
+
+/// Opens the file of `source`.
+fn contents<'a>(source: Source<'a>) -> Result<Opened<'a>> {
+    match format::recognize(&source)? {
+        Format::Safetensors => {
+            let safetensors::Contents { entries, contents, metadata } = safetensors::read(&source)?;
+            let settings = metadata.iter().filter(|(key, _)| classes::is_setting(key));
+            let settings = settings.map(|(key, text)| (key.clone(), Value::String(text.clone()))).collect();
+            let container = Container::Safetensors(contents);
+            Ok(Opened { source, entries, container, metadata, settings, mmengine: false })
+        }
         #[cfg(feature = "pth")]
-        Format::Zip => pth::read(source).map(|tensors| (tensors, HashMap::new())),
+        Format::Zip => {
+            let (torch, described) = pth::read(&source)?;
+            let pth::Described { entries, settings, mmengine } = described;
+            let container = Container::Torch(Box::new(torch));
+            Ok(Opened { source, entries, container, metadata: HashMap::new(), settings, mmengine })
+        }
         #[cfg(not(feature = "pth"))]
         Format::Zip => Err(source.fault(
             "is a PyTorch checkpoint, which this build does not read: build with feature `pth`, or convert it to \
@@ -193,55 +290,52 @@ fn contents<'a>(source: &Source<'a>) -> Result<(Vec<Raw<'a>>, HashMap<String, St
     }
 }
 
-fn read(source: &Source, config: Option<(&Source, &str)>) -> Result<Checkpoint> {
-    let (entries, mut own) = contents(source)?;
-    let weights = weights(source, &entries)?;
-    let mut metadata = match own.remove("mobileone") {
+fn read(source: &Source, config: Option<(&Source, &str)>, reading: &Reading) -> Result<Checkpoint> {
+    let epsilon = reading.bn_eps.map(check_epsilon).transpose()?;
+    let mut file = contents(*source)?;
+    let Selected { parameters, passed_over, networks } = select(&mut file, &reading.weights)?;
+    let weights = weights(&mut file, &parameters)?;
+    let mut metadata = match file.metadata.remove("mobileone") {
         Some(text) => Metadata::from_own(source, &text)?,
         None => Metadata::default(),
     };
-    if let Some((beside, text)) = config {
-        metadata = metadata.or(Metadata::from_config(beside, text)?);
+    let classes = weights.find("head.fc.weight").and_then(|array| array.shape.first().copied());
+    let mut settings = Settings::default();
+    if metadata.labels.is_none() {
+        settings = Settings::read(&file.settings, classes);
+        metadata.labels = settings.labels.take();
     }
-    Ok(Checkpoint { weights, metadata })
+    if let Some((beside, text)) = config {
+        metadata = metadata.beside(config::read(beside, text)?);
+    }
+    if epsilon.is_some() {
+        metadata.bn_eps = epsilon;
+    } else if let (None, Some((value, path))) = (metadata.bn_eps, settings.bn_eps) {
+        let value = check_epsilon(value).map_err(|e| source.fault(format!("\"{path}\": {e}")))?;
+        settings.notes.push(format!("batch norm's epsilon is {value}, as \"{path}\" in the checkpoint says"));
+        metadata.bn_eps = Some(value);
+    }
+    Ok(Checkpoint { weights, metadata, passed_over, networks, notes: settings.notes })
 }
 
-/// The parameters among `entries`, under canonical names.
-fn weights(source: &Source, entries: &[Raw]) -> Result<Weights> {
-    let (mut network, mut averaged, mut unknown) = (Vec::new(), Vec::new(), None);
-    for raw in entries {
-        match names::role(&raw.name) {
-            Role::Parameter(name) => network.push((name, raw)),
-            Role::Averaged(name) => averaged.push((name, raw)),
-            Role::Unknown if matches!(raw.content, Content::Array(_)) => unknown = unknown.or(Some(raw)),
-            Role::Unknown | Role::Training => {}
-        }
-    }
-    if let Some(raw) = unknown {
-        let names = entries.iter().map(|raw| raw.name.as_str());
-        return Err(match foreign::by_names(names) {
-            Some((network, name)) => refuse(network, name),
-            None => fault(raw, "is no part of a MobileOne, in any naming that is known here"),
-        });
-    }
-    let parameters = if network.is_empty() { averaged } else { network };
-    if parameters.is_empty() {
-        return Err(source.fault("holds no tensors of a network"));
-    }
-
-    let mut budget = source.bytes.len();
+/// The `parameters`, by canonical name and place in the file.
+fn weights(file: &mut Opened, parameters: &[(String, usize)]) -> Result<Weights> {
+    let mut budget = file.source.bytes.len();
     let mut weights = Weights::new();
-    for (name, raw) in parameters {
-        if weights.find(&name).is_some() {
-            let reason = match weights.name_in_file(&name) {
+    let mut in_order: Vec<_> = parameters.iter().collect();
+    in_order.sort_by_key(|(_, at)| *at);
+    for (name, at) in in_order {
+        let raw = file.raw(*at)?;
+        if weights.find(name).is_some() {
+            let reason = match weights.name_in_file(name) {
                 other if other == raw.name => "stands twice in the file".into(),
                 other => format!("is the same parameter as \"{other}\": {name}"),
             };
-            return Err(fault(raw, reason));
+            return Err(fault(&raw.name, reason));
         }
-        let array = decode(raw, &mut budget)?;
-        check(raw, &name, &array)?;
-        weights.set_name_in_file(&*name, &*raw.name);
+        let array = decode(&raw, &mut budget)?;
+        check(&raw, name, &array)?;
+        weights.set_name_in_file(&**name, &*raw.name);
         weights.insert(name, &array.shape, array.data);
     }
     match foreign::by_shapes(&weights) {
@@ -254,8 +348,8 @@ fn refuse(network: &str, name: &str) -> Error {
     Error::Model(format!("not a MobileOne: this is {network}, by its tensor \"{name}\""))
 }
 
-fn fault(raw: &Raw, reason: impl Into<String>) -> Error {
-    Error::Tensor { name: raw.name.clone(), reason: reason.into() }
+fn fault(name: &str, reason: impl Into<String>) -> Error {
+    Error::Tensor { name: name.into(), reason: reason.into() }
 }
 
 /// The values of `raw`, whose bytes are taken off `budget`: views that repeat their storage cannot ask for
@@ -263,31 +357,32 @@ fn fault(raw: &Raw, reason: impl Into<String>) -> Error {
 fn decode(raw: &Raw, budget: &mut usize) -> Result<Array> {
     let view = match &raw.content {
         Content::Array(view) => view,
-        Content::Other(reason) => return Err(fault(raw, reason)),
+        Content::Other(reason) => return Err(fault(&raw.name, reason)),
     };
     let left = budget.checked_sub(view.bytes());
-    *budget =
-        left.ok_or_else(|| fault(raw, "shares its storage with so many that together they exceed the file"))?;
-    let data = view.values().map_err(|reason| fault(raw, reason))?;
+    *budget = left.ok_or_else(|| {
+        fault(&raw.name, "shares its storage with so many that together they exceed the file")
+    })?;
+    let data = view.values().map_err(|reason| fault(&raw.name, reason))?;
     Ok(Array { shape: view.shape().to_vec(), data })
 }
 
 /// Refuses values that no trained network has.
 fn check(raw: &Raw, name: &str, array: &Array) -> Result<()> {
     if array.data.is_empty() {
-        return Err(fault(raw, format!("is empty: its shape is {:?}", array.shape)));
+        return Err(fault(&raw.name, format!("is empty: its shape is {:?}", array.shape)));
     }
     if let Some(at) = array.data.iter().position(|v| !v.is_finite()) {
         let (value, len) = (array.data[at], array.data.len());
         return Err(fault(
-            raw,
+            &raw.name,
             format!("holds {value} in f32 (value {at} of {len}): the weights are damaged"),
         ));
     }
     if name.ends_with(".running_var")
         && let Some(value) = array.data.iter().find(|v| **v < 0.0)
     {
-        return Err(fault(raw, format!("holds {value}: a variance cannot be negative")));
+        return Err(fault(&raw.name, format!("holds {value}: a variance cannot be negative")));
     }
     Ok(())
 }

@@ -6,23 +6,25 @@ struct Naming {
     /// Before a stage's number, which is `first` for the first stage.
     stage: &'static str,
     first: usize,
-    head: &'static str,
+    /// The column of [`MODULES`].
+    column: usize,
 }
 
-/// timm; Apple and segmentation_models_pytorch; mmpretrain; cvnets and corenet.
-const NAMINGS: [Naming; 4] = [
-    Naming { stem: "stem", stage: "stages.", first: 0, head: "head.fc" },
-    Naming { stem: "stage0", stage: "stage", first: 1, head: "linear" },
-    Naming { stem: "stage0", stage: "stage", first: 1, head: "head.fc" },
-    Naming { stem: "conv_1", stage: "layer_", first: 2, head: "classifier.classifier_fc" },
+/// timm; timm's `features_only`; Apple and segmentation_models_pytorch; mmpretrain; cvnets and corenet.
+const NAMINGS: [Naming; 5] = [
+    Naming { stem: "stem", stage: "stages.", first: 0, column: 0 },
+    Naming { stem: "stem", stage: "stages_", first: 0, column: 0 },
+    Naming { stem: "stage0", stage: "stage", first: 1, column: 1 },
+    Naming { stem: "stage0", stage: "stage", first: 1, column: 2 },
+    Naming { stem: "conv_1", stage: "layer_", first: 2, column: 3 },
 ];
 
 const CONV: &[&str] = &["weight"];
-const LINEAR: &[&str] = &["weight", "bias"];
+pub(super) const LINEAR: &[&str] = &["weight", "bias"];
 const NORM: &[&str] = &["weight", "bias", "running_mean", "running_var"];
 
-/// What may stand at one position of the network: its parameters, and its name in each of [`NAMINGS`], where
-/// `#` is a branch's number.
+/// What may stand at one position of the network: its parameters, and its name in each naming, where `#`
+/// is a branch's number.
 #[rustfmt::skip]
 const MODULES: [(&[&str], [&str; 4]); 8] = [
     (CONV, ["conv_kxk.#.conv", "rbr_conv.#.conv", "branch_conv_list.#.conv", "rbr_conv.#.block.conv"]),
@@ -35,60 +37,151 @@ const MODULES: [(&[&str], [&str; 4]); 8] = [
     (LINEAR, ["reparam_conv", "reparam_conv", "branch_reparam", "reparam_conv"]),
 ];
 
-/// What wrappers of networks put before every name, in any order and number.
-const PREFIXES: [&str; 7] =
-    ["module.", "model.", "encoder.", "backbone.", "state_dict.", "_orig_mod.", "timm_model."];
+/// What PyTorch's wrappers of a module put in the middle of names.
+const WRAPPED: [&str; 3] = ["_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_orig_mod"];
 
-/// What stands before a second copy of the network: averaged weights.
-const EMA: [&str; 4] = ["model_ema.", "ema_model.", "module_ema.", "ema."];
+/// Components of the longest name: cvnets' `layer_2.0.se.se_layer.fc1.block.conv.weight`.
+const LONGEST: usize = 8;
 
-/// What stands before, or ends, tensors that only training needs.
-const TRAINING: [&str; 4] = ["optimizer.", "lr_scheduler.", "scheduler.", "data_preprocessor."];
-const COUNTER: &str = "num_batches_tracked";
+/// PyTorch's count of training steps of a normalization.
+pub(super) const COUNTER: &str = "num_batches_tracked";
 
-/// What a name in a file stands for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// A parameter, by its canonical name.
-    Parameter(String),
-    /// The same in an averaged copy of the network.
-    Averaged(String),
-    /// Something that only training needs.
-    Training,
-    /// Nothing of a MobileOne.
-    Unknown,
+/// What modules are called that end a network in a classifier. Nothing else is taken for one.
+const HEADS: [&str; 20] = [
+    "head",
+    "heads",
+    "fc",
+    "classifier",
+    "linear",
+    "cls_head",
+    "head_cls",
+    "class_head",
+    "classification_head",
+    "classifier_head",
+    "clf",
+    "cls",
+    "last_linear",
+    "final_fc",
+    "fc_out",
+    "out",
+    "output",
+    "output_layer",
+    "logits",
+    "dense",
+];
+
+/// Words in the names of what only training needs: losses, metrics, optimizers, other heads.
+#[rustfmt::skip]
+const TRAINING: [&str; 44] = [
+    "acc", "accuracy", "auc", "aupr", "auroc", "aux", "auxiliary", "avgmeter", "centers", "confmat", "confusion",
+    "criterion", "criterions", "discriminator", "dist", "distill", "distillation", "f1", "loss", "losses", "lossfn",
+    "lr", "meter", "metric", "metrics", "normalize", "optim", "optimizer", "optimizers", "precision", "preprocessor",
+    "projector", "prototypes", "queue", "recall", "scaler", "scheduler", "steps", "teacher", "temperature", "test",
+    "train", "val", "valid",
+];
+
+/// Whole components that mean the same.
+#[rustfmt::skip]
+const TRAINING_COMPONENTS: [&str; 9] = [
+    "n_averaged", "pos_weight", "class_weight", "class_weights", "sample_weights", "cls_weight", "pixel_mean",
+    "pixel_std", "log_vars",
+];
+
+/// Words in the names of what stands between the last stage and the classifier.
+const BETWEEN: [&str; 12] = [
+    "pool",
+    "pooling",
+    "gem",
+    "neck",
+    "norm",
+    "bn",
+    "ln",
+    "layernorm",
+    "batchnorm",
+    "bnneck",
+    "attention",
+    "attn",
+];
+
+/// The parameter of the stem or of a stage that `name` ends with, and where in `name` its network's own names begin.
+/// Whatever stands before that is a prefix.
+pub(super) fn body(name: &str) -> Option<(usize, String)> {
+    let ends = std::iter::once(0).chain(name.rmatch_indices('.').map(|(at, _)| at + 1).take(LONGEST));
+    let mut starts: Vec<usize> = ends.collect();
+    starts.sort_unstable();
+    starts.dedup();
+    starts.into_iter().find_map(|start| {
+        let inner = &name[start..];
+        NAMINGS.iter().find_map(|naming| canonical(inner, naming)).map(|canonical| (start, canonical))
+    })
 }
 
-/// What `name` stands for, whichever of the four namings it is in and whatever wraps it.
-pub(super) fn role(name: &str) -> Role {
-    let plain = strip(name, &PREFIXES);
-    let last = plain.rsplit('.').next();
-    if last == Some(COUNTER) || TRAINING.iter().any(|prefix| plain.starts_with(prefix)) {
-        return Role::Training;
+/// `name` without what PyTorch's wrappers put into it.
+pub(super) fn unwrapped(name: &str) -> String {
+    if !WRAPPED.iter().any(|wrapper| name.contains(wrapper)) {
+        return name.into();
     }
-    let inner = strip(plain, &EMA);
-    let found = (0..NAMINGS.len()).find_map(|naming| canonical(strip(inner, &PREFIXES), naming));
-    match found {
-        Some(name) if inner == plain => Role::Parameter(name),
-        Some(name) => Role::Averaged(name),
-        None => Role::Unknown,
-    }
+    name.split('.').filter(|part| !WRAPPED.contains(part)).collect::<Vec<_>>().join(".")
 }
 
-/// `name` without all of `prefixes` that it begins with.
-fn strip<'a>(mut name: &'a str, prefixes: &[&str]) -> &'a str {
-    while let Some(rest) = prefixes.iter().find_map(|&prefix| name.strip_prefix(prefix)) {
-        name = rest;
-    }
-    name
+/// Whether `component`, the first one within a network, is a stem's or a stage's, in any naming.
+pub(super) fn is_stage(component: &str) -> bool {
+    let numbered = |stage: &str| {
+        let number = component.strip_prefix(stage.trim_end_matches('.'));
+        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_'))
+    };
+    NAMINGS.iter().any(|naming| component == naming.stem || numbered(naming.stage)) || numbered("conv_")
 }
 
-/// The canonical name of `name` in [`NAMINGS`]`[column]`.
-fn canonical(name: &str, column: usize) -> Option<String> {
-    let naming = &NAMINGS[column];
-    if let Some(field) = name.strip_prefix(naming.head).and_then(|rest| rest.strip_prefix('.')) {
-        return LINEAR.contains(&field).then(|| format!("head.fc.{field}"));
+/// Whether `component` is what a classifier is called.
+pub(super) fn is_head(component: &str) -> bool {
+    HEADS.contains(&component.to_ascii_lowercase().as_str())
+}
+
+/// Whether `name` may be a parameter's, whatever stands under it.
+#[cfg(feature = "pth")]
+pub(super) fn may_be(name: &str) -> bool {
+    let head = |module: &str| module.split('.').any(is_head);
+    body(name).is_some()
+        || name.rsplit_once('.').is_some_and(|(module, field)| LINEAR.contains(&field) && head(module))
+}
+
+/// Whether the module or tensor `path` is one that only training needs, by its name.
+pub(super) fn is_training(path: &str) -> bool {
+    path.split('.').any(|part| {
+        TRAINING_COMPONENTS.contains(&part.to_ascii_lowercase().as_str())
+            || words(part)
+                .any(|word| TRAINING.contains(&word.as_str()) || TRAINING.contains(&unnumbered(&word)))
+    })
+}
+
+/// Whether the module `path` stands between the last stage and the classifier, by its name.
+pub(super) fn is_between(path: &str) -> bool {
+    path.split('.').flat_map(words).any(|word| BETWEEN.contains(&unnumbered(&word)))
+}
+
+fn unnumbered(word: &str) -> &str {
+    word.trim_end_matches(|c: char| c.is_ascii_digit())
+}
+
+/// The words of a name such as `train_acc`, `trainAcc` or `Train-Acc`, in lower case.
+pub(super) fn words(name: &str) -> impl Iterator<Item = String> {
+    let mut words = vec![String::new()];
+    let mut lower = false;
+    for c in name.chars() {
+        if !c.is_alphanumeric() || lower && c.is_uppercase() {
+            words.push(String::new());
+        }
+        lower = c.is_lowercase();
+        if c.is_alphanumeric() {
+            words.last_mut().expect("begun with one").extend(c.to_lowercase());
+        }
     }
+    words.into_iter().filter(|word| !word.is_empty())
+}
+
+/// The canonical name of `name` in `naming`.
+fn canonical(name: &str, naming: &Naming) -> Option<String> {
     let (position, rest) = match name.strip_prefix(naming.stem).and_then(|rest| rest.strip_prefix('.')) {
         Some(rest) => ("stem".to_string(), rest),
         None => {
@@ -99,7 +192,7 @@ fn canonical(name: &str, column: usize) -> Option<String> {
     };
     let (module, field) = rest.rsplit_once('.')?;
     MODULES.iter().filter(|(fields, _)| fields.contains(&field)).find_map(|(_, names)| {
-        let branch = branch(names[column], module)?;
+        let branch = branch(names[naming.column], module)?;
         Some(format!("{position}.{}.{field}", names[0].replace('#', branch)))
     })
 }

@@ -4,11 +4,13 @@
 //! What a pickle calls is never called: any other function or class yields an inert [`Node::Made`] that
 //! keeps its name, so that training state beside the weights can be passed over.
 
+use std::collections::HashMap;
+
 use super::machine::Machine;
 
 /// A node's place in its [`Pickle`]. Nodes refer to each other by place, so that nothing here recurses and a
 /// cycle is only a cycle of numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Id(pub u32);
 
 /// A value of the pickle, its texts borrowed from it.
@@ -17,6 +19,7 @@ pub(super) enum Node<'a> {
     /// A constant, number or bytes of which nothing is needed.
     Plain,
     Int(i64),
+    Float(f64),
     Text(&'a str),
     /// A tuple, list or set.
     Sequence(Vec<Id>),
@@ -47,6 +50,10 @@ pub(super) enum Node<'a> {
 /// A pickle's values.
 pub(super) struct Pickle<'a> {
     nodes: Vec<Node<'a>>,
+    /// Attributes of what was not made.
+    states: HashMap<Id, Id>,
+    /// Entries of what was not made.
+    items: HashMap<Id, Vec<(Id, Id)>>,
     top: Id,
 }
 
@@ -63,7 +70,10 @@ impl<'a> Pickle<'a> {
             let at = bytes.len() - machine.bytes.len();
             match machine.step() {
                 Ok(None) => {}
-                Ok(Some(top)) => return Ok(Pickle { nodes: machine.nodes, top }),
+                Ok(Some(top)) => {
+                    let Machine { nodes, states, items, .. } = machine;
+                    return Ok(Pickle { nodes, states, items, top });
+                }
                 Err(reason) => return Err(format!("byte {at}: {reason}")),
             }
         }
@@ -76,6 +86,16 @@ impl<'a> Pickle<'a> {
 
     pub fn node(&self, id: Id) -> &Node<'a> {
         &self.nodes[id.0 as usize]
+    }
+
+    /// The attributes that the [`Node::Made`] `id` was to get, usually a dictionary.
+    pub fn state(&self, id: Id) -> Option<Id> {
+        self.states.get(&id).copied()
+    }
+
+    /// The entries that the [`Node::Made`] `id` was to get, as a dictionary of a class of its own.
+    pub fn items(&self, id: Id) -> &[(Id, Id)] {
+        self.items.get(&id).map_or(&[], Vec::as_slice)
     }
 
     /// The numbers of a sequence of non-negative integers.
@@ -101,7 +121,9 @@ pub(super) fn called<'a>(nodes: &[Node<'a>], function: Id, arguments: Id) -> Ste
         return Err(format!("a call of {module}.{name} without arguments"));
     };
     Ok(match (module, name, arguments.as_slice()) {
-        ("collections", "OrderedDict", []) => Node::Dict(Vec::new()),
+        ("collections", "OrderedDict", []) | ("collections", "defaultdict", [] | [_]) => {
+            Node::Dict(Vec::new())
+        }
         (
             "torch._utils",
             "_rebuild_tensor" | "_rebuild_tensor_v2",

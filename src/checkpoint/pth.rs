@@ -3,11 +3,18 @@
 use std::{collections::HashMap, io::Cursor};
 
 use ::safetensors::Dtype;
-use zip::{CompressionMethod, ZipArchive, result::ZipError};
+use serde_json::Value;
+use zip::{
+    CompressionMethod, ZipArchive,
+    read::{ArchiveOffset, Config},
+    result::ZipError,
+};
 
 use super::{
+    format::save_with,
     pickle::{Id, Node, Pickle},
-    raw::{Content, Raw, Source, View},
+    raw::{Content, Entry, Source, View},
+    tree::Tree,
 };
 use crate::error::{Error, Result};
 
@@ -17,26 +24,15 @@ const MAX_PICKLE: usize = 32 << 20;
 /// The most members of an archive. A MobileOne, optimizer included, has some 3,000 storages.
 const MAX_MEMBERS: usize = 1 << 16;
 
-/// Under which keys training scripts keep the state dict, best first: averaged copies only when there is
-/// nothing else.
-const WRAPPERS: [&str; 13] = [
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "module",
-    "net",
-    "network",
-    "weights",
-    "state_dict_ema",
-    "ema_state_dict",
-    "ema_model_state_dict",
-    "model_ema",
-    "ema",
-];
+/// What an archive describes.
+pub(super) struct Torch<'a> {
+    archive: Archive<'a>,
+    pickle: Pickle<'a>,
+    tree: Tree,
+}
 
-/// Reads the state dict of the archive `source`.
-pub(super) fn read<'a>(source: &Source<'a>) -> Result<Vec<Raw<'a>>> {
+/// Reads the description of the tensors of the archive `source`.
+pub(super) fn read<'a>(source: &Source<'a>) -> Result<(Torch<'a>, Described)> {
     let mut archive = Archive::open(source)?;
     let description = archive.member("data.pkl")?.ok_or_else(|| source.fault(NOT_TORCH))?;
     if description.len() > MAX_PICKLE {
@@ -52,72 +48,66 @@ pub(super) fn read<'a>(source: &Source<'a>) -> Result<Vec<Raw<'a>>> {
     }
     let pickle =
         Pickle::read(description).map_err(|reason| source.fault(format!("damaged pickle, {reason}")))?;
-    let entries = state_dict(&pickle).map_err(|reason| source.fault(reason))?;
-    let mut raw = Vec::new();
-    for &(key, value) in entries {
-        // Other keys cannot be parameters
-        let &Node::Text(name) = pickle.node(key) else { continue };
-        let name = name.to_string();
-        let content = match pickle.node(value) {
-            Node::Tensor { .. } => tensor(&mut archive, &pickle, value, &name)?,
-            Node::Made(module, function) => {
-                Content::Other(format!("is made by {module}.{function}, which is never called here"))
-            }
-            _ => Content::Other("is no tensor".into()),
-        };
-        raw.push(Raw { name, content });
-    }
-    Ok(raw)
+    let mut tree = Tree::of(&pickle).map_err(|reason| source.fault(reason))?;
+    let described = Described {
+        entries: std::mem::take(&mut tree.entries),
+        settings: std::mem::take(&mut tree.settings),
+        mmengine: tree.mmengine,
+    };
+    Ok((Torch { archive, pickle, tree }, described))
+}
+
+/// What a pickle says beside its tensors' scalars.
+pub(super) struct Described {
+    pub entries: Vec<Entry>,
+    pub settings: Vec<(String, Value)>,
+    pub mmengine: bool,
 }
 
 const NOT_TORCH: &str = "is a zip archive without a data.pkl: no PyTorch checkpoint";
 
-/// The entries of the dictionary of tensors, which may lie in wrappers.
-///
-/// # Errors
-/// What the pickle holds instead, and what to do.
-fn state_dict<'p>(pickle: &'p Pickle) -> Result<&'p [(Id, Id)], String> {
-    let entries = |id: Id| match pickle.node(id) {
-        Node::Dict(entries) => Some(entries.as_slice()),
-        _ => None,
-    };
-    let named = |entries: &[(Id, Id)], wanted: &str| {
-        let is_wanted = |key: Id| matches!(pickle.node(key), Node::Text(key) if *key == wanted);
-        entries.iter().rfind(|(key, _)| is_wanted(*key)).map(|(_, value)| *value)
-    };
-    let is_tensor = |&(_, value): &(Id, Id)| matches!(pickle.node(value), Node::Tensor { .. });
-    let made = |&(key, value): &(Id, Id)| match (pickle.node(key), pickle.node(value)) {
-        (&Node::Text(key), &Node::Made(module, name)) => Some((key, module, name)),
-        _ => None,
-    };
-    // A dictionary under a wrapper's name may also be settings
-    let leads_on = |entries: &&[(Id, Id)]| {
-        entries.iter().any(|entry| is_tensor(entry) || made(entry).is_some())
-            || WRAPPERS.iter().any(|key| named(entries, key).is_some())
-    };
+impl<'a> Torch<'a> {
+    /// The entry at `at`, which is called `name`.
+    pub fn content(&mut self, at: usize, name: &str) -> Result<Content<'a>> {
+        let value = self.tree.values[at];
+        match self.pickle.node(value) {
+            Node::Tensor { .. } => tensor(&mut self.archive, &self.pickle, value, name),
+            Node::Made(module, function) => {
+                Ok(Content::Other(format!("is made by {module}.{function}, which is never called here")))
+            }
+            _ => Ok(Content::Other("is no tensor".into())),
+        }
+    }
 
-    let top = pickle.top();
-    let mut found = match (entries(top), pickle.node(top)) {
-        (Some(found), _) => found,
-        (None, Node::Made(module, name)) => {
-            return Err(format!("is made by {module}.{name}, {NEVER_CALLED}"));
+    /// Why there are no tensors.
+    pub fn nothing(&self) -> String {
+        if let Some(keys) = self.tree.modules.first() {
+            let keys: String = keys.iter().map(|key| format!("[{}]", python_key(key))).collect();
+            let load = |path: &str| {
+                format!("torch.load({path}, map_location='cpu', weights_only=False){keys}.state_dict()")
+            };
+            return format!(
+                "holds a whole module, whose code is never run here: if you trust the file, {}",
+                save_with(&self.archive.source, &load)
+            );
         }
-        (None, _) => return Err(NO_STATE_DICT.into()),
-    };
-    // No script wraps deeper, and a cycle would never end
-    for _ in 0..4 {
-        match WRAPPERS.iter().filter_map(|key| entries(named(found, key)?)).find(leads_on) {
-            Some(inner) => found = inner,
-            None => break,
+        match (self.pickle.node(self.pickle.top()), &self.tree.made) {
+            (Node::Made(module, name), _) => format!("is made by {module}.{name}, {NEVER_CALLED}"),
+            (_, Some((key, module, name))) => {
+                format!("holds no plain tensors: \"{key}\" is made by {module}.{name}, {NEVER_CALLED}")
+            }
+            _ => NO_STATE_DICT.into(),
         }
     }
-    match found.iter().find_map(made) {
-        _ if found.iter().any(is_tensor) => Ok(found),
-        Some((key, module, name)) => {
-            Err(format!("holds no plain tensors: \"{key}\" is made by {module}.{name}, {NEVER_CALLED}"))
-        }
-        None => Err(NO_STATE_DICT.into()),
+}
+
+/// A key as Python writes it.
+fn python_key(key: &str) -> String {
+    if key.bytes().all(|byte| byte.is_ascii_digit()) {
+        return key.into();
     }
+    let plain = key.chars().all(|c| c.is_alphanumeric() || "_-. /".contains(c));
+    format!("'{}'", if plain { key } else { "model" })
 }
 
 const NO_STATE_DICT: &str =
@@ -166,6 +156,41 @@ fn dtype(kind: &str) -> Option<Dtype> {
     })
 }
 
+/// What a zip archive with members of these `names` is, if it is one that people mistake for a checkpoint.
+fn other_archive(source: &Source, names: &[&[u8]]) -> Option<String> {
+    let any = |ends: &[&str]| {
+        let is_one = |name: &&&[u8], end: &str| {
+            let whole = name.len() == end.len() || name[..name.len() - end.len()].ends_with(b"/");
+            name.ends_with(end.as_bytes()) && (whole || end.starts_with('.'))
+        };
+        ends.iter()
+            .any(|end| names.iter().filter(|name| name.len() >= end.len()).any(|name| is_one(&name, end)))
+    };
+    if any(&["archive_format", "serialized_exported_program.json", "models/model.json"]) {
+        let load = |path: &str| format!("torch.export.load({path}).state_dict");
+        return Some(format!("is an exported program (.pt2): {}", save_with(source, &load)));
+    }
+    if any(&["constants.pkl"]) {
+        let load = |path: &str| format!("torch.jit.load({path}, map_location='cpu').state_dict()");
+        return Some(format!("is a TorchScript archive: {}", save_with(source, &load)));
+    }
+    if any(&["data.pkl"]) {
+        return None;
+    }
+    let what = if any(&[".npy"]) {
+        "is a NumPy archive (.npz): MobileOne checkpoints are safetensors or PyTorch files"
+    } else if any(&["model.weights.h5", ".h5", "keras_metadata.pb"]) {
+        "is a Keras model: MobileOne checkpoints are safetensors or PyTorch files"
+    } else if any(&[".mlmodel", "coremldata.bin"]) {
+        "is a Core ML model: give the safetensors or PyTorch checkpoint it was made from"
+    } else if any(&[".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar"]) {
+        "is a zip archive: unpack it and give the checkpoint inside"
+    } else {
+        return None;
+    };
+    Some(what.into())
+}
+
 /// A zip archive whose members lie uncompressed in `source`.
 struct Archive<'a> {
     source: Source<'a>,
@@ -191,19 +216,21 @@ impl<'a> Archive<'a> {
                 source.fault(format!("is a zip archive of more than {MAX_MEMBERS} members: no MobileOne's"))
             );
         }
-        let zip = ZipArchive::new(Cursor::new(source.bytes)).map_err(damaged)?;
+        // It begins with the first member. A search for the beginning takes a second entry for the first where a
+        // name's length makes the entry as long as the record at the end
+        let config = Config { archive_offset: ArchiveOffset::Known(0) };
+        let zip = ZipArchive::with_config(config, Cursor::new(source.bytes)).map_err(damaged)?;
         if zip.has_duplicate_names() {
             return Err(source.fault("is a zip archive with two members of one name"));
         }
         let names: Vec<&[u8]> = zip.file_names_raw().collect();
+        if let Some(what) = other_archive(source, &names) {
+            return Err(source.fault(what));
+        }
         let folder = names.iter().find_map(|name| name.strip_suffix(b"data.pkl"));
         let folder = folder.filter(|folder| folder.is_empty() || folder.ends_with(b"/"));
         let folder = std::str::from_utf8(folder.ok_or_else(|| source.fault(NOT_TORCH))?);
         let folder = folder.map_err(|_| source.fault(NOT_TORCH))?.to_string();
-        if names.contains(&format!("{folder}constants.pkl").as_bytes()) {
-            return Err(source
-                .fault("is a TorchScript archive: load it with torch.jit.load and save its state_dict()"));
-        }
         Ok(Archive { source: *source, zip, folder, storages: HashMap::new(), total: 0 })
     }
 

@@ -21,6 +21,21 @@ impl Source<'_> {
     }
 }
 
+/// A tensor's place in a checkpoint.
+pub(super) struct Entry {
+    /// The keys of the dictionaries around it and its name in the innermost, joined by dots.
+    pub path: String,
+    /// Where in `path` its name begins.
+    pub start: usize,
+}
+
+impl Entry {
+    /// Its name in the file.
+    pub fn name(&self) -> &str {
+        &self.path[self.start..]
+    }
+}
+
 /// A named entry of a checkpoint.
 pub(super) struct Raw<'a> {
     /// Its name in the file.
@@ -29,6 +44,7 @@ pub(super) struct Raw<'a> {
 }
 
 /// What an entry is.
+#[derive(Clone)]
 pub(super) enum Content<'a> {
     Array(View<'a>),
     /// Anything else; the text completes "tensor x: ...", should the entry be needed.
@@ -36,12 +52,13 @@ pub(super) enum Content<'a> {
 }
 
 /// A strided view of scalars, proven to lie within its storage.
+#[derive(Clone)]
 pub(super) struct View<'a> {
     dtype: Dtype,
     shape: Vec<usize>,
     /// Scalars from one index to the next, per dimension.
     strides: Vec<usize>,
-    /// The storage from the view's first scalar on.
+    /// The storage from the view's first scalar to its last.
     bytes: &'a [u8],
     count: usize,
 }
@@ -88,14 +105,25 @@ impl<'a> View<'a> {
         let start = offset.checked_mul(size).ok_or_else(outside)?;
         let bytes = storage.get(start..).ok_or_else(outside)?;
         let needed = reach.and_then(|reach| reach.checked_mul(size)).ok_or_else(outside)?;
-        if needed > bytes.len() {
-            return Err(outside());
-        }
+        let bytes = bytes.get(..needed).ok_or_else(outside)?;
         Ok(View { dtype, shape, strides, bytes, count })
     }
 
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// Whether its scalars are numbers with a fraction, as weights are.
+    pub fn is_float(&self) -> bool {
+        matches!(self.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16)
+    }
+
+    /// Whether both show the same scalars, bit by bit.
+    pub fn same(&self, other: &View) -> bool {
+        let form = |view: &View| (view.dtype, view.bytes.len());
+        form(self) == form(other)
+            && (&self.shape, &self.strides) == (&other.shape, &other.strides)
+            && (std::ptr::eq(self.bytes, other.bytes) || self.bytes == other.bytes)
     }
 
     /// Bytes of the scalars that it shows; more than its storage has when strides repeat them.

@@ -9,7 +9,7 @@ use ::safetensors::{
 use half::f16;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
-use super::raw::{Content, Raw, Source, View};
+use super::raw::{Content, Entry, Source, View};
 use crate::{
     error::{Error, Result},
     tensor::DType,
@@ -21,7 +21,8 @@ const MAX_HEADER: usize = 16 << 20;
 
 /// What stands in a safetensors file.
 pub(super) struct Contents<'a> {
-    pub tensors: Vec<Raw<'a>>,
+    pub entries: Vec<Entry>,
+    pub contents: Vec<Content<'a>>,
     /// The header's `__metadata__`.
     pub metadata: HashMap<String, String>,
 }
@@ -89,15 +90,16 @@ pub(super) fn read<'a>(source: &Source<'a>) -> Result<Contents<'a>> {
         needed if needed < data.len() => return Err(source.fault("holds more bytes than its header names")),
         _ => {}
     }
-    let raw = |(name, info): (String, TensorInfo)| {
+    let raw = |(path, info): (String, TensorInfo)| {
         let bytes = &data[info.data_offsets.0..info.data_offsets.1];
         let content = match View::new(info.dtype, info.shape, None, 0, bytes) {
             Ok(view) => Content::Array(view),
             Err(reason) => Content::Other(reason),
         };
-        Raw { name, content }
+        (Entry { path, start: 0 }, content)
     };
-    Ok(Contents { tensors: tensors.into_iter().map(raw).collect(), metadata })
+    let (entries, contents) = tensors.into_iter().map(raw).unzip();
+    Ok(Contents { entries, contents, metadata })
 }
 
 /// An array as it will be stored.

@@ -61,7 +61,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     // A link stays, and its target is replaced
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
     if fs::metadata(path).is_ok_and(|kind| !kind.is_file()) {
-        let reason = "is no regular file, and is not replaced: give another name".into();
+        let reason = "not a regular file, so it will not be overwritten: choose another name".into();
         return Err(Error::File { path: path.clone(), reason });
     }
     if path.file_name().is_none() {

@@ -8,10 +8,11 @@ use std::{
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
-    Checkpoint, Device, Form, Model, Options, Outputs, Preprocess, Session,
+    Checkpoint, Device, Error, Form, Model, Options, Outputs, Preprocess, Session,
+    checkpoint::{About, Found, Reading, Strides, Which},
     labels::{IMAGENET_CLASSES, Labels},
     named::{self, Place, locate},
-    preprocess::{CropMode, Interpolation},
+    preprocess::{Colour, CropMode, Interpolation, Units, units},
     sample,
 };
 use serde::Serialize;
@@ -28,7 +29,7 @@ pub fn model_or_digits(typed: Option<&Path>) -> &Path {
 
 #[derive(clap::Args)]
 pub struct PictureArgs {
-    /// A line per class, or JSON: ["cat", ...] or {"0": "cat", ...}
+    /// The classes' names: a line per class, JSON or YAML; numbers in it decide the order
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Height and width of the input: 224, or 192x256
@@ -43,12 +44,33 @@ pub struct PictureArgs {
     /// The filter of the resize
     #[arg(long, value_name = "FILTER", value_parser = one_of(INTERPOLATIONS))]
     pub interpolation: Option<Interpolation>,
-    /// Subtracted from red, green and blue (0 to 1): 0.485,0.456,0.406
+    /// Subtracted from red, green and blue: 0.485,0.456,0.406, or of bytes, 123.675,116.28,103.53
     #[arg(long, value_name = "R,G,B", value_parser = triple, allow_hyphen_values = true)]
-    pub mean: Option<[f32; 3]>,
-    /// Divides red, green and blue: 0.229,0.224,0.225
+    pub mean: Option<[f64; 3]>,
+    /// Divides red, green and blue: 0.229,0.224,0.225, or of bytes, 58.395,57.12,57.375
     #[arg(long, value_name = "R,G,B", value_parser = triple)]
-    pub std: Option<[f32; 3]>,
+    pub std: Option<[f64; 3]>,
+}
+
+/// How a model's file is read, where its tensors leave that open.
+#[derive(clap::Args, Default)]
+pub struct ReadArgs {
+    /// Of a file with several networks: raw, ema (averaged, the default where there is one), or the key or prefix of
+    /// the one to take
+    #[arg(long, value_name = "WHICH")]
+    weights: Option<Which>,
+    /// Epsilon of batch norms in a file with branches: 1e-5, unless config.json or the file says otherwise
+    #[arg(long, value_name = "EPS")]
+    bn_eps: Option<f64>,
+    /// Strides (1 or 2) of the stem and of each stage: 1,2,2,2,2
+    #[arg(long, value_name = "S,S,...", value_parser = strides)]
+    strides: Option<Strides>,
+}
+
+impl ReadArgs {
+    fn reading(&self) -> Reading {
+        Reading { weights: self.weights.clone().unwrap_or_default(), bn_eps: self.bn_eps }
+    }
 }
 
 impl PictureArgs {
@@ -57,16 +79,38 @@ impl PictureArgs {
         self.size.unwrap_or(model.preprocess.size)
     }
 
+    /// The network that `spec` names, whose `config.json` need not be right where an option stands in for it.
+    pub fn load(&self, spec: &Path, args: &ReadArgs) -> Result<Model, Stop> {
+        load(spec, Form::Fused, args, |about| {
+            let (name, typed) = match about {
+                About::Size => ("--size", self.size.is_some()),
+                About::CropPct => ("--crop-pct", self.crop_pct.is_some()),
+                About::CropMode => ("--crop-mode", self.crop_mode.is_some()),
+                About::Interpolation => ("--interpolation", self.interpolation.is_some()),
+                About::Mean => ("--mean", self.mean.is_some()),
+                About::Std => ("--std", self.std.is_some()),
+                _ => return None,
+            };
+            typed.then(|| format!("as {name} is given"))
+        })
+    }
+
+    /// The mean and std that were typed, for colours from 0 to 1.
+    fn units(&self) -> Result<Units, Stop> {
+        units(self.mean, self.std).map_err(|reason| Stop::Error(format!("--mean, --std: {reason}")))
+    }
+
     /// What `model` wants, with what was typed in its place.
     pub fn chosen(&self, model: &Model) -> Result<Preprocess, Stop> {
+        let units = self.units()?;
         let of = model.preprocess.clone();
         let preprocess = Preprocess {
             size: self.size(model),
             crop_pct: self.crop_pct.unwrap_or(of.crop_pct),
             crop_mode: self.crop_mode.unwrap_or(of.crop_mode),
             interpolation: self.interpolation.unwrap_or(of.interpolation),
-            mean: self.mean.unwrap_or(of.mean),
-            std: self.std.unwrap_or(of.std),
+            mean: units.mean.map_or(of.mean, |mean| of.colour.fit(mean)),
+            std: units.std.map_or(of.std, |std| of.colour.fit(std)),
             ..of
         };
         preprocess.check()?;
@@ -76,6 +120,9 @@ impl PictureArgs {
     /// The same, said in detail; warns of a guess.
     pub fn preprocess(&self, model: &Model) -> Result<Preprocess, Stop> {
         let preprocess = self.chosen(model)?;
+        if let Some(line) = self.units()?.note("--mean, --std") {
+            note(&format!("warning: {line}"));
+        }
         detail(&format!("preprocessing: {} ({})", describe(&preprocess), plain(&self.source(model))));
         let typed =
             self.size.is_some() && self.crop_pct.is_some() && self.mean.is_some() && self.std.is_some();
@@ -112,6 +159,13 @@ impl PictureArgs {
         top: usize,
         asked: Option<&Path>,
     ) -> Result<Session, Stop> {
+        let channels = model.graph.input_channels();
+        if Colour::of(channels).is_none() {
+            let name = &model.name;
+            return Err(Stop::Error(format!(
+                "{name}: the network reads {channels} channels, which no picture has here; `run` gives it tensors"
+            )));
+        }
         let outputs = Outputs { top_k: top.min(model.graph.classes().unwrap_or(0)), ..Outputs::default() };
         let preprocess = self.preprocess(model)?;
         let size = preprocess.size;
@@ -135,6 +189,9 @@ impl PictureArgs {
         };
         let labels = Labels::choose(self.labels.as_deref(), model.labels.as_deref(), classes)?;
         detail(&format!("labels: {}", plain(labels.source())));
+        if let (Some(path), Some(line)) = (&self.labels, labels.note()) {
+            note(&plain(&format!("warning: {}: {line}", path.display())));
+        }
         Ok(labels)
     }
 
@@ -159,23 +216,26 @@ pub struct Preprocessing {
     interpolation: &'static str,
     mean: [f32; 3],
     std: [f32; 3],
+    colour: &'static str,
     source: String,
 }
 
 impl Preprocessing {
     /// `preprocess`, and where it came from.
     pub fn new(preprocess: &Preprocess, source: String) -> Preprocessing {
-        let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std } = *preprocess;
+        let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std, colour } = *preprocess;
         let crop_mode = name_of(CROP_MODES, crop_mode);
         let interpolation = name_of(INTERPOLATIONS, interpolation);
-        Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, source }
+        let colour = if colour == Colour::Grey { "grey" } else { "rgb" };
+        Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, colour, source }
     }
 
     /// How a picture is made to fit, `224x224, center crop 0.9, bilinear`, and how its colours are normalized.
     pub fn words(&self) -> (String, String) {
-        let Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, .. } = self;
+        let Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, colour, .. } = self;
+        let grey = if *colour == "grey" { ", grey" } else { "" };
         (
-            format!("{h}x{w}, {crop_mode} crop {crop_pct}, {interpolation}"),
+            format!("{h}x{w}{grey}, {crop_mode} crop {crop_pct}, {interpolation}"),
             format!("mean {mean:?}, std {std:?}"),
         )
     }
@@ -221,18 +281,92 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The network that `spec` names, in a certain form.
-pub fn load(spec: &Path, form: Form) -> Result<Model, Stop> {
-    Model::new(open(spec)?, form).map_err(|error| Stop::about(&spec.display().to_string(), error))
+/// The network that `spec` names, in a certain form; says what of it was guessed or passed over. A fault of its
+/// `config.json` is passed over where `instead` gives a reason.
+pub fn load(
+    spec: &Path,
+    form: Form,
+    args: &ReadArgs,
+    instead: impl Fn(About) -> Option<String>,
+) -> Result<Model, Stop> {
+    built(spec, open(spec, args)?, form, args, instead)
 }
 
-/// The checkpoint that `spec` names; a bar shows how its download goes on.
-pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
+/// The same of a checkpoint that was opened.
+pub fn built(
+    spec: &Path,
+    checkpoint: Checkpoint,
+    form: Form,
+    args: &ReadArgs,
+    instead: impl Fn(About) -> Option<String>,
+) -> Result<Model, Stop> {
+    let model = build(spec, checkpoint, form, args, instead)?;
+    model.notes.iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    Ok(model)
+}
+
+/// The network of a file that was loaded before, without pictures and without the lines on what was chosen.
+pub fn load_again(spec: &Path, args: &ReadArgs) -> Result<Model, Stop> {
+    build(spec, read(spec, args)?, Form::Fused, args, without_pictures)
+}
+
+fn build(
+    spec: &Path,
+    mut checkpoint: Checkpoint,
+    form: Form,
+    args: &ReadArgs,
+    instead: impl Fn(About) -> Option<String>,
+) -> Result<Model, Stop> {
+    let spec = spec.display().to_string();
+    let metadata = &mut checkpoint.metadata;
+    if let Some(strides) = &args.strides {
+        metadata.strides = Some(strides.clone().into());
+    }
+    metadata.pass_over(|about| match about {
+        About::Strides => args.strides.as_ref().map(|_| "as --strides is given".into()),
+        About::Epsilon => args.bn_eps.map(|_| "as --bn-eps is given".into()),
+        about => instead(about),
+    });
+    if let Some(fault) = metadata.faults.first() {
+        let instead = match fault.about {
+            About::Size => ", or give --size",
+            About::CropPct => ", or give --crop-pct",
+            About::CropMode => ", or give --crop-mode",
+            About::Interpolation => ", or give --interpolation",
+            About::Mean => ", or give --mean",
+            About::Std => ", or give --std",
+            About::Strides => ", or give --strides",
+            About::Epsilon => ", or give --bn-eps",
+            _ => "",
+        };
+        return Err(Stop::Error(plain(&format!("{spec}: {}{instead}", fault.error()))));
+    }
+    Model::new(checkpoint, form).map_err(|error| match &error {
+        Error::Metadata { field, reason, .. } if field == "strides" && args.strides.is_some() => {
+            Stop::Error(format!("--strides: {reason}"))
+        }
+        _ => Stop::about(&spec, error),
+    })
+}
+
+/// Where no picture is read, how pictures become inputs does not matter.
+pub fn without_pictures(about: About) -> Option<String> {
+    about.is_picture().then(|| "as no picture is read".into())
+}
+
+/// The checkpoint that `spec` names; a bar shows how its download goes on. What was chosen or left out is said.
+pub fn open(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
+    let checkpoint = read(spec, args)?;
+    remarks(&checkpoint, args).iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    Ok(checkpoint)
+}
+
+fn read(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
     let bar = ProgressBar::no_length();
     let style = "{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
     let mut told = false;
-    let opened = named::open(spec, &mut |fetch| {
+    let opened = named::open_with(spec, &args.reading(), &mut |fetch| {
         if !std::mem::replace(&mut told, true) {
             note(&format!("fetching {} from {} into {}", fetch.id, fetch.from, fetch.into.display()));
         }
@@ -241,6 +375,47 @@ pub fn open(spec: &Path) -> Result<Checkpoint, Stop> {
     });
     bar.finish_and_clear();
     opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
+}
+
+/// Whether normalizations are still to be folded.
+fn has_norms(checkpoint: &Checkpoint) -> bool {
+    checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"))
+}
+
+/// What was chosen or left out as `checkpoint` was read, a line each.
+fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
+    let mut lines = Vec::new();
+    let name = |found: &Found| match found.name.as_str() {
+        "" => "the weights at the top".into(),
+        name => format!("\"{name}\""),
+    };
+    let (taken, left): (Vec<_>, Vec<_>) = checkpoint.networks.iter().partition(|found| found.taken);
+    if let (Some(taken), None) = (taken.first(), &args.weights) {
+        let kind = if taken.averaged { ", the averaged weights" } else { "" };
+        let left: Vec<String> = left.iter().map(|found| name(found)).collect();
+        let other =
+            if taken.averaged { "--weights raw takes the others" } else { "--weights NAME takes another" };
+        lines.push(format!("took {}{kind}, not {} ({other})", name(taken), left.join(", ")));
+    }
+    let passed = &checkpoint.passed_over;
+    if !passed.is_empty() {
+        let shown = passed.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if passed.len() > 4 { format!(" and {} more", passed.len() - 4) } else { String::new() };
+        let tensors = if passed.len() == 1 { "1 tensor" } else { &format!("{} tensors", passed.len()) };
+        lines.push(format!("passed over {tensors} that inference does not need: {shown}{more}"));
+    }
+    let normalizes =
+        |name: &&String| [".mean", ".std", "_mean", "_std"].iter().any(|end| name.ends_with(end));
+    if let Some(name) = passed.iter().find(normalizes) {
+        lines.push(format!(
+            "if the network normalizes pictures with {name}, give those values to --mean and --std"
+        ));
+    }
+    if args.bn_eps.is_some() && !has_norms(checkpoint) {
+        lines.push("--bn-eps changes nothing: the model is fused already".into());
+    }
+    lines.extend(checkpoint.notes.iter().cloned());
+    lines
 }
 
 /// The least height and width of an input: below it, the last maps shrink to nothing.
@@ -276,8 +451,22 @@ pub fn probability(text: &str) -> Result<f32, String> {
     }
 }
 
-fn triple(text: &str) -> Result<[f32; 3], String> {
-    let numbers: Result<Vec<f32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
-    let wrong = "expected three numbers such as 0.485,0.456,0.406";
-    numbers.ok().and_then(|numbers| numbers.try_into().ok()).ok_or(wrong.into())
+fn triple(text: &str) -> Result<[f64; 3], String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    match numbers.unwrap_or_default()[..] {
+        [one] => Ok([one; 3]),
+        [r, g, b] => Ok([r, g, b]),
+        _ => Err("expected three numbers such as 0.485,0.456,0.406, or one for all".into()),
+    }
+}
+
+fn strides(text: &str) -> Result<Strides, String> {
+    let stride = |text: &str| text.trim().parse().ok().filter(|stride| (1..=2).contains(stride));
+    let all: Option<Vec<usize>> = text.split(',').map(stride).collect();
+    match all.as_deref() {
+        Some([stem, stages @ ..]) if !stages.is_empty() => {
+            Ok(Strides { stem: *stem, stages: stages.to_vec() })
+        }
+        _ => Err("expected 1 or 2 for the stem and for each stage, such as 1,2,2,2,2".into()),
+    }
 }

@@ -14,7 +14,7 @@ use mobileone::{DeviceKind, Form, bench::Limit};
 
 use super::{
     Verdict,
-    args::{load, size, threads},
+    args::{ReadArgs, load, size, threads, without_pictures},
     chart, limit,
     opened::{Opened, Precision},
     out::{Stop, chain, note, plain},
@@ -26,7 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   mobileone bench                                       the five variants on the device that auto takes
   mobileone bench --model s0 --device cpu --device gpu --dtype f32 --dtype f16 --batch 1,8,64
-  mobileone bench --plot bench.png --markdown           tables and pictures for a report
+  mobileone bench --plot bench.svg --markdown           tables and charts for a report
   mobileone bench --model random:s0 --sweep --plot sweep.svg
   mobileone bench --model s0 --start --device cpu --device vulkan
   mobileone bench --protocol modelbench --json          as Apple's app for phones measures
@@ -41,9 +41,11 @@ weights, which take the time that trained ones take.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, s0 to s4, or random:s0 to random:s4; without it, all five at random
+    /// A file, a folder, a hub id, s0 to s4, random:s0 to random:s4, or digits; without it, random:s0 to random:s4
     #[arg(long, value_name = "M")]
     model: Vec<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
     #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", default_value = "auto")]
     device: Vec<String>,
@@ -97,7 +99,7 @@ pub struct Args {
     /// A Markdown table
     #[arg(long, group = "form")]
     markdown: bool,
-    /// A picture of the figures, .svg or .png
+    /// A chart of the figures: .svg, or .png where built with feature png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
@@ -131,7 +133,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let on_cpu = args.dtype.iter().all(|dtype| dtype.on_cpu());
     for spec in &models {
         let begun = Instant::now();
-        let model = load(spec, Form::Fused)?;
+        let model = load(spec, Form::Fused, &args.read, without_pictures)?;
         let load_ms = begun.elapsed().as_secs_f64() * 1e3;
         for opened in &devices {
             for &dtype in &args.dtype {
@@ -188,7 +190,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         chart::save(path, &picture::charts(&report.results, args.sweep))?;
         note(&format!("picture: {}", path.display()));
     }
-    let software = |row: &Row| row.device.contains(&DeviceKind::Software.to_string());
+    let software = |row: &Row| row.kind == DeviceKind::Software;
     // The limit knows nothing of matrices: what runs on them, which every row then does, may well be faster.
     let gated = |row: &&Row| !args.matrices && !software(row);
     let beaten = report.results.iter().filter(gated).filter(|row| row.floor_ms > Some(row.median_ms));

@@ -3,11 +3,30 @@
 use std::path::PathBuf;
 
 use mobileone::{
-    Device,
+    Device, Error,
     tune::{self, Kept},
 };
 
 use super::out::{note, plain};
+
+/// The device that `wanted` describes; that this machine has no GPU is remembered from run to run.
+pub fn open(wanted: &str) -> Result<Device, Error> {
+    match search() {
+        Some(memory) => Device::open_remembering(wanted, &memory),
+        None => Device::open(wanted),
+    }
+}
+
+/// Where it is remembered.
+fn search() -> Option<PathBuf> {
+    Some(tune::folder()?.join("no-gpu"))
+}
+
+/// Has the next search look anew.
+pub fn forget_search() {
+    // Where there is no such file, that is so already.
+    let _ = search().map(std::fs::remove_file);
+}
 
 /// What was measured on `device`; nothing, said in a line, where the file is of no use.
 pub fn read(device: &Device) -> Kept {

@@ -1,7 +1,9 @@
-//! Charts as SVG: points and lines over two axes, and horizontal bars. PNG is the same picture rasterized.
+//! Charts as SVG: points and lines over two axes, and horizontal bars; feature `png` rasterizes the same picture.
 
 mod axis;
 mod file;
+#[cfg(feature = "png")]
+mod png;
 
 use std::fmt::Write;
 

@@ -8,11 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mobileone::{Form, Session, labels::Labels};
+use mobileone::{Session, labels::Labels};
 
 use super::{
     Verdict,
-    args::{PictureArgs, Preprocessing, keep, load, model_or_digits, probability},
+    args::{PictureArgs, Preprocessing, ReadArgs, keep, model_or_digits, probability},
     feed::{Bar, STDIN, feed, look},
     opened::DeviceArgs,
     out::{Stop, check_output, count, note, plain},
@@ -45,6 +45,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or digits, which is built in and the default
     #[arg(long, value_name = "M")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Number of classes to print, the best first
@@ -98,7 +100,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         keep(output, &read.collect::<Vec<_>>())?;
         check_output(output)?;
     }
-    let model = load(spec, Form::Fused)?;
+    let model = args.device.beside(|| args.picture.load(spec, &args.read))?;
     let labels = args.picture.labels(&model)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;
     let top = usize::from(args.top_k);
@@ -141,6 +143,9 @@ fn go_through(
             if let Found::Error(error) = &row.found {
                 failed += 1;
                 note(&format!("error: {}", plain(error)));
+            }
+            if let Some(warning) = &row.warning {
+                note(&plain(&format!("warning: {}: {warning}", row.name())));
             }
             answers.row(&row)
         })

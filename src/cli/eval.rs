@@ -1,91 +1,90 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+mod report;
+mod truth;
+
+use std::path::{Path, PathBuf};
+
+use mobileone::{Error, labels::Labels, named};
+
+use self::{
+    report::{BEST, Counts, Report},
+    truth::{ClassOrder, Truth, classes},
 };
-
-use mobileone::{Error, Form, labels::Labels};
-use serde::Serialize;
-
 use super::{
     Verdict,
-    args::{PictureArgs, load},
+    args::{PictureArgs, ReadArgs, model_or_digits},
     feed::{Bar, feed, pictures_in},
     opened::DeviceArgs,
-    out::{self, Stop, note, plain, say},
+    out::{self, Stop, chain, check_output, note, plain},
 };
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone eval validation/                          validation/n02124075/*.JPEG, or validation/Egyptian cat/*.jpg
-  mobileone eval --model flowers.safetensors --labels flowers.txt --json test/ > report.json";
+  mobileone eval --model s1 validation/               validation/n02124075/*.JPEG, or validation/Egyptian cat/*.jpg
+  mobileone eval --model flowers.safetensors --labels flowers.txt --json test/ > report.json
+  mobileone eval --model flowers.pth --classes class_to_idx.json --mistakes wrong.csv test/";
 
 /// Measure the accuracy on a folder per class
 ///
 /// Each folder in DIR is named after a class: by its label (case, _ and - do not matter), its WordNet id where
-/// the classes are ImageNet's, or its number. Pictures that cannot be read are reported and not counted, and
-/// the exit status is 1.
+/// the classes are ImageNet's, or its number. PyTorch's ImageFolder numbers classes in the order of their folders'
+/// names as text (0, 1, 10, 2), which --class-order text takes. Pictures that cannot be read are reported and not
+/// counted, and the exit status is 1.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, s0 to s4, or digits
-    #[arg(long, value_name = "M", default_value = "s1")]
-    model: PathBuf,
+    /// A file, a folder, a hub id, s0 to s4, or digits, which is built in and taken without --model
+    #[arg(long, value_name = "M")]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
     picture: PictureArgs,
-    /// One JSON object, with the confusion matrix
+    /// What decides which class a folder is; without it labels, else numbers
+    #[arg(long, value_name = "ORDER", conflicts_with = "classes")]
+    class_order: Option<ClassOrder>,
+    /// The folders' names in the order of the classes, in any form that --labels takes
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+    /// One JSON object, with the confusion matrix, the accuracy per class, and the mistakes
     #[arg(long)]
     json: bool,
+    /// Write all mistakes to this file, as CSV
+    #[arg(long, value_name = "FILE")]
+    mistakes: Option<PathBuf>,
     /// Holds a folder of pictures per class
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }
 
-#[derive(Serialize)]
-struct Report {
-    model: String,
-    device: String,
-    dtype: String,
-    /// Shares of the pictures counted.
-    top1: f64,
-    top5: f64,
-    images: usize,
-    failed: usize,
-    images_per_second: f64,
-    /// The classes that are true or were found, in order of their index.
-    classes: Vec<Class>,
-    /// `confusion[i][j]`: pictures of `classes[i]` that were taken for `classes[j]`.
-    confusion: Vec<Vec<usize>>,
-}
-
-#[derive(Serialize)]
-struct Class {
-    index: usize,
-    label: String,
-}
-
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
-    let model = load(&args.model, Form::Fused)?;
+    args.mistakes.as_deref().map_or(Ok(()), check_output)?;
+    let spec = model_or_digits(args.model.as_deref());
+    let folders = folders(&args.folder)?;
+    let model = args.device.beside(|| args.picture.load(spec, &args.read))?;
     let labels = args.picture.labels(&model)?;
-    let (paths, truth) = collect(&args.folder, &labels)?;
+    let (paths, truth) = collect(args, &folders, &labels)?;
     let device = args.device.open_for(&model, args.picture.size(&model))?;
     let dtype = args.device.dtype();
-    let session = args.picture.session(&device, &model, &args.device, 5, Some(&args.model))?;
+    let session = args.picture.session(&device, &model, &args.device, BEST, args.model.as_deref())?;
     let bar = Bar::new(paths.len());
-    let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    let (mut at, mut top5, mut failed) = (0, 0, 0);
+    let (mut counts, mut at) = (Counts::default(), 0);
     feed(&session, &paths, &bar, |seen| {
         let class = truth[at];
         at += 1;
+        if let Some(warning) = seen.warning {
+            counts.damaged += 1;
+            let line = format!("{}: {warning}", seen.path.display());
+            bar.aside(|| note(&format!("warning: {}", plain(&line))));
+        }
         match seen.found {
             Ok((top, _)) => {
-                let found = top.first().expect("a classifier has at least one class").index;
-                *counts.entry((class, found)).or_default() += 1;
-                top5 += usize::from(top.iter().any(|top| top.index == class));
+                let best: Vec<(usize, f32)> = top.iter().map(|top| (top.index, top.probability)).collect();
+                counts.add(seen.path.into(), class, &best);
             }
             Err(error) => {
-                failed += 1;
+                counts.failed += 1;
                 bar.aside(|| note(&format!("error: {}", plain(&error))));
             }
         }
@@ -93,41 +92,37 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     })?;
     let seconds = bar.seconds();
     drop(bar);
-    let images: usize = counts.values().sum();
-    let share = |right: usize| if images == 0 { 0.0 } else { right as f64 / images as f64 };
-    let top1: usize =
-        counts.iter().filter(|((class, found), _)| class == found).map(|(_, count)| count).sum();
-    let classes: Vec<usize> =
-        BTreeSet::from_iter(counts.keys().flat_map(|&(a, b)| [a, b])).into_iter().collect();
-    let count = |&class: &usize, &found: &usize| counts.get(&(class, found)).copied().unwrap_or(0);
-    let report = Report {
-        model: model.name,
-        device: device.info().to_string(),
-        dtype: dtype.to_string(),
-        top1: share(top1),
-        top5: share(top5),
-        images,
-        failed,
-        images_per_second: images as f64 / seconds,
-        confusion: classes.iter().map(|a| classes.iter().map(|b| count(a, b)).collect()).collect(),
-        classes: classes.iter().map(|&index| Class { index, label: labels.name(index).into() }).collect(),
-    };
-    if args.json {
-        out::json(&report, true)?;
-    } else {
-        say(&format!(
-            "top-1 {:.2}%, top-5 {:.2}% of {images} pictures ({failed} unreadable), {:.1} pictures/s",
-            report.top1 * 100.0,
-            report.top5 * 100.0,
-            report.images_per_second
-        ))?;
+    let mut report = Report::new(counts, &labels, seconds);
+    report.model = model.name;
+    report.device = device.info().to_string();
+    report.dtype = dtype.to_string();
+    if report.damaged > 0 {
+        let are = if report.damaged == 1 { "is" } else { "are" };
+        let damaged = format!("{} of {} pictures {are} damaged", report.damaged, report.images);
+        note(&format!("warning: {damaged}, and counted all the same"));
     }
-    Ok(if failed > 0 { Verdict::Bad } else { Verdict::Good })
+    if let Some(path) = &args.mistakes {
+        std::fs::write(path, report.csv()).map_err(|source| Error::Io { path: path.clone(), source })?;
+    }
+    match args.json {
+        true => out::json(&report, true)?,
+        false => report.print()?,
+    }
+    Ok(if report.failed > 0 { Verdict::Bad } else { Verdict::Good })
 }
 
-/// The pictures of all class folders in `folder`, and the class of each.
-fn collect(folder: &Path, labels: &Labels) -> Result<(Vec<PathBuf>, Vec<usize>), Stop> {
-    let io = |source| Stop::from(Error::Io { path: folder.into(), source });
+/// The folders in `folder`, by name.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>, Stop> {
+    let io = |source: std::io::Error| {
+        let missing = source.kind() == std::io::ErrorKind::NotFound;
+        let error = Stop::from(Error::Io { path: folder.into(), source });
+        match (error, beside(folder).filter(|_| missing)) {
+            (Stop::Error(line), Some(near)) => {
+                Stop::Error(format!("{line}; did you mean {}?", near.display()))
+            }
+            (error, _) => error,
+        }
+    };
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let entry = entry.map_err(io)?;
@@ -136,19 +131,60 @@ fn collect(folder: &Path, labels: &Labels) -> Result<(Vec<PathBuf>, Vec<usize>),
         }
     }
     folders.sort();
-    let (mut paths, mut truth) = (Vec::new(), Vec::new());
-    for folder in &folders {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let class = labels.find(&name).map_err(|e| Stop::about(&folder.display().to_string(), e))?;
+    Ok(folders)
+}
+
+/// The folder whose name is nearest to that of `folder`, beside it.
+fn beside(folder: &Path) -> Option<PathBuf> {
+    let name = folder.file_name()?.to_str()?;
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(parent).ok()?.flatten().filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    named::nearest(name, names.iter().map(String::as_str)).map(|near| folder.with_file_name(near))
+}
+
+/// The pictures of all class `folders`, and the class of each.
+fn collect(args: &Args, folders: &[PathBuf], labels: &Labels) -> Result<(Vec<PathBuf>, Vec<usize>), Stop> {
+    // A folder without pictures says nothing, but it has a place among the others.
+    let names: Vec<String> =
+        folders.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy().into()).collect();
+    let about = |error: String| Stop::Error(format!("{}: {error}", args.folder.display()));
+    let truth = match &args.classes {
+        Some(file) => Truth { classes: listed(file, &names, labels).map_err(about)?, said: None },
+        None => classes(&names, labels, args.class_order).map_err(about)?,
+    };
+    if let Some(line) = &truth.said {
+        note(&plain(&format!("warning: classes: {line}")));
+    }
+    let (mut paths, mut classes) = (Vec::new(), Vec::new());
+    for (folder, &class) in folders.iter().zip(&truth.classes) {
         let pictures = pictures_in(folder)?;
-        truth.extend(std::iter::repeat_n(class, pictures.len()));
+        classes.extend(std::iter::repeat_n(class, pictures.len()));
         paths.extend(pictures);
     }
     if paths.is_empty() {
         return Err(Stop::Error(format!(
             "{}: no pictures; expected a folder per class, with the pictures of the class in it",
-            folder.display()
+            args.folder.display()
         )));
     }
-    Ok((paths, truth))
+    Ok((paths, classes))
+}
+
+/// The class of each folder by a file that lists the folders' names in the order of the classes.
+fn listed(file: &Path, names: &[String], labels: &Labels) -> Result<Vec<usize>, String> {
+    let given = Labels::choose(Some(file), None, labels.names().len()).map_err(|error| chain(&error))?;
+    if let Some(line) = given.note() {
+        note(&plain(&format!("warning: {}: {line}", file.display())));
+    }
+    let class = |name: &String| match given.find_name(name).map_err(|error| error.to_string())? {
+        Some(class) => Ok(class),
+        None => {
+            let near = named::nearest(name, given.names().iter().map(String::as_str));
+            let hint = near.map_or(String::new(), |near| format!(", where \"{near}\" is near"));
+            Err(format!("folder \"{name}\" is not in {}{hint}", file.display()))
+        }
+    };
+    names.iter().map(class).collect()
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use mobileone::{
-    DType, Form, Options, Outputs,
+    DType, Options, Outputs,
     export::{Target, export},
     plan::{Limits, Tuning},
 };
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{PictureArgs, load},
+    args::{PictureArgs, ReadArgs},
     opened::Opened,
     out::{self, Stop, bytes, check_parent, count, detail, plain, say},
 };
@@ -37,6 +37,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, digits, or random:s0 to random:s4
     #[arg(value_name = "MODEL")]
     model: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     /// The language of the shaders
     #[arg(long, value_name = "L", value_enum)]
     target: Language,
@@ -106,7 +108,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Stored::F16 => DType::F16,
     };
     check_parent(&args.folder)?;
-    let mut model = load(&args.model, Form::Fused)?;
+    let mut model = args.picture.load(&args.model, &args.read)?;
     if let Some(classes) = model.graph.classes() {
         let labels = args.picture.labels(&model)?;
         model.labels = Some((0..classes).map(|class| labels.name(class).into()).collect());

@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use image::ImageReader;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mobileone::{
     Error, Input, Session, Top,
@@ -33,6 +32,8 @@ pub struct Seen<'a> {
     pub path: &'a Path,
     /// The best classes and the engine's milliseconds, or what is wrong with the picture.
     pub found: Result<(Vec<Top>, f64), String>,
+    /// What is wrong with a file that was read all the same.
+    pub warning: Option<String>,
     pub decode_ms: f64,
 }
 
@@ -68,13 +69,14 @@ pub fn feed(
             let Ok((picture, decode_ms)) = decoders[at % threads].recv() else {
                 return Err(Stop::Error(format!("{}: the decoder broke on it", path.display())));
             };
+            let warning = picture.as_ref().ok().and_then(|picture| picture.warning.clone());
             let found = match picture.and_then(|picture| classify(session, &picture)) {
                 Ok(found) => Ok(found),
                 Err(error @ (Error::Io { .. } | Error::File { .. } | Error::Input(_))) => Err(chain(&error)),
                 Err(error) => return Err(error.into()),
             };
             bar.step();
-            each(Seen { path, found, decode_ms })?;
+            each(Seen { path, found, warning, decode_ms })?;
         }
         Ok(())
     })
@@ -91,15 +93,8 @@ fn decode(path: &Path, gate: &Mutex<()>) -> Result<Picture, Error> {
     if path == Path::new(STDIN) {
         return decode_stdin();
     }
-    let pixels = || {
-        let (w, h) = ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_dimensions().ok()?;
-        Some(u64::from(w) * u64::from(h))
-    };
-    // Only regular files can be looked at twice.
-    let file = path.metadata().ok().filter(|file| file.is_file());
-    let large = file.is_some_and(|file| file.len() > LARGE || pixels().is_some_and(|count| count > LARGE));
-    let _alone = large.then(|| gate.lock());
-    picture::open(path)
+    let length = path.metadata().map_or(0, |file| file.len());
+    picture::open_after(path, |pixels| (pixels > LARGE || length > LARGE).then(|| gate.lock()))
 }
 
 fn decode_stdin() -> Result<Picture, Error> {

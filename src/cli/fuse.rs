@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{keep, load},
+    args::{ReadArgs, keep, load},
     out::{self, Stop, check_output, commas, count, say},
 };
 
@@ -25,6 +25,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or digits
     #[arg(value_name = "IN")]
     input: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     /// The safetensors file to write
     #[arg(value_name = "OUT")]
     output: PathBuf,
@@ -60,7 +62,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     };
     keep(&args.output, &[&args.input])?;
     check_output(&args.output)?;
-    let model = load(&args.input, Form::Fused)?;
+    let model = load(&args.input, Form::Fused, &args.read, |_| None)?;
     let checkpoint = model.to_checkpoint();
     checkpoint.save(&args.output, dtype)?;
     let io = |source| Stop::from(Error::Io { path: args.output.clone(), source });

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use mobileone::{Device, Form, Input, Model, Options, Session, picture, sample};
+use mobileone::{Form, Input, Model, Options, Session, picture, sample};
 
 use super::{
-    Verdict,
+    Verdict, cache,
     out::{BEST, Stop, Talk, WIDTH, bar, ms, plain, say, table, talk, wrap},
 };
 
@@ -23,7 +23,7 @@ pub fn run() -> Result<Verdict, Stop> {
     let wanted = if wanted.is_empty() { "auto" } else { &wanted };
     let model = Model::new(sample::digits()?, Form::Fused)?;
     let labels = model.labels.clone().expect("the model in the box names its classes");
-    let device = Device::open(wanted)?;
+    let device = cache::open(wanted)?;
     let session = Session::new(&device, &model, &Options::of(&model))?;
 
     let mut rows = vec![["demo/images/", "shows", "how sure", "ms"].map(String::from)];

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{Preprocessing, describe, model_or_digits, open},
+    args::{Preprocessing, ReadArgs, built, describe, model_or_digits, open, without_pictures},
     opened::{DeviceArgs, session, summary},
     out::{self, Stop, WIDTH, bytes, commas, count, plain, say},
 };
@@ -28,6 +28,8 @@ pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or digits, which is built in and the default
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// The same, as other commands take it
     #[arg(long = "model", value_name = "M", conflicts_with = "model")]
     named: Option<PathBuf>,
@@ -57,6 +59,8 @@ struct Report {
     /// Squeeze-excites in each stage.
     squeezed: Vec<usize>,
     strides: Vec<usize>,
+    /// Whether any of them is not known.
+    strides_guessed: bool,
     classes: Option<usize>,
     labels: Option<String>,
     /// Of the fused form.
@@ -87,12 +91,11 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         return variants(args.json);
     }
     let spec = model_or_digits(args.model.as_deref().or(args.named.as_deref()));
-    let checkpoint = open(spec)?;
+    let checkpoint = open(spec, &args.read)?;
     let statistic = |name: &str| name.ends_with(".running_mean") || name.ends_with(".running_var");
     let arrays = checkpoint.weights.iter().filter(|(name, _)| !statistic(name));
     let in_file = arrays.map(|(_, array)| array.data.len() as u64).sum();
-    let about = |error| Stop::about(&spec.display().to_string(), error);
-    let model = Model::new(checkpoint, Form::Fused).map_err(about)?;
+    let model = built(spec, checkpoint, Form::Fused, &args.read, without_pictures)?;
     let mut report = report(&model, &spec.display().to_string(), in_file)?;
     if args.layers {
         let device = args.device.open_for(&model, model.preprocess.size)?;
@@ -128,6 +131,7 @@ fn report(model: &Model, requested: &str, in_file: u64) -> Result<Report, Stop> 
         branches: architecture.branches,
         squeezed: architecture.squeezed.iter().map(Vec::len).collect(),
         strides: std::iter::once(strides.stem).chain(strides.stages.iter().copied()).collect(),
+        strides_guessed: model.strides.complete().is_none(),
         classes,
         labels,
         parameters,
@@ -135,7 +139,7 @@ fn report(model: &Model, requested: &str, in_file: u64) -> Result<Report, Stop> 
         macs: costs.iter().map(|cost| cost.macs).sum(),
         weight_bytes: 4 * parameters,
         map_bytes: 4 * costs.iter().map(|cost| cost.activations).sum::<u64>(),
-        input: [1, 3, h, w],
+        input: [1, model.graph.input_channels(), h, w],
         preprocess: describe(&model.preprocess),
         preprocess_source: model.preprocess_source.clone(),
         preprocessing: Preprocessing::new(&model.preprocess, model.preprocess_source.clone()),
@@ -153,6 +157,8 @@ fn print(report: &Report) -> Result<(), Stop> {
         (Some(classes), Some(labels)) => format!("{classes} (labels: {})", plain(labels)),
         _ => "none: the model ends in features".into(),
     };
+    let guessed = if report.strides_guessed { " (a guess, the paper's)" } else { "" };
+    let strides = format!("{:?}{guessed}", report.strides);
     let [_, _, h, w] = report.input;
     let (fit, normalized) = report.preprocessing.words();
     let row = |name: &str, text: String| [name.to_string(), text];
@@ -162,7 +168,7 @@ fn print(report: &Report) -> Result<(), Stop> {
         row("stem", count(report.stem, "channel")),
         row("stages", format!("{:?} channels, {:?} blocks", report.widths, report.blocks)),
         row("squeeze-excites", format!("{:?}", report.squeezed)),
-        row("strides", format!("{:?}", report.strides)),
+        row("strides", strides),
         row("classes", classes),
         row(
             "parameters",

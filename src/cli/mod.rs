@@ -22,6 +22,7 @@ mod opened;
 mod out;
 mod profile;
 mod run;
+mod table;
 mod tune;
 mod verify;
 mod watch;

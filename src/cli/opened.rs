@@ -4,7 +4,7 @@ use std::{cell::OnceCell, num::NonZero};
 
 use clap::ValueEnum;
 use mobileone::{
-    DType, Device, DeviceKind, Error, Model, Options, Session, Weights,
+    DType, Device, DeviceInfo, DeviceKind, Error, Model, Options, Session, Weights,
     plan::Tuning,
     tune::{Fastest, Kept, network},
 };
@@ -30,6 +30,9 @@ pub struct DeviceArgs {
     /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers rightly; an experiment
     #[arg(long)]
     pub matrices: bool,
+    /// What was opened already.
+    #[arg(skip)]
+    opened: OnceCell<Opened>,
     /// What was measured on the device that was opened.
     #[arg(skip)]
     known: OnceCell<Known>,
@@ -59,6 +62,19 @@ pub enum Precision {
 }
 
 impl DeviceArgs {
+    /// What `load` gives, which runs while the device is searched for: both take time. An error of `load` comes first.
+    pub fn beside<T>(&self, load: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+        let (wanted, threads) = (self.device.as_str(), self.threads);
+        let (loaded, opened) = std::thread::scope(|scope| {
+            let search = scope.spawn(move || Opened::new(wanted, threads));
+            (load(), search.join())
+        });
+        let loaded = loaded?;
+        let opened = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        self.opened.get_or_init(|| opened);
+        Ok(loaded)
+    }
+
     /// The device asked for, to run `model` at `size`.
     pub fn open_for(&self, model: &Model, size: (usize, usize)) -> Result<Device, Stop> {
         self.take(Some((model, size)), self.dtype.on_cpu())
@@ -70,7 +86,10 @@ impl DeviceArgs {
     }
 
     fn take(&self, runs: Option<(&Model, (usize, usize))>, cpu: bool) -> Result<Device, Stop> {
-        let opened = Opened::new(&self.device, self.threads)?;
+        let opened = match self.opened.get() {
+            Some(opened) => opened.clone(),
+            None => Opened::new(&self.device, self.threads)?,
+        };
         let opened = if self.matrices { opened.with_matrices()? } else { opened };
         let (device, known, said) = opened.settle(runs, cpu)?;
         match runs {
@@ -106,6 +125,7 @@ impl DeviceArgs {
 }
 
 /// A device that was opened, and what is kept of it.
+#[derive(Clone)]
 pub struct Opened {
     pub wanted: String,
     threads: Option<NonZero<usize>>,
@@ -118,7 +138,7 @@ pub struct Opened {
 impl Opened {
     /// The device that `wanted` and `threads` describe.
     pub fn new(wanted: &str, threads: Option<NonZero<usize>>) -> Result<Opened, Stop> {
-        let device = with_threads(Device::open(wanted)?, threads)?;
+        let device = with_threads(cache::open(wanted)?, threads)?;
         let kept = cache::read(&device);
         Ok(Opened { wanted: wanted.into(), threads, device, kept, cpu: OnceCell::new() })
     }
@@ -169,6 +189,14 @@ impl Opened {
             matrices: self.device.limits().is_some_and(|limits| limits.matrix > 0),
         };
         Ok((self.device.clone(), known, said))
+    }
+}
+
+/// A device as figures name it: the CPU with its name and instruction set, which they hang on.
+pub fn hardware(info: &DeviceInfo) -> String {
+    match info.kind {
+        DeviceKind::Cpu => format!("{info} ({})", info.driver),
+        _ => info.to_string(),
     }
 }
 

@@ -136,7 +136,7 @@ pub fn check_output(path: &Path) -> Result<(), Stop> {
     if path.exists() && !path.is_file() {
         let path = path.display();
         return Err(Stop::Error(format!(
-            "{path}: is no regular file, and is not replaced: give another name"
+            "{path}: not a regular file, so it will not be overwritten: choose another name"
         )));
     }
     // Of a link, what it leads to is replaced.

@@ -10,17 +10,18 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{load, size},
+    args::{ReadArgs, load, size, without_pictures},
     chart::{self, Bar, Bars, Chart},
     limit,
-    opened::{DeviceArgs, session},
+    opened::{DeviceArgs, hardware, session},
     out::{self, Stop, note, plain, say},
+    table::{Give, WIDTH, count, fit, short},
 };
 
 const EXAMPLES: &str = "\
 Examples:
   mobileone profile --model s0
-  mobileone profile --model random:s4 --device vulkan --dtype f16 --plot layers.png
+  mobileone profile --model random:s4 --device vulkan --dtype f16 --plot layers.svg
   mobileone profile --json | jq '.steps | sort_by(-.us) | .[:5]'";
 
 /// Show where the time of a run goes, step by step
@@ -35,9 +36,11 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A file, a folder, a hub id, s0 to s4, or random:s0 to random:s4
+    /// A file, a folder, a hub id, s0 to s4, random:s0 to random:s4, or digits
     #[arg(long, value_name = "M", default_value = "random:s0")]
     model: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Pictures in a run
@@ -52,7 +55,7 @@ pub struct Args {
     /// One JSON object
     #[arg(long)]
     json: bool,
-    /// A chart of the steps, .svg or .png
+    /// A chart of the steps: .svg, or .png where built with feature png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
@@ -61,6 +64,10 @@ pub struct Args {
 struct Report {
     model: String,
     device: String,
+    /// As people are shown it.
+    #[serde(skip)]
+    on: String,
+    /// Of the CPU its name and instruction set.
     driver: String,
     dtype: String,
     /// `[n, c, h, w]`.
@@ -116,7 +123,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     if let Some(path) = &args.plot {
         chart::check(path)?;
     }
-    let model = load(&args.model, Form::Fused)?;
+    let model = args.device.beside(|| load(&args.model, Form::Fused, &args.read, without_pictures))?;
     let (h, w) = args.size.unwrap_or(model.preprocess.size);
     let device = args.device.open_for(&model, (h, w))?;
     let dtype = args.device.dtype();
@@ -137,6 +144,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let report = Report {
         model: args.model.display().to_string(),
         device: device.info().to_string(),
+        on: hardware(device.info()),
         driver: device.info().driver.clone(),
         dtype: args.device.dtype_name(),
         input: [batch, channels, h, w],
@@ -165,10 +173,23 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
 
 impl Report {
     fn print(&self) -> Result<(), Stop> {
-        let head = ["step", "us", "share", "GFLOP/s", "GB/s", "floor us", "times floor"].map(String::from);
+        let [n, _, h, w] = self.input;
+        let what = format!("{}, {}, {n}x{h}x{w}", self.model, self.dtype);
+        for line in [&what, &self.on] {
+            say(&short(&plain(line), WIDTH))?;
+        }
+        let columns = [
+            ("step", Give::Shortens(16)),
+            ("us", Give::Stays),
+            ("share", Give::Stays),
+            ("GFLOP/s", Give::Goes(1)),
+            ("GB/s", Give::Goes(0)),
+            ("floor us", Give::Stays),
+            ("times floor", Give::Stays),
+        ];
         let row = |step: &Step| {
-            [
-                plain(&step.label),
+            vec![
+                step.label.clone(),
                 format!("{:.1}", step.us),
                 format!("{:.1}%", step.share * 100.0),
                 format!("{:.1}", step.gflops),
@@ -177,15 +198,15 @@ impl Report {
                 format!("{:.1}", step.ratio),
             ]
         };
-        let rows: Vec<_> = std::iter::once(head).chain(self.steps.iter().map(row)).collect();
-        out::table(&rows).iter().try_for_each(|line| say(line))?;
+        let rows: Vec<_> = self.steps.iter().map(row).collect();
+        fit(&columns, &rows).iter().try_for_each(|line| say(line))?;
         let Report { sum_ms, floor_ms, round_trip_ms, .. } = self;
         say(&format!(
-            "sum of {} steps {sum_ms:.3} ms, {:.1} times the floor of {floor_ms:.3} ms; a round trip takes \
-             {round_trip_ms:.3} ms",
-            self.steps.len(),
+            "{}: {sum_ms:.3} ms, {:.1} times the floor of {floor_ms:.3} ms",
+            count(self.steps.len(), "step"),
             sum_ms / floor_ms
-        ))
+        ))?;
+        say(&format!("round trip: {round_trip_ms:.3} ms"))
     }
 
     fn chart(&self) -> Chart {
@@ -199,7 +220,7 @@ impl Report {
         Chart::Bars(Bars {
             title: format!("{}, {}, {n}x{h}x{w}", self.model, self.dtype),
             notes: vec![
-                self.device.clone(),
+                self.on.clone(),
                 "microseconds of each step; marks: the floor by the device's limit".into(),
             ],
             series: Vec::new(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{LEAST, keep, load, model_or_digits},
+    args::{LEAST, ReadArgs, keep, load, model_or_digits, without_pictures},
     opened::{DeviceArgs, session, summary},
     out::{self, Stop, check_output, ms, say},
 };
@@ -21,15 +21,17 @@ Examples:
 
 /// Run a tensor through the network
 ///
-/// The input file holds `x`, [N, 3, H, W], already normalized; N is free, and H and W from 32. Its values are float32,
-/// float64 or float16. The output file holds `logits`, [N, classes], in float32; of a model without a classifier, the
-/// pooled `features`. An .npy file holds the array alone.
+/// The input file holds `x`, [N, 3, H, W] (or as many channels as the network reads), already normalized; N is free, and
+/// H and W from 32. Its values are float32, float64 or float16. The output file holds `logits`, [N, classes], in float32;
+/// of a model without a classifier, the pooled `features`. An .npy file holds the array alone.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// A file, a folder, a hub id, s0 to s4, or digits, which is built in and the default
     #[arg(long, value_name = "M")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// A safetensors file with `x`, or NumPy's .npy
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
@@ -69,9 +71,11 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     keep(&args.output, &[&args.input, spec])?;
     check_output(&args.output)?;
     let x = read_tensor(&args.input, "x")?;
-    let input = check(&x).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
-    let model = load(spec, form)?;
+    let model = args.device.beside(|| load(spec, form, &args.read, without_pictures))?;
+    let channels = model.graph.input_channels();
+    let input =
+        check(&x, channels).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
     let device = args.device.open_for(&model, (input.h, input.w))?;
     let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = (input.h, input.w);
@@ -116,16 +120,17 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
 }
 
 /// The shape of `x`, as the library calls it, when it is an input.
-fn check(x: &Array) -> Result<Shape, String> {
-    let &[n, 3, h, w] = &x.shape[..] else {
-        return Err(format!("\"x\": expected [N, 3, H, W], found {:?}", x.shape));
+fn check(x: &Array, channels: usize) -> Result<Shape, String> {
+    let (n, h, w) = match x.shape[..] {
+        [n, c, h, w] if c == channels => (n, h, w),
+        _ => return Err(format!("\"x\": expected [N, {channels}, H, W], found {:?}", x.shape)),
     };
     if n == 0 || h < LEAST || w < LEAST {
         return Err(format!("\"x\": expected N from 1, H and W from {LEAST}, found {:?}", x.shape));
     }
     if let Some(at) = x.data.iter().position(|value| !value.is_finite()) {
-        let place = [at / (3 * h * w), at / (h * w) % 3, at / w % h, at % w];
+        let place = [at / (channels * h * w), at / (h * w) % channels, at / w % h, at % w];
         return Err(format!("\"x\": the value at {place:?} is {}; inputs must be finite", x.data[at]));
     }
-    Ok(Shape::new(n, h, w, 3))
+    Ok(Shape::new(n, h, w, channels))
 }

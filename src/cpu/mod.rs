@@ -8,6 +8,7 @@ mod engine;
 mod limit;
 mod matmul;
 pub mod microkernels;
+mod processor;
 mod step;
 mod team;
 mod threads;
@@ -23,6 +24,7 @@ use std::{
 pub use engine::{Engine, trace};
 pub use limit::limit;
 pub use microkernels::Isa;
+pub use processor::processor;
 pub use threads::Threads;
 pub use ticket::Ticket;
 

@@ -306,6 +306,9 @@ pub struct Preprocess {
     pub mean: [f32; 3],
     /// Divides each channel last.
     pub std: [f32; 3],
+    /// `rgb`; `grey`, where the first resize reads pixels as their luma (`grey` of its uniform is 1), and mean, std and
+    /// fill are the first of theirs beside 0, 1 and 0; or `none`, where the input has other channels than pictures have.
+    pub colour: String,
     /// One pass of the resize along one axis; its uniform is [`Pass`](crate::preprocess::Pass).
     pub resize: Kernel,
     /// From the crop to the input's slot; its uniform is [`Normalize`](crate::preprocess::Normalize).

@@ -1,6 +1,9 @@
 //! Finding GPUs: every adapter of every backend.
 
-use crate::info::{DeviceInfo, DeviceKind};
+use crate::{
+    device::look::Look,
+    info::{DeviceInfo, DeviceKind},
+};
 
 /// An adapter that can run compute shaders.
 pub struct Found {
@@ -9,21 +12,31 @@ pub struct Found {
     pub(super) adapter: wgpu::Adapter,
 }
 
-/// Every adapter that can run compute shaders: those of GL, which takes time to look at, or those of the other
-/// backends.
+/// Every adapter of GL, or of the other backends, that can run compute shaders.
 pub async fn find(gl: bool) -> Vec<Found> {
+    let mut found = Vec::new();
+    for look_at in Look::all().into_iter().filter(|look| (*look == Look::Gl) == gl) {
+        found.extend(look(look_at).await);
+    }
+    found
+}
+
+/// Every adapter of some backends that can run compute shaders.
+pub(crate) async fn look(look: Look) -> Vec<Found> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = match gl {
-        true => wgpu::Backends::GL,
-        false => wgpu::Backends::all() - wgpu::Backends::GL,
+    let (dx12, gl) = (wgpu::Backends::DX12, wgpu::Backends::GL);
+    descriptor.backends = match look {
+        Look::First => wgpu::Backends::all() - dx12 - gl,
+        Look::Dx12 => dx12,
+        Look::Gl => gl,
     };
     descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
     let instance = wgpu::Instance::new(descriptor);
     let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
-    adapters.into_iter().filter_map(look).collect()
+    adapters.into_iter().filter_map(computing).collect()
 }
 
-fn look(adapter: wgpu::Adapter) -> Option<Found> {
+fn computing(adapter: wgpu::Adapter) -> Option<Found> {
     let flags = adapter.get_downlevel_capabilities().flags;
     let info = DeviceInfo::of(&adapter);
     let computes = flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);

@@ -34,6 +34,8 @@ pub struct Engine {
     pub(super) runs: AtomicU32,
     steps: Vec<Step>,
     pipelines: usize,
+    /// Of its buffers, but those that grow with pictures.
+    bytes: u64,
     cache_fault: Option<String>,
 }
 
@@ -88,9 +90,12 @@ impl Engine {
             runs: AtomicU32::default(),
             steps,
             pipelines: pipelines.len(),
+            bytes: 0,
             cache_fault,
         };
         let frames = (0..options.frames).map(|_| Frame::new(&engine)).collect::<Result<Vec<_>>>()?;
+        engine.bytes = engine.slots.iter().map(wgpu::Buffer::size).sum::<u64>() + params.size();
+        engine.bytes += frames.iter().map(Frame::bytes).sum::<u64>();
         engine.frames = Mutex::new(frames);
         Ok(engine)
     }
@@ -136,6 +141,11 @@ impl Engine {
     /// Compute pipelines that it runs.
     pub fn pipelines(&self) -> usize {
         self.pipelines
+    }
+
+    /// Bytes of the buffers that were made with it.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Why the file of compiled pipelines was of no use.

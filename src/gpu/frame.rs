@@ -98,6 +98,11 @@ impl Frame {
         })
     }
 
+    /// Bytes of its buffers.
+    pub fn bytes(&self) -> u64 {
+        self.upload.size() + self.readback.size()
+    }
+
     /// Makes the upload buffer large enough for what is staged and its stamp.
     fn reserve(&mut self, engine: &Engine) -> Result<()> {
         let needed = (self.staging.len() + STAMP) as u64;

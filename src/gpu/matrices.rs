@@ -12,7 +12,7 @@ use crate::{
     kernels::{CHOICES, Choice},
     options::Options,
     plan::{Outputs, Tuning},
-    preprocess::{CropMode, Interpolation, Preprocess},
+    preprocess::{Colour, CropMode, Interpolation, Preprocess},
     reference,
     tensor::{DType, Shape, Tensor},
     weights::Weights,
@@ -89,6 +89,7 @@ fn examine(gpu: &Arc<Gpu>) -> Result<()> {
         interpolation: Interpolation::Bilinear,
         mean: [0.0; 3],
         std: [1.0; 3],
+        colour: Colour::Rgb,
     };
     let ways = CHOICES.iter().copied();
     for choice in

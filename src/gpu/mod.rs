@@ -18,6 +18,7 @@ mod trace;
 
 use std::sync::{Arc, Mutex};
 
+pub(crate) use adapters::look;
 pub use adapters::{Found, find};
 pub use engine::Engine;
 pub(crate) use profile::Clock;

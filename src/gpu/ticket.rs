@@ -13,12 +13,15 @@ use super::{Engine, Gpu, frame::Frame};
 use crate::{
     answer::Answer,
     error::{Error, Result},
+    info::DeviceKind,
 };
 
 /// How long a submit may take before the device counts as hung.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long its buffers may take to come back once the work has ended.
 const HANDOVER: Duration = Duration::from_secs(5);
+/// How many times as long both may take on a software device, which shares the processor with everything else.
+const SOFTWARE: u32 = 10;
 
 /// An inference in flight on a GPU. Dropped, it gives its frame back and its answer up.
 pub struct Ticket {
@@ -65,10 +68,12 @@ impl Ticket {
         if cfg!(target_arch = "wasm32") {
             return Err(Error::Input("a page cannot wait: await the ticket, or use run_async".into()));
         }
+        let slower = if self.gpu().info.kind == DeviceKind::Software { SOFTWARE } else { 1 };
+        let (patience, handover) = (PATIENCE * slower, HANDOVER * slower);
         let submission_index = self.submission.clone();
-        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(PATIENCE) };
+        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(patience) };
         if let Err(error) = self.gpu().device.poll(poll) {
-            let reason = format!("no answer within {} s: {error}", PATIENCE.as_secs());
+            let reason = format!("no answer within {} s: {error}", patience.as_secs());
             return Err(self.gpu().fail(reason));
         }
         let begun = Instant::now();
@@ -79,7 +84,7 @@ impl Ticket {
                     return Err(Error::Input("submit the encoder before waiting for its answer".into()));
                 }
                 // Another thread that polls may be about to hand them over.
-                None if begun.elapsed() < HANDOVER => thread::sleep(Duration::from_micros(20)),
+                None if begun.elapsed() < handover => thread::sleep(Duration::from_micros(20)),
                 None => return Err(self.gpu().fail("the work ended but its buffers did not come back")),
             }
         }

@@ -14,7 +14,7 @@ pub const MOST_TOP: usize = 64;
 pub struct Outputs {
     /// Scores before the softmax.
     pub logits: bool,
-    /// Softmax of the logits.
+    /// Softmax of the logits; of a single class, its sigmoid.
     pub probabilities: bool,
     /// So many best classes, all of them at most.
     pub top_k: usize,

@@ -230,7 +230,7 @@ impl Packing {
             Packing::Matrix => c4(shape[0]) * c4(shape[1]),
             Packing::Panels(lanes) => shape[0].next_multiple_of(4 * lanes) * c4(shape[1]),
             Packing::Depthwise => c4(shape[0]) * shape[2] * shape[3],
-            Packing::Stem => c4(shape[0]) * 3 * shape[2] * shape[3],
+            Packing::Stem => c4(shape[0]) * stem::channels(shape[1]) * shape[2] * shape[3],
         }
     }
 }

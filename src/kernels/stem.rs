@@ -14,23 +14,31 @@ pub const SHADER: Shader = shader!("stem");
 /// # Panics
 /// When `choice` is no choice of a stem.
 pub fn kernel(conv: &Conv, src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) -> Kernel {
-    assert!(src.c <= 3, "the stem reads a picture");
+    assert!(src.c <= MOST, "the stem reads a pixel at once");
     let Choice::Stem(columns) = choice else { panic!("{choice} is no choice of a stem") };
     let mut head = depthwise::window(conv, src, dst, relu, columns, dtype);
-    head.push(("DST_C4", dst.c4().into()));
+    head.extend([("SRC_C", channels(src.c).into()), ("DST_C4", dst.c4().into())]);
     let invocations = dst.h * dst.w.div_ceil(columns) * dst.c4();
     Kernel { shader: &SHADER, head, workgroups: invocations.div_ceil(WORKGROUP) }
 }
 
-/// `[dst_c, src_c, kernel, kernel]` to `[KERNEL, KERNEL, 3, DST_C4]` vec4s over the outputs.
+/// The most channels of a picture.
+pub const MOST: usize = 4;
+
+/// Channels that the shader reads of `src_c`: three at least.
+pub fn channels(src_c: usize) -> usize {
+    src_c.max(3)
+}
+
+/// `[dst_c, src_c, kernel, kernel]` to `[KERNEL, KERNEL, SRC_C, DST_C4]` vec4s over the outputs.
 pub fn pack(shape: &[usize], data: &[f32]) -> Vec<f32> {
     let &[dst_c, src_c, h, w] = shape else { unreachable!("a convolution's weight has four dimensions") };
     let (padded, taps) = (dst_c.next_multiple_of(4), h * w);
-    let mut packed = vec![0.0; taps * 3 * padded];
+    let mut packed = vec![0.0; taps * channels(src_c) * padded];
     for o in 0..dst_c {
         for i in 0..src_c {
             for tap in 0..taps {
-                packed[(tap * 3 + i) * padded + o] = data[(o * src_c + i) * taps + tap];
+                packed[(tap * channels(src_c) + i) * padded + o] = data[(o * src_c + i) * taps + tap];
             }
         }
     }

@@ -15,49 +15,85 @@
 //! # Ok::<(), mobileone::Error>(())
 //! ```
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+mod file;
+mod flow;
+mod lines;
+mod numbered;
+mod yaml;
 
-use crate::error::{Error, Result};
+use std::path::Path;
+
+use crate::{
+    error::{Error, Result},
+    home, near,
+};
 
 static IMAGENET: &str = include_str!("imagenet.txt");
 
 /// The classes of ImageNet-1k.
 pub const IMAGENET_CLASSES: usize = 1000;
 
-/// No list of names is larger than this, in bytes.
-const LARGEST: u64 = 16 << 20;
-
 /// The names of a model's classes, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
     names: Vec<String>,
+    /// One per class, or none.
+    synsets: Vec<String>,
     source: String,
-    imagenet: bool,
+    note: Option<String>,
 }
 
 impl Labels {
     /// The names for a model of `classes` classes: those of `file`, else those that `own` gives (the
     /// checkpoint's), else ImageNet's for 1000 classes, else `class 7`.
     ///
+    /// A file is a name per line, also with its number or WordNet id, or a table with a header; or a list, a map from
+    /// numbers to names or one from names to numbers, in JSON, YAML or as Python prints it, under one of the usual keys
+    /// or none. Numbers decide the order, whatever that of the lines.
+    ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::File`] when `file` cannot be read, is no list of names, or holds another
-    /// number of them.
+    /// [`Error::Io`] and [`Error::File`] when `file` cannot be read, is no list of names, has numbers with gaps or
+    /// doubles, or holds another number of names.
     pub fn choose(file: Option<&Path>, own: Option<&[String]>, classes: usize) -> Result<Labels> {
-        let imagenet = || IMAGENET.lines().map(|line| line.split_once(' ').map_or(line, |(_, name)| name));
-        let (names, source) = match (file, own) {
-            (Some(path), _) => (read(path, classes)?, path.display().to_string()),
-            (None, Some(names)) if names.len() == classes => (names.to_vec(), "the model's own".into()),
-            _ if classes == IMAGENET_CLASSES => {
-                (imagenet().map(String::from).collect(), "ImageNet-1k, built in".into())
-            }
-            _ => ((0..classes).map(|i| format!("class {i}")).collect(), "none: classes by number".into()),
+        let named = |names: Vec<String>, source: &str| {
+            let synsets =
+                if is_imagenet(&names) { imagenet().map(|(id, _)| id.into()).collect() } else { vec![] };
+            Labels { names, synsets, source: source.into(), note: None }
         };
-        let imagenet = classes == IMAGENET_CLASSES && imagenet().eq(names.iter().map(String::as_str));
-        Ok(Labels { names, source, imagenet })
+        match (file, own) {
+            (Some(path), _) => Labels::read(path, classes),
+            (None, Some(names)) if names.len() == classes => Ok(named(names.to_vec(), "the model's own")),
+            _ if classes == IMAGENET_CLASSES => {
+                Ok(named(imagenet().map(|(_, name)| name.into()).collect(), "ImageNet-1k, built in"))
+            }
+            _ => Ok(named((0..classes).map(|i| format!("class {i}")).collect(), "none: classes by number")),
+        }
+    }
+
+    fn read(path: &Path, classes: usize) -> Result<Labels> {
+        let at_home = home::expand(path);
+        let path = if path.exists() { path } else { &at_home };
+        let list = file::read(path)?;
+        if list.rows.len() != classes {
+            let reason = format!("{} labels for a model of {classes} classes", list.rows.len());
+            return Err(Error::File { path: path.into(), reason });
+        }
+        let mut source = path.display().to_string();
+        if !list.how.is_empty() {
+            source = format!("{source}, {}", list.how);
+        }
+        let synsets: Option<Vec<String>> = list.rows.iter().map(|row| row.synset.clone()).collect();
+        let names: Vec<String> = list.rows.into_iter().map(|row| row.name).collect();
+        let own = synsets.is_some();
+        let synsets = synsets
+            .or_else(|| is_imagenet(&names).then(|| imagenet().map(|(id, _)| id.into()).collect()))
+            .unwrap_or_default();
+        let unsorted = own && classes == IMAGENET_CLASSES && !synsets.is_sorted();
+        let note = list.note.or_else(|| {
+            unsorted
+                .then(|| "its WordNet ids are not in ImageNet's order, which almost all models have".into())
+        });
+        Ok(Labels { names, synsets, source, note })
     }
 
     /// The name of class `index`.
@@ -78,82 +114,81 @@ impl Labels {
         &self.source
     }
 
+    /// What may surprise in how a file was read, for people, such as numbers that begin at 1.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
     /// The class that `text` means: its name (case, `_`, `-` and spaces do not matter), its WordNet id where
-    /// the names are ImageNet's, or its index.
+    /// the names are ImageNet's or came with ids, or its index.
     ///
     /// # Errors
     /// [`Error::Option`] when it means no class, or several.
     pub fn find(&self, text: &str) -> Result<usize> {
+        match (self.find_name(text)?, text.parse::<usize>()) {
+            (Some(index), _) => Ok(index),
+            (None, Ok(index)) if index < self.names.len() => Ok(index),
+            _ => Err(self.unknown(text)),
+        }
+    }
+
+    /// The same, but that a number is an index only where it is a name; `None` when no class is called so.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when several classes are called so.
+    pub fn find_name(&self, text: &str) -> Result<Option<usize>> {
         let wanted = key(text);
-        let mut named = (0..self.names.len()).filter(|&i| key(&self.names[i]) == wanted);
-        match (named.next(), named.next()) {
-            (Some(index), None) => return Ok(index),
-            (Some(a), Some(b)) => {
-                return Err(Error::Option(format!(
-                    "\"{text}\" names the classes {a} and {b}: use the number instead"
-                )));
-            }
-            _ => {}
+        let called = |is: &dyn Fn(&String) -> bool| -> Vec<usize> {
+            (0..self.names.len()).filter(|&i| is(&self.names[i])).collect()
+        };
+        let mut found = called(&|name| key(name) == wanted);
+        if found.is_empty() {
+            found = self.synsets.iter().position(|id| id == text).into_iter().collect();
         }
-        let synset = |line: &str| line.split_once(' ').is_some_and(|(id, _)| id == text);
-        if let Some(index) = IMAGENET.lines().position(synset).filter(|_| self.imagenet) {
-            return Ok(index);
+        if found.is_empty() && !wanted.is_empty() {
+            // "tench, Tinca tinca"
+            found =
+                called(&|name| name.contains(',') && name.split(',').any(|part| key(part.trim()) == wanted));
         }
-        match text.parse::<usize>() {
-            Ok(index) if index < self.names.len() => Ok(index),
-            _ => Err(Error::Option(format!(
-                "\"{text}\" is no class of the model: expected a name such as \"{}\"{}, or a number from 0 to {}",
-                self.names.first().map_or("", String::as_str),
-                if self.imagenet { ", a WordNet id such as n01440764" } else { "" },
-                self.names.len().saturating_sub(1),
+        match found[..] {
+            [] => Ok(None),
+            [index] => Ok(Some(index)),
+            [a, b, ..] => Err(Error::Option(format!(
+                "\"{text}\" names the classes {a} and {b}: use the number instead"
             ))),
         }
     }
+
+    /// Says that no class is called `text`, and what one is called.
+    fn unknown(&self, text: &str) -> Error {
+        let near = near::nearest(text, self.names.iter().map(String::as_str));
+        Error::Option(format!(
+            "\"{text}\" is no class of the model{}: expected a name such as \"{}\"{}, or a number from 0 to {}",
+            near.map_or(String::new(), |name| format!(" (did you mean \"{name}\"?)")),
+            self.names.first().map_or("", String::as_str),
+            if self.synsets.is_empty() { "" } else { ", a WordNet id such as n01440764" },
+            self.names.len().saturating_sub(1),
+        ))
+    }
+}
+
+/// ImageNet's WordNet ids and names.
+fn imagenet() -> impl Iterator<Item = (&'static str, &'static str)> {
+    IMAGENET.lines().map(|line| line.split_once(' ').unwrap_or(("", line)))
+}
+
+/// Whether these are ImageNet's classes in its order: nearly all names begin as the built-in ones do, for others list
+/// more of a synset's lemmas, or tell its doubles apart otherwise.
+fn is_imagenet(names: &[String]) -> bool {
+    let same = |(name, (_, own)): &(&String, (&str, &str))| {
+        key(own.split(" (").next().unwrap_or(own))
+            == key(name.split([',', '(']).next().unwrap_or(name).trim())
+    };
+    names.len() == IMAGENET_CLASSES
+        && names.iter().zip(imagenet()).filter(same).count() * 10 >= 9 * IMAGENET_CLASSES
 }
 
 /// What of a name counts when it is compared.
 fn key(name: &str) -> String {
     name.chars().map(|c| if c == '_' || c == '-' { ' ' } else { c }).flat_map(char::to_lowercase).collect()
-}
-
-/// The `classes` names that the file at `path` lists: a line each, a JSON array, or a JSON object
-/// `{"0": "name", ...}`.
-fn read(path: &Path, classes: usize) -> Result<Vec<String>> {
-    let io = |source| Error::Io { path: path.into(), source };
-    let wrong = |reason: String| Error::File { path: PathBuf::from(path), reason };
-    let mut bytes = Vec::new();
-    File::open(path).map_err(io)?.take(LARGEST + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(wrong("too large for a list of class names".into()));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| wrong("class names must be UTF-8 text".into()))?;
-    let names = parse(text.trim_start_matches('\u{feff}')).map_err(wrong)?;
-    if names.len() != classes {
-        return Err(wrong(format!("{} labels for a model of {classes} classes", names.len())));
-    }
-    Ok(names)
-}
-
-fn parse(text: &str) -> Result<Vec<String>, String> {
-    const SHAPES: &str = "expected a line per class, [\"name\", ...] or {\"0\": \"name\", ...}";
-    let wrong = |reason: &dyn std::fmt::Display| format!("{reason}: {SHAPES}");
-    match text.trim_start().as_bytes().first() {
-        None => Err(wrong(&"no names")),
-        Some(b'[') => serde_json::from_str(text).map_err(|e| wrong(&e)),
-        Some(b'{') => {
-            let map: std::collections::BTreeMap<usize, String> =
-                serde_json::from_str(text).map_err(|e| wrong(&e))?;
-            match map.keys().enumerate().find(|&(i, &index)| i != index) {
-                Some((missing, _)) => Err(format!("no name for class {missing}")),
-                None => Ok(map.into_values().collect()),
-            }
-        }
-        Some(_) => {
-            let lines: Vec<&str> = text.trim_end().lines().map(str::trim).collect();
-            match lines.iter().position(|line| line.is_empty()) {
-                Some(line) => Err(wrong(&format!("line {} is empty", line + 1))),
-                None => Ok(lines.into_iter().map(String::from).collect()),
-            }
-        }
-    }
 }

@@ -18,7 +18,10 @@ pub use synthetic::{Recipe, random, synthetic};
 pub(super) use graph::{build, fused_weights};
 pub(super) use read::read;
 
-use crate::{checkpoint::Strides, graph::Conv};
+use crate::{
+    checkpoint::{GivenStrides, Strides},
+    graph::Conv,
+};
 
 /// One of the paper's networks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,6 +125,10 @@ pub(super) struct Network {
     pub features: usize,
     /// What it is made of.
     pub architecture: Architecture,
+    /// ε of its normalizations.
+    pub epsilon: f64,
+    /// The strides that are given or that branches show; the others of `architecture` are a guess.
+    pub strides: GivenStrides,
 }
 
 /// One convolution of the network, with all that stands for it in the checkpoint.

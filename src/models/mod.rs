@@ -5,13 +5,16 @@ pub mod mobileone;
 use std::path::Path;
 
 use crate::{
-    Result,
-    checkpoint::{Checkpoint, Metadata, PreprocessFields},
+    Error, Result,
+    checkpoint::{Checkpoint, Claims, GivenStrides, Metadata, PreprocessFields},
     graph::Graph,
-    preprocess::{CropMode, Interpolation, Preprocess},
+    preprocess::{Colour, CropMode, Interpolation, Preprocess},
     weights::Weights,
 };
-use mobileone::{Architecture, Variant};
+use mobileone::{Architecture, VARIANTS, Variant};
+
+/// Classes of the networks of the paper.
+const IMAGENET_CLASSES: usize = 1000;
 
 /// A network ready to run: the graph, its parameters, and how to feed and read it.
 ///
@@ -44,6 +47,10 @@ pub struct Model {
     pub form: Form,
     /// What the checkpoint said of itself.
     pub metadata: Metadata,
+    /// The strides that are known. Others of `architecture` are a guess: the paper's.
+    pub strides: GivenStrides,
+    /// What was guessed or passed over: a line each, for people.
+    pub notes: Vec<String>,
 }
 
 /// How the positions of a network run.
@@ -59,22 +66,29 @@ impl Model {
     /// The network that `checkpoint` holds, to be run in `form`.
     ///
     /// # Errors
-    /// [`Error::Tensor`](crate::Error::Tensor) for a tensor that is missing, misshapen, not finite, left over or contradicts another,
-    /// and for [`Form::Train`] of a checkpoint without branches; [`Error::Metadata`](crate::Error::Metadata) for strides or labels
-    /// that do not fit the tensors.
+    /// [`Error::Tensor`] for a tensor that is missing, misshapen, not finite, left over or contradicts another,
+    /// and for [`Form::Train`] of a checkpoint without branches; [`Error::Metadata`] for strides
+    /// that do not fit the tensors, and for what a `config.json` says and this program cannot follow, unless
+    /// [`Metadata::pass_over`] has made notes of it.
     pub fn new(checkpoint: Checkpoint, form: Form) -> Result<Model> {
+        if let Some(fault) = checkpoint.metadata.faults.first() {
+            return Err(fault.error());
+        }
         let network = mobileone::read(&checkpoint)?;
         let (graph, weights) = mobileone::build(&network, &checkpoint.weights, form)?;
-        let architecture = network.architecture;
-        let (preprocess, preprocess_source) = resolve(&checkpoint.metadata, &architecture);
-        let metadata = checkpoint.metadata;
-        let labels = metadata.labels.clone();
-        if let (Some(labels), Some(classes)) = (&labels, architecture.classes)
-            && labels.len() != classes
-        {
-            let reason = format!("expected {classes}, one per class, found {}", labels.len());
-            return Err(metadata.fault("labels", reason));
+        let (architecture, mut strides) = (network.architecture, network.strides);
+        let mut metadata = checkpoint.metadata;
+        let mut notes = std::mem::take(&mut metadata.notes);
+        confirm(&metadata, &architecture, graph.input_channels(), &mut notes)?;
+        let guessed = complete(&mut strides, &metadata, &architecture, &mut notes);
+        if guessed && architecture.branches.is_some() && metadata.bn_eps.is_none() {
+            notes.push(
+                "batch norm's epsilon is a guess: 1e-5, MobileOne's own; --bn-eps gives another".into(),
+            );
         }
+        let (preprocess, preprocess_source) =
+            resolve(&metadata, &architecture, graph.input_channels(), &mut notes);
+        let labels = labels(&metadata, architecture.classes, &mut notes);
         let name = architecture.name();
         Ok(Model {
             name,
@@ -86,6 +100,8 @@ impl Model {
             architecture,
             form,
             metadata,
+            strides,
+            notes,
         })
     }
 
@@ -105,59 +121,176 @@ impl Model {
         Model::new(Checkpoint::from_bytes(bytes)?, Form::Fused)
     }
 
-    /// The fused network under timm's names, with all that is known of it in the metadata. Preprocessing that
-    /// is only guessed is left out, to be guessed again by whoever reads it.
+    /// The fused network under timm's names, with all that is known of it in the metadata. Preprocessing and strides
+    /// that are only guessed are left out, to be guessed again by the reader.
     ///
     /// # Panics
     /// When the model is in [`Form::Train`], whose normalizations cannot be written as they were.
     pub fn to_checkpoint(&self) -> Checkpoint {
         assert_eq!(self.form, Form::Fused, "only the fused form can be written");
         let variant = self.architecture.variant();
-        let guess = default_preprocess(variant);
+        let guess = default_preprocess(variant, self.graph.input_channels());
         let given = &self.metadata.preprocess;
-        let Preprocess { size, crop_pct, crop_mode, interpolation, mean, std } = self.preprocess.clone();
+        let Preprocess { size, crop_pct, crop_mode, interpolation, mean, std, .. } = self.preprocess.clone();
         fn known<T: PartialEq>(value: T, guess: T, given: bool) -> Option<T> {
             (given || value != guess).then_some(value)
         }
-        let all = variant.is_some();
         let preprocess = PreprocessFields {
-            size: known(size, guess.size, all || given.size.is_some()),
-            crop_pct: known(crop_pct, guess.crop_pct, all || given.crop_pct.is_some()),
-            crop_mode: known(crop_mode, guess.crop_mode, all || given.crop_mode.is_some()),
-            interpolation: known(interpolation, guess.interpolation, all || given.interpolation.is_some()),
-            mean: known(mean, guess.mean, all || given.mean.is_some()),
-            std: known(std, guess.std, all || given.std.is_some()),
+            size: known(size, guess.size, given.size.is_some()),
+            crop_pct: known(crop_pct, guess.crop_pct, given.crop_pct.is_some()),
+            crop_mode: known(crop_mode, guess.crop_mode, given.crop_mode.is_some()),
+            interpolation: known(interpolation, guess.interpolation, given.interpolation.is_some()),
+            mean: known(mean, guess.mean, given.mean.is_some()),
+            std: known(std, guess.std, given.std.is_some()),
         };
         let metadata = Metadata {
             variant: variant.map(|variant| variant.id.into()),
-            strides: Some(self.architecture.strides.clone()),
+            strides: Some(self.strides.clone()).filter(|strides| !strides.is_empty()),
             labels: self.labels.clone(),
             preprocess_source: (preprocess != PreprocessFields::default()).then_some("metadata"),
             preprocess,
             from_config: Vec::new(),
+            // Folded into the weights
+            bn_eps: None,
+            claims: Claims::default(),
             ..self.metadata.clone()
         };
-        Checkpoint { weights: mobileone::fused_weights(&self.weights), metadata }
+        Checkpoint { weights: mobileone::fused_weights(&self.weights), metadata, ..Checkpoint::default() }
     }
 }
 
+/// Compares what a `config.json` says of the network with its tensors. What they contradict is another network's and
+/// gets a note.
+fn confirm(
+    metadata: &Metadata,
+    architecture: &Architecture,
+    channels: usize,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let claims = &metadata.claims;
+    let mut compare = |claim: &Option<(String, u64)>, found: usize, what: &str| {
+        if let Some((key, claimed)) = claim
+            && *claimed != found as u64
+        {
+            notes.push(format!(
+                "config.json \"{key}\" is {claimed}, the tensors have {found} {what}: it may be about another model"
+            ));
+        }
+    };
+    compare(&claims.channels, channels, "channels of the input");
+    if let Some(classes) = architecture.classes {
+        compare(&claims.classes, classes, "classes");
+    }
+    // Features are pooled here, whatever their file says; a classifier over each pixel is another one.
+    if let (Some(key), Some(_)) = (&claims.unpooled, architecture.classes) {
+        let reason = "\"\" is not run here, only avg".into();
+        return Err(Error::Metadata { place: "config.json", field: key.clone(), reason });
+    }
+    if metadata.from_config.contains(&"variant")
+        && let Some(id) = &metadata.variant
+        && VARIANTS.iter().any(|variant| is_variant(id, variant))
+        && !architecture.variant().is_some_and(|variant| is_variant(id, variant))
+    {
+        let name = architecture.name();
+        notes.push(format!(
+            "config.json \"architecture\" is {id}, the tensors are {name}: it may be about another model"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether `id`, as timm's `config.json` has it, names `variant`.
+fn is_variant(id: &str, variant: &Variant) -> bool {
+    id.split('.').next().is_some_and(|name| name.eq_ignore_ascii_case(variant.id))
+}
+
+/// Makes known the strides that the network's name shows; says of others that they are a guess, and gives whether any
+/// are.
+fn complete(
+    strides: &mut GivenStrides,
+    metadata: &Metadata,
+    architecture: &Architecture,
+    notes: &mut Vec<String>,
+) -> bool {
+    let variant = architecture.variant();
+    let id = metadata.variant.as_ref().filter(|_| metadata.from_config.contains(&"variant"));
+    // timm makes the network again from its name, with the strides that are taken here.
+    if variant.zip(id).is_some_and(|(variant, id)| is_variant(id, variant)) {
+        let all = &architecture.strides;
+        strides.stem = strides.stem.or(Some(all.stem));
+        for (known, &taken) in strides.stages.iter_mut().zip(&all.stages) {
+            *known = known.or(Some(taken));
+        }
+    }
+    let stages: Vec<usize> = (0..strides.stages.len()).filter(|&at| strides.stages[at].is_none()).collect();
+    // With ImageNet's classes it is the paper's network.
+    let paper = variant.is_some() && architecture.classes == Some(IMAGENET_CLASSES);
+    if paper || strides.stem.is_some() && stages.is_empty() {
+        return false;
+    }
+    let stages = match &stages[..] {
+        [] => None,
+        [stage] => Some(format!("of stage {stage}")),
+        all if all.len() == strides.stages.len() => Some("of all stages".into()),
+        all => Some(format!("of stages {}", all.iter().map(usize::to_string).collect::<Vec<_>>().join(", "))),
+    };
+    let stem = strides.stem.is_none().then(|| "of the stem".into());
+    let unknown: Vec<String> = [stem, stages].into_iter().flatten().collect();
+    notes.push(format!(
+        "strides {} (stem, stages) are a guess, the paper's: nothing in the file shows those {}; others are given by \
+         --strides or in config.json",
+        architecture.strides,
+        unknown.join(" and ")
+    ));
+    true
+}
+
+/// The names of the classes, when there is one per class; names that are another network's get a note.
+fn labels(metadata: &Metadata, classes: Option<usize>, notes: &mut Vec<String>) -> Option<Vec<String>> {
+    let mut labels = metadata.labels.clone()?;
+    let Some(classes) = classes else { return Some(labels) };
+    let place = if metadata.from_config.contains(&"labels") { "config.json" } else { "metadata" };
+    let gaps = labels.iter().filter(|name| name.is_empty()).count();
+    let found = labels.len();
+    if found > classes || found < classes && gaps == 0 {
+        notes.push(format!("{place} has {found} labels for {classes} classes: passed over"));
+        return None;
+    }
+    if found < classes || gaps > 0 {
+        notes.push(format!("{place} names {} of {classes} classes: the others are numbered", found - gaps));
+        labels.resize(classes, String::new());
+    }
+    for (class, name) in labels.iter_mut().enumerate().filter(|(_, name)| name.is_empty()) {
+        *name = format!("class {class}");
+    }
+    Some(labels)
+}
+
 /// How pictures become inputs where nothing is given: as the variant was trained, or a guess.
-fn default_preprocess(variant: Option<&Variant>) -> Preprocess {
+fn default_preprocess(variant: Option<&Variant>, channels: usize) -> Preprocess {
+    let colour = Colour::of(channels).unwrap_or_default();
     Preprocess {
         size: (224, 224),
         crop_pct: variant.map_or(0.9, |variant| variant.crop_pct),
         crop_mode: CropMode::Center,
         interpolation: Interpolation::Bilinear,
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
+        mean: colour.fit([0.485, 0.456, 0.406]),
+        std: colour.fit([0.229, 0.224, 0.225]),
+        colour,
     }
 }
 
 /// How pictures become inputs, field by field from the metadata, else as the variant was trained, and where
 /// that came from.
-fn resolve(metadata: &Metadata, architecture: &Architecture) -> (Preprocess, String) {
+fn resolve(
+    metadata: &Metadata,
+    architecture: &Architecture,
+    channels: usize,
+    notes: &mut Vec<String>,
+) -> (Preprocess, String) {
     let variant = architecture.variant();
-    let default = default_preprocess(variant);
+    let default = default_preprocess(variant, channels);
+    let colour = default.colour;
     let defaults = match variant {
         Some(variant) => format!("defaults of {}", variant.name),
         None => "a guess: 224 pixels, crop 0.9, ImageNet's mean and std".into(),
@@ -182,8 +315,16 @@ fn resolve(metadata: &Metadata, architecture: &Architecture) -> (Preprocess, Str
         crop_pct: given.crop_pct.unwrap_or(default.crop_pct),
         crop_mode: given.crop_mode.unwrap_or(default.crop_mode),
         interpolation: given.interpolation.unwrap_or(default.interpolation),
-        mean: given.mean.unwrap_or(default.mean),
-        std: given.std.unwrap_or(default.std),
+        mean: given.mean.map_or(default.mean, |mean| colour.fit(mean)),
+        std: given.std.map_or(default.std, |std| colour.fit(std)),
+        colour,
     };
+    let (mean, std) = (preprocess.mean, preprocess.std);
+    if given.mean.is_some_and(|given| given != mean) || given.std.is_some_and(|given| given != std) {
+        notes.push(format!(
+            "a grey network with a mean and std of colours: their means are taken, {} and {}",
+            mean[0], std[0]
+        ));
+    }
     (preprocess, source)
 }

@@ -183,7 +183,7 @@ impl Source<'_> {
                         kernels::pointwise::kernel(src, dst, relu, choice, dtype),
                         kernels::pointwise::packing(choice),
                     )
-                } else if conv.groups == 1 && src.c <= 3 {
+                } else if conv.groups == 1 && src.c <= kernels::stem::MOST {
                     (kernels::stem::kernel(conv, src, dst, relu, choice, dtype), Packing::Stem)
                 } else {
                     let reason = format!("no shader runs the convolution {conv:?} of {}", node.name);

@@ -3,7 +3,7 @@
 //! The structs are the uniforms of `shaders/resize.wgsl` and `shaders/normalize.wgsl`, and what the host
 //! follows as well: another picture is other numbers, never another program.
 
-use super::{Geometry, Interpolation, PixelFormat, Preprocess, View};
+use super::{Colour, Geometry, Interpolation, PixelFormat, Preprocess, View};
 use crate::error::Result;
 
 /// One pass of the resize along one axis, over pixels of 4 bytes.
@@ -40,8 +40,10 @@ pub struct Pass {
     pub whole: u32,
     /// See `whole`.
     pub rest: u32,
+    /// Not 0 when a pixel is read as its luma, with zeros beside it: 1 with red first, 2 with blue first.
+    pub grey: u32,
     /// To the multiple of 16 bytes that a uniform takes.
-    pub padding: [u32; 3],
+    pub padding: [u32; 2],
 }
 
 /// From the crop's 8-bit pixels to the network's input.
@@ -129,8 +131,26 @@ impl Axis {
             start: self.start as u32,
             whole: (centre / unit) as u32,
             rest: (centre % unit) as u32,
-            padding: [0; 3],
+            grey: 0,
+            padding: [0; 2],
         }
+    }
+}
+
+impl Preprocess {
+    /// What is read of a picture of `size` (width, height), as it stands after crop and rotation: left, top, width and
+    /// height. The pixels around it may hold anything.
+    ///
+    /// # Errors
+    /// As [`Preprocess::geometry`].
+    pub fn region(&self, size: (usize, usize)) -> Result<[usize; 4]> {
+        let Geometry { resized, offset, .. } = self.geometry(size)?;
+        let reach = |length, resized, offset, target| {
+            Axis::new(length, resized, offset, target).reach(self.interpolation)
+        };
+        let x = reach(size.0, resized.0, offset.0, self.size.1);
+        let y = reach(size.1, resized.1, offset.1, self.size.0);
+        Ok([x.start, y.start, x.len(), y.len()])
     }
 }
 
@@ -155,14 +175,26 @@ impl Passes {
         let skipped = lines.start as i64;
 
         let cubic = u32::from(preprocess.interpolation == Interpolation::Bicubic);
-        let swap = u32::from(view.format == PixelFormat::Bgra8);
+        let blue_first = view.format == PixelFormat::Bgra8;
+        let (swap, grey) = match preprocess.colour {
+            Colour::Rgb => (blue_first.into(), 0),
+            Colour::Grey => (0, 1 + u32::from(blue_first)),
+        };
         let first = a.pass(vertical, lines.len(), [origin + skipped * step_b, step_a, step_b]);
         let row = i64::from(first.width);
         let source = if vertical { [-skipped, 1, row] } else { [-skipped * row, row, 1] };
         let second = b.pass(!vertical, a.len, source);
 
-        let [mr, mg, mb] = preprocess.mean;
-        let [sr, sg, sb] = preprocess.std;
+        // What lies beside grey is 0, and stays 0.
+        let beside = |values: [f32; 3], beside: f32| match preprocess.colour {
+            Colour::Rgb => values,
+            Colour::Grey => [values[0], beside, beside],
+        };
+        let ([mr, mg, mb], [sr, sg, sb]) = (beside(preprocess.mean, 0.0), beside(preprocess.std, 1.0));
+        let fill = match preprocess.colour {
+            Colour::Rgb => fill,
+            Colour::Grey => [fill[0], 0, 0],
+        };
         let normalize = Normalize {
             width: width as u32,
             height: height as u32,
@@ -175,7 +207,7 @@ impl Passes {
             mean: [mr, mg, mb, 0.0],
             std: [sr, sg, sb, 1.0],
         };
-        Ok(Passes { first: Pass { cubic, swap, ..first }, second: Pass { cubic, ..second }, normalize })
+        Ok(Passes { first: Pass { cubic, swap, grey, ..first }, second: Pass { cubic, ..second }, normalize })
     }
 
     /// Pixels (of 4 bytes) of the intermediate picture.
@@ -220,6 +252,17 @@ impl Pass {
     pub fn most_taps(&self) -> usize {
         let reach = if self.cubic == 1 { 2 } else { 1 };
         2 * reach * self.length.max(self.resized) as usize / self.resized as usize + 2
+    }
+
+    /// A pixel's luma as PIL has it, and zeros beside it; the pixel itself where it is not asked for.
+    pub(super) fn luma(&self, [r, g, b, a]: [u8; 4]) -> [u8; 4] {
+        let (r, b) = match self.grey {
+            0 => return [r, g, b, a],
+            1 => (r, b),
+            _ => (b, r),
+        };
+        let sum = 19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 0x8000;
+        [(sum >> 16) as u8, 0, 0, 0]
     }
 
     /// The filter.

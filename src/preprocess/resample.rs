@@ -10,6 +10,7 @@ const HALF: i32 = 1 << (BITS - 1);
 /// What the host's preprocessing keeps from one picture to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
+    grey: Vec<[u8; 4]>,
     intermediate: Vec<[u8; 4]>,
     crop: Vec<[u8; 4]>,
     filter: Filter,
@@ -135,22 +136,28 @@ impl Pass {
 impl Scratch {
     /// The crop that `passes` make of a view's bytes, `[rows, columns]`.
     pub(super) fn resample(&mut self, passes: &Passes, bytes: &[u8]) -> &[[u8; 4]] {
-        passes.first.run(&mut self.filter, bytes.as_chunks().0, &mut self.intermediate);
+        let mut src: &[[u8; 4]] = bytes.as_chunks().0;
+        if passes.first.grey != 0 {
+            self.grey.clear();
+            self.grey.extend(src.iter().map(|&pixel| passes.first.luma(pixel)));
+            src = &self.grey;
+        }
+        passes.first.run(&mut self.filter, src, &mut self.intermediate);
         passes.second.run(&mut self.filter, &self.intermediate, &mut self.crop);
         &self.crop
     }
 }
 
 impl Normalize {
-    /// Writes the input `[height, width, 3]` of a crop.
-    pub(super) fn run(&self, crop: &[[u8; 4]], dst: &mut [f32]) {
+    /// Writes the input `[height, width, channels]` of a crop.
+    pub(super) fn run<const CHANNELS: usize>(&self, crop: &[[u8; 4]], dst: &mut [f32]) {
         let fill = self.fill.to_le_bytes();
-        for (index, dst) in dst.chunks_exact_mut(3).enumerate() {
+        for (index, dst) in dst.chunks_exact_mut(CHANNELS).enumerate() {
             let (x, y) = (index as u32 % self.width, index as u32 / self.width);
             let (column, row) = (x.wrapping_sub(self.left), y.wrapping_sub(self.top));
             let inside = column < self.columns && row < self.rows;
             let pixel = if inside { crop[(row * self.columns + column) as usize] } else { fill };
-            for c in 0..3 {
+            for c in 0..CHANNELS {
                 dst[c] = (f32::from(pixel[c]) / 255.0 - self.mean[c]) / self.std[c];
             }
         }

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, TURNS};
+use super::{Bench, Over, TURNS};
 use crate::{
     device::{Device, Executor},
     error::Result,
@@ -19,7 +19,7 @@ use crate::{
     options::Options,
     session::Session,
     tensor::DType,
-    verify::examine,
+    verify::examine_while,
     weights::Weights,
 };
 
@@ -158,11 +158,42 @@ impl Storage<'_> {
 /// Those of [`Session::new`], and of [`tune`](super::tune) for a device that has nothing to tune; but what f16 alone
 /// fails at is told by [`Rivals::refused`].
 pub fn compare(device: &Device, cpu: Option<&Device>, model: &Model, options: &Options) -> Result<Rivals> {
+    Ok(compare_while(device, cpu, model, options, &|| false)?.expect("time is never over"))
+}
+
+/// The same within `budget`: `None` where there was no time to measure all and, if f16 was the fastest, to examine it.
+///
+/// # Errors
+/// Those of [`compare`].
+pub fn compare_within(
+    device: &Device,
+    cpu: Option<&Device>,
+    model: &Model,
+    options: &Options,
+    budget: Duration,
+) -> Result<Option<Rivals>> {
+    let begun = Instant::now();
+    compare_while(device, cpu, model, options, &|| begun.elapsed() >= budget)
+}
+
+fn compare_while(
+    device: &Device,
+    cpu: Option<&Device>,
+    model: &Model,
+    options: &Options,
+    over: Over,
+) -> Result<Option<Rivals>> {
     let stored = |dtype| Options { dtype, ..options.clone() };
+    if over() {
+        return Ok(None);
+    }
     let mut f32 = Storage::new(device, model, &stored(DType::F32))?;
     let mut refused = None;
     let mut f16 = None;
     if device.info().features.contains(&"f16") {
+        if over() {
+            return Ok(None);
+        }
         match Storage::new(device, model, &stored(DType::F16)) {
             Ok(storage) => f16 = Some(storage),
             Err(error) => refused = Some(error.to_string()),
@@ -174,9 +205,18 @@ pub fn compare(device: &Device, cpu: Option<&Device>, model: &Model, options: &O
     };
     let mut on_cpu = Duration::MAX;
     for _ in 0..TURNS {
+        if over() {
+            return Ok(None);
+        }
         f32.time()?;
+        if over() {
+            return Ok(None);
+        }
         if let Some(Err(error)) = f16.as_mut().map(Storage::time) {
             (f16, refused) = (None, Some(error.to_string()));
+        }
+        if over() {
+            return Ok(None);
         }
         if let Some(session) = &session {
             let begun = Instant::now();
@@ -188,13 +228,16 @@ pub fn compare(device: &Device, cpu: Option<&Device>, model: &Model, options: &O
     let f16 = f16.map(|storage| storage.times);
     let mut rivals = Rivals { f32: f32.times, f16, cpu, refused, weights: model.weights.sum() };
     if rivals.fastest().f16.is_some() {
-        let fault = match examine(device, model, stored(DType::F16)) {
-            Ok(lines) => lines.into_iter().find_map(|line| Some(format!("{}: {}", line.label, line.fault?))),
+        let fault = match examine_while(device, model, stored(DType::F16), &|| !over()) {
+            Ok(None) => return Ok(None),
+            Ok(Some(lines)) => {
+                lines.into_iter().find_map(|line| Some(format!("{}: {}", line.label, line.fault?)))
+            }
             Err(error) => Some(error.to_string()),
         };
         if fault.is_some() {
             (rivals.f16, rivals.refused) = (None, fault);
         }
     }
-    Ok(rivals)
+    Ok(Some(rivals))
 }

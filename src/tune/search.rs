@@ -3,10 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use super::{Bench, GAIN, Progress, Tuned, faster, logits, turns};
+use super::{Bench, GAIN, Over, Progress, Tuned, faster, logits, turns};
 use crate::{
     error::{Error, Result},
     gpu::Engine,
@@ -25,11 +25,17 @@ type Times = BTreeMap<String, (Layer, Vec<(Choice, f64)>)>;
 /// Choices to try on the whole net, with the seconds that they save by themselves.
 type Wanted = Vec<(Vec<(Layer, Choice)>, f64)>;
 
+/// The times of layers, and whether there was time for all choices.
+pub struct Sweep {
+    times: Times,
+    complete: bool,
+}
+
 impl Bench<'_> {
     /// Times all choices.
-    pub fn sweep(&self, until: Instant, progress: Progress) -> Result<Times> {
+    pub fn sweep(&self, over: Over, progress: Progress) -> Result<Sweep> {
         let fast = self.options.tuning.fast;
-        sweep(self.gpu.limits(), fast, until, progress, |tuning| self.profile(tuning))
+        sweep(self.gpu.limits(), fast, over, progress, |tuning| self.profile(tuning))
     }
 
     /// The seconds of each layer that `tuning` runs.
@@ -44,77 +50,120 @@ impl Bench<'_> {
     }
 
     /// Takes the fastest choice of each layer where the whole net is faster with it and still gives `answer`, the
-    /// largest gain first.
+    /// largest gain first. `trials` ends the trials, and `over` what proves that all of them gain together.
     pub fn keep(
         &self,
         first: Arc<Engine>,
         answer: &[f32],
-        times: Times,
-        until: Instant,
+        sweep: Sweep,
+        [trials, over]: [Over; 2],
         progress: Progress,
     ) -> Result<Tuned> {
-        let whole = turns(|_| self.time(&first))?[0];
+        let Sweep { times, mut complete } = sweep;
+        let whole = match turns(trials, |_| self.time(&first))? {
+            Some([whole, _]) => whole,
+            None => self.run(&first)?.0, // to say what it takes, where there is no time for more
+        };
         let mut wanted = gains(&times, &first, whole);
         wanted.truncate(MOST_TRIALS);
         // Pool and classifier have no times of their own: only the whole net tells.
         wanted.extend(head(&first));
-        let mut considered: Vec<Layer> = times.values().map(|(layer, _)| *layer).collect();
+        // Layers whose choice is proven: no other was faster by itself, or the whole net was judged with the other.
+        let untried =
+            |layer: &Layer| wanted.iter().flat_map(|(changes, _)| changes).all(|(other, _)| other != layer);
+        let mut proven: Vec<Layer> = match complete {
+            true => times.values().map(|(layer, _)| *layer).filter(untried).collect(),
+            false => Vec::new(),
+        };
         let mut tuning = self.options.tuning.clone();
         let mut engine = first.clone();
+        let mut taken: Vec<Layer> = Vec::new();
         let (all, mut tried) = (wanted.len(), 0);
         for (changes, _) in &wanted {
             go_on(progress, all + tried, 2 * all)?;
-            if Instant::now() >= until {
+            if trials() {
+                complete = false;
                 break;
             }
             tried += 1;
-            considered.extend(changes.iter().map(|(layer, _)| *layer));
             let mut next = tuning.clone();
             next.layers.extend(changes.iter().map(|(layer, choice)| (layer.key(), *choice)));
-            if let Ok(Some(better)) = self.better(&engine, &next, answer) {
-                (tuning, engine) = (next, better);
+            let layers = changes.iter().map(|(layer, _)| *layer);
+            match self.better(&engine, &next, answer, trials) {
+                Ok(Some((true, better))) => {
+                    (tuning, engine) = (next, better);
+                    taken.extend(layers);
+                }
+                // A choice that the device fails at is judged too.
+                Ok(Some((false, _))) | Err(_) => proven.extend(layers),
+                Ok(None) => complete = false,
             }
         }
         // Each step was measured by itself: only the first against the last tells what all of them gain.
-        let (gained, [before, after]) = faster(|at| self.time([&first, &engine][at]))?;
-        let (mut tuning, after) = match gained {
-            true => (tuning, after),
-            false => (self.options.tuning.clone(), before),
-        };
-        if Instant::now() < until {
-            tried += 1;
-            let front = first.plan().prepared;
-            tuning.layers.extend(self.front(&tuning).ok().flatten().map(|choice| (front.key(), choice)));
-            considered.push(front);
+        let (mut before, mut after) = (whole, whole);
+        if !taken.is_empty() {
+            match faster(over, |at| self.time([&first, &engine][at]))? {
+                Some((gained, pair)) => {
+                    (before, after) = if gained { (pair[0], pair[1]) } else { (pair[0], pair[0]) };
+                    proven.extend(taken);
+                    tuning = if gained { tuning } else { self.options.tuning.clone() };
+                }
+                None => {
+                    complete = false;
+                    tuning = self.options.tuning.clone();
+                }
+            }
+        }
+        match if over() { Ok(None) } else { self.front(&tuning, over) } {
+            Ok(Some(choice)) => {
+                tried += 1;
+                let front = first.plan().prepared;
+                tuning.layers.extend(choice.map(|choice| (front.key(), choice)));
+                proven.push(front);
+            }
+            Ok(None) => complete = false,
+            Err(_) => {}
         }
         // What stays as it was is told too, for an earlier measurement may have had it otherwise.
         let limits = self.gpu.limits();
-        let chosen = considered.iter().map(|layer| (layer.key(), tuning.choice(layer, &limits)));
+        let chosen = proven.iter().map(|layer| (layer.key(), tuning.choice(layer, &limits)));
         tuning.layers = tuning.layers.clone().into_iter().chain(chosen).collect();
         let other =
             |layer: &&Layer| tuning.choice(layer, &limits) != self.options.tuning.choice(layer, &limits);
-        let changed: BTreeSet<String> = considered.iter().filter(other).map(Layer::key).collect();
+        let changed: BTreeSet<String> = proven.iter().filter(other).map(Layer::key).collect();
         go_on(progress, 1, 1)?;
-        Ok(Tuned { tuning, changed: changed.into_iter().collect(), before, after, tried })
+        Ok(Tuned { tuning, changed: changed.into_iter().collect(), before, after, tried, complete })
     }
 
-    /// The engine of `tuning`, where it gives `answer` faster than `engine`.
-    fn better(&self, engine: &Arc<Engine>, tuning: &Tuning, answer: &[f32]) -> Result<Option<Arc<Engine>>> {
+    /// The engine of `tuning`, and whether it gives `answer` faster than `engine`; `None` where the time was over first.
+    fn better(
+        &self,
+        engine: &Arc<Engine>,
+        tuning: &Tuning,
+        answer: &[f32],
+        over: Over,
+    ) -> Result<Option<(bool, Arc<Engine>)>> {
         let candidate = self.engine(tuning)?;
-        let right = self.agrees(&logits(self.run(&candidate)?.1), answer);
-        let better = right && faster(|at| self.time([engine, &candidate][at]))?.0;
-        Ok(better.then_some(candidate))
+        if !self.agrees(&logits(self.run(&candidate)?.1), answer) {
+            return Ok(Some((false, candidate)));
+        }
+        let judged = faster(over, |at| self.time([engine, &candidate][at]))?;
+        Ok(judged.map(|(better, _)| (better, candidate)))
     }
 
-    /// The other way from a picture's bytes to the input, where whole runs from bytes are faster with it.
-    fn front(&self, tuning: &Tuning) -> Result<Option<Choice>> {
+    /// The other way from a picture's bytes to the input, where whole runs from bytes are faster with it: whether they
+    /// are, unless the time was over first.
+    fn front(&self, tuning: &Tuning, over: Over) -> Result<Option<Option<Choice>>> {
         let one = self.engine(tuning)?;
         let choice = if one.plan().front == Choice::Passes { Choice::Prepare } else { Choice::Passes };
         let mut next = tuning.clone();
         next.layers.insert(one.plan().prepared.key(), choice);
         let pair = [&one, &self.engine(&next)?];
-        let better = self.prepares(pair)? && faster(|at| self.run_pixels(pair[at]))?.0;
-        Ok(better.then_some(choice))
+        if !self.prepares(pair)? {
+            return Ok(Some(None));
+        }
+        let judged = faster(over, |at| self.run_pixels(pair[at]))?;
+        Ok(judged.map(|(better, _)| better.then_some(choice)))
     }
 }
 
@@ -126,10 +175,10 @@ fn go_on(progress: Progress, done: usize, all: usize) -> Result<()> {
 fn sweep(
     limits: Limits,
     fast: bool,
-    until: Instant,
+    over: Over,
     progress: Progress,
     mut profile: impl FnMut(&Tuning) -> Result<Vec<(Layer, Choice, f64)>>,
-) -> Result<Times> {
+) -> Result<Sweep> {
     let kinds = [Kind::Stem, Kind::Depthwise, Kind::Pointwise, Kind::Block];
     let of = |kind| {
         let suits = move |choice: &&Choice| {
@@ -149,8 +198,8 @@ fn sweep(
     let mut times = Times::new();
     for round in 0..all {
         go_on(progress, round, 2 * all)?;
-        if Instant::now() >= until {
-            break;
+        if over() {
+            return Ok(Sweep { times, complete: false });
         }
         let choices = match round < rounds {
             true => table[..3].iter().filter_map(|choices| choices.get(round)).copied().collect(),
@@ -167,7 +216,7 @@ fn sweep(
             }
         }
     }
-    Ok(times)
+    Ok(Sweep { times, complete: true })
 }
 
 /// The fastest choice of each layer, where it is another than `engine`'s and saves enough of a run of `whole`.
@@ -253,21 +302,32 @@ mod tests {
             true => Err(Error::Option("no".into())),
             false => Ok(vec![(layer, tuning.choice(&layer, &Limits::LEAST), 1.0)]),
         };
-        let until = Instant::now() + Duration::from_secs(3600);
+        let ever = || false;
         let mut goes_on = |_, _| ControlFlow::Continue(());
-        let times = sweep(Limits::LEAST, false, until, &mut goes_on, profile).unwrap();
-        let measured = &times[&layer.key()].1;
+        let found = sweep(Limits::LEAST, false, &ever, &mut goes_on, profile).unwrap();
+        assert!(found.complete);
+        let measured = &found.times[&layer.key()].1;
         let has = |choice| measured.iter().any(|(known, _)| *known == choice);
         assert!(has(Choice::Registers(8, 2)) && has(Choice::Split(7, 16)), "{measured:?}");
         assert!(!measured.iter().any(|(choice, _)| failing(choice)), "{measured:?}");
-        assert!(sweep(Limits::LEAST, false, Instant::now(), &mut goes_on, profile).unwrap().is_empty());
+        // Nothing is measured after the time.
+        for allowed in 0..3 {
+            let made = std::cell::Cell::new(0);
+            let counted = |tuning: &Tuning| {
+                made.set(made.get() + 1);
+                profile(tuning)
+            };
+            let found =
+                sweep(Limits::LEAST, false, &|| made.get() >= allowed, &mut goes_on, counted).unwrap();
+            assert!(!found.complete && made.get() == allowed, "{allowed}: {}", made.get());
+        }
         // Whoever is told of the progress has the last word.
         let mut told = 0;
         let mut ends = |done, _| {
             told += 1;
             if done < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let stopped = sweep(Limits::LEAST, false, until, &mut ends, profile);
+        let stopped = sweep(Limits::LEAST, false, &ever, &mut ends, profile).map(|found| found.complete);
         assert!(matches!(stopped, Err(Error::Stopped)) && told == 3, "{told}");
     }
 }

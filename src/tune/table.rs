@@ -41,8 +41,60 @@ struct Table {
     texts: String,
     /// Storages and executors by the keys of their networks.
     networks: BTreeMap<String, Fastest>,
+    /// What people call those networks.
+    #[serde(default)]
+    names: BTreeMap<String, String>,
     /// Choices by the keys of their layers.
     layers: BTreeMap<String, String>,
+}
+
+impl Table {
+    /// Why it says nothing of `info`, or of any device if none is given, to this program.
+    fn fault(&self, info: Option<&DeviceInfo>) -> Option<&'static str> {
+        let other = |info: &DeviceInfo| self.device != info.to_string() || self.driver != info.driver;
+        match info {
+            Some(info) if other(info) => {
+                Some("measured on another device or driver (mobileone tune measures anew)")
+            }
+            _ if self.texts != texts() => Some("measured with other shaders (mobileone tune measures anew)"),
+            _ => None,
+        }
+    }
+}
+
+/// A table that is kept.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Held {
+    /// Its file.
+    pub path: PathBuf,
+    /// The device that it is of, as [`DeviceInfo`] is written.
+    pub device: String,
+    /// The driver that it holds for.
+    pub driver: String,
+    /// Layers that have a choice.
+    pub layers: usize,
+    /// How whole networks run the fastest, with their names, or their keys where an older version wrote them.
+    pub networks: Vec<(String, Fastest)>,
+    /// Why it is of no use to this program.
+    pub fault: Option<String>,
+}
+
+/// The tables in `folder`, by name; of other files there, none.
+pub fn held(folder: &Path) -> Vec<Held> {
+    let mut all = Vec::new();
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let text =
+            if path.extension().is_some_and(|end| end == "json") { std::fs::read(&path).ok() } else { None };
+        let Some(table) = text.and_then(|text| serde_json::from_slice::<Table>(&text).ok()) else { continue };
+        let fault = table.fault(None).map(String::from);
+        let Table { device, driver, networks, names, layers, .. } = table;
+        let named = |(key, fastest)| (names.get(&key).cloned().unwrap_or(key), fastest);
+        let networks = networks.into_iter().map(named).collect();
+        all.push(Held { path, device, driver, layers: layers.len(), networks, fault });
+    }
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    all
 }
 
 /// What speeds hang on besides the device, summed up: every shader's text, how each choice fills a head and lays its
@@ -90,11 +142,8 @@ pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Kept>, String> {
     let Ok(table) = serde_json::from_slice::<Table>(&bytes) else {
         return Err(about("not a table of choices"));
     };
-    if table.device != info.to_string() || table.driver != info.driver {
-        return Err(about("measured on another device or driver (mobileone tune measures anew)"));
-    }
-    if table.texts != texts() {
-        return Err(about("measured with other shaders (mobileone tune measures anew)"));
+    if let Some(fault) = table.fault(Some(info)) {
+        return Err(about(fault));
     }
     let mut layers = BTreeMap::new();
     for (key, name) in table.layers {
@@ -115,16 +164,20 @@ pub fn place(info: &DeviceInfo) -> Option<PathBuf> {
 
 /// A device's file of one kind in that folder.
 pub fn kept(info: &DeviceInfo, ending: &str) -> Option<PathBuf> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = format!("{} {}", info.backend, info.name).chars().map(plain).collect();
+    Some(folder()?.join(format!("{name}.{ending}")))
+}
+
+/// That folder: what the command keeps from run to run.
+pub fn folder() -> Option<PathBuf> {
     let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let system = || match std::env::consts::OS {
         "windows" => path("LOCALAPPDATA"),
         "macos" => path("HOME").map(|home| home.join("Library/Caches")),
         _ => path("XDG_CACHE_HOME").or_else(|| path("HOME").map(|home| home.join(".cache"))),
     };
-    let folder = path("MOBILEONE_CACHE").or_else(|| system().map(|system| system.join("mobileone")))?;
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = format!("{} {}", info.backend, info.name).chars().map(plain).collect();
-    Some(folder.join(format!("{name}.{ending}")))
+    path("MOBILEONE_CACHE").or_else(|| system().map(|system| system.join("mobileone")))
 }
 
 /// Makes the folder of `path`, and tries whether [`write()`] can write there: better known before a measurement.
@@ -140,13 +193,30 @@ pub fn writable(path: &Path) -> std::io::Result<()> {
 /// # Errors
 /// Those of the file system.
 pub fn write(path: &Path, info: &DeviceInfo, kept: &Kept) -> std::io::Result<()> {
+    write_named(path, info, kept, &BTreeMap::new())
+}
+
+/// The same, with what people call the networks, by their keys: [`held`] lists them so.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_named(
+    path: &Path,
+    info: &DeviceInfo,
+    kept: &Kept,
+    names: &BTreeMap<String, String>,
+) -> std::io::Result<()> {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let old = serde_json::from_slice::<Table>(&bytes).ok().filter(|old| old.fault(Some(info)).is_none());
+    let mut all = old.map(|old| old.names).unwrap_or_default();
+    all.extend(names.clone());
     let Kept { tuning, mut networks } = read(path, info).ok().flatten().unwrap_or_default();
     networks.extend(kept.networks.iter().map(|(key, fastest)| (key.clone(), *fastest)));
     let mut layers = tuning.layers;
     layers.extend(kept.tuning.layers.iter().map(|(key, choice)| (key.clone(), *choice)));
     let layers = layers.into_iter().map(|(key, choice)| (key, choice.to_string())).collect();
     let (device, driver, texts) = (info.to_string(), info.driver.clone(), texts());
-    let table = Table { device, driver, texts, networks, layers };
+    let table = Table { device, driver, texts, networks, names: all, layers };
     write_whole(path, &serde_json::to_vec_pretty(&table)?)
 }
 

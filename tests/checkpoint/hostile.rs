@@ -49,8 +49,21 @@ fn files_that_are_something_else() {
         (long(b"version https://git-lfs.github.com/spec/v1\noid sha256:"), "Git LFS pointer … git lfs pull"),
         (long(b"{\"architecture\": \"mobileone_s0\"}"), "JSON file"),
         (long(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."), "from before 1.6 … torch.save"),
+        (
+            long(b"\x80\x04\x95\x0d\0\0\0\0\0\0\0\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."),
+            "before 1.6: save its weights with: python -c \"import torch; torch.save(torch.load('checkpoint', \
+             map_location='cpu', weights_only=True), 'checkpoint.state.pth')\"",
+        ),
         (long(b"\x80\x04\x95"), "bare Python pickle … torch.save"),
         (long(b"\x08\x07\x12\x07pytorch"), "ONNX"),
+        (long(b"\x08\x08\x12\x07pytorch"), "ONNX"),
+        (long(b"\x08\x0b\x3a\x80\x01"), "ONNX"),
+        (long(b"\x08\x04\x12\xa5\x03\x0a\x11"), "Core ML"),
+        (long(b"\x08\x07\x12\x40\x0a\x11"), "Core ML"),
+        (long(b"\x08\x01\x12\xa5\x03"), "TensorFlow SavedModel"),
+        (long(b"7767517\n75 83"), "ncnn"),
+        (long(b"\x93NUMPY\x01\0"), "NumPy"),
+        (long(b"BZh91AY"), "bzip2"),
         (long(b"\x1f\x8b\x08"), "gzip"),
         (tar, "tar archive"),
         (long(b"\x89HDF\r\n"), "HDF5"),
@@ -167,6 +180,19 @@ fn tensors_of_no_use() {
     assert!(
         Checkpoint::from_bytes(&safetensors(&fine.map(|(name, v)| (name, Stored::f32(&[1], &[v]))))).is_ok()
     );
+}
+
+#[test]
+fn names_that_would_take_for_ever() {
+    let dots = ".".repeat(1 << 20);
+    let deep = format!("{dots}module.{dots}stem.reparam_conv.bias");
+    let mut names: Vec<String> = (0..2000).map(|at| format!("{at}.x")).collect();
+    names.push(deep);
+    let tensors: Vec<(String, Stored)> = names.into_iter().map(|name| (name, Stored::ones(&[1]))).collect();
+    assert_eq!(Checkpoint::from_bytes(&safetensors(&tensors)).unwrap().passed_over.len(), 2000);
+    let many: Vec<_> =
+        (0..20_000).map(|at| (format!("{at}.module.stem.reparam_conv.bias"), Stored::ones(&[1]))).collect();
+    assert_refused(Checkpoint::from_bytes(&safetensors(&many)), "more than 64 networks", "many");
 }
 
 #[test]

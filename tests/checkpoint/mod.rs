@@ -1,11 +1,18 @@
 //! Checkpoints: what is read, and what is refused.
 
+mod classes;
+mod config;
+mod epsilon;
+mod found;
+mod heads;
 mod hostile;
 mod metadata;
 mod names;
 #[cfg(feature = "pth")]
 mod pth;
 mod save;
+#[cfg(feature = "pth")]
+mod wrapped;
 
 use std::{borrow::Cow, path::PathBuf};
 

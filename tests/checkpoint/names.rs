@@ -10,7 +10,7 @@ use super::{Stored, assert_refused, assert_same, golden, golden_bytes, named, pl
 fn every_naming_form_and_prefix() {
     let namings = ["timm", "apple", "mmpretrain", "cvnets"];
     let prefixes =
-        ["", "module.", "model.", "encoder.", "backbone.", "module.model.", "model.encoder.", "_orig_mod."];
+        ["", "module.", "model.encoder.", "_orig_mod.", "self.base.", "mobileOne.", "0.", "features.1."];
     for net in ["odd", "se"] {
         for form in ["train", "fused"] {
             let expected = plain(&format!("{net}.timm.{form}.safetensors"));
@@ -65,21 +65,6 @@ fn every_scalar_type() {
     };
     let doubles: Vec<_> = exact.iter().map(|(name, array)| (name, double(array))).collect();
     check(&safetensors(&doubles), &exact, "f64");
-}
-
-#[test]
-fn the_network_is_taken_and_not_its_average() {
-    let (own, average) = (Stored::f32(&[1], &[1.0]), Stored::f32(&[1], &[2.0]));
-    let check = |tensors: &[(&str, &Stored)], expected: f32| {
-        let tensors: Vec<_> = tensors.iter().map(|(name, t)| (*name, (*t).clone())).collect();
-        let read = Checkpoint::from_bytes(&safetensors(&tensors)).unwrap();
-        assert_eq!(read.weights.get("head.fc.bias").unwrap().data, [expected], "{:?}", tensors[0].0);
-        assert_eq!(read.weights.len(), 1);
-    };
-    check(&[("model_ema.module.head.fc.bias", &average), ("model.head.fc.bias", &own)], 1.0);
-    check(&[("ema.linear.bias", &average), ("linear.bias", &own)], 1.0);
-    check(&[("model_ema.head.fc.bias", &average)], 2.0);
-    check(&[("linear.bias", &own), ("optimizer.state.0.momentum", &average)], 1.0);
 }
 
 #[test]

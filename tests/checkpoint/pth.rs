@@ -8,53 +8,53 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 use super::{assert_refused, assert_same, golden, plain};
 
 /// The pickle instructions that make a value.
-type Code = Vec<u8>;
+pub(super) type Code = Vec<u8>;
 
-fn text(text: &str) -> Code {
+pub(super) fn text(text: &str) -> Code {
     [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
 }
 
-fn int(value: i64) -> Code {
+pub(super) fn int(value: i64) -> Code {
     [b"\x8a\x08", &value.to_le_bytes()[..]].concat()
 }
 
-fn tuple(items: &[Code]) -> Code {
+pub(super) fn tuple(items: &[Code]) -> Code {
     [b"(", &items.concat()[..], b"t"].concat()
 }
 
-fn sizes(values: &[i64]) -> Code {
+pub(super) fn sizes(values: &[i64]) -> Code {
     tuple(&values.iter().map(|&v| int(v)).collect::<Vec<_>>())
 }
 
-fn global(module: &str, name: &str) -> Code {
+pub(super) fn global(module: &str, name: &str) -> Code {
     format!("c{module}\n{name}\n").into_bytes()
 }
 
-fn call(function: Code, arguments: &[Code]) -> Code {
+pub(super) fn call(function: Code, arguments: &[Code]) -> Code {
     [function, tuple(arguments), b"R".to_vec()].concat()
 }
 
-fn dict(entries: &[(&str, Code)]) -> Code {
+pub(super) fn dict(entries: &[(&str, Code)]) -> Code {
     let entries: Vec<Code> = entries.iter().map(|(key, value)| [text(key), value.clone()].concat()).collect();
     [b"}(", &entries.concat()[..], b"u"].concat()
 }
 
-fn storage(kind: &str, key: &str, len: i64) -> Code {
+pub(super) fn storage(kind: &str, key: &str, len: i64) -> Code {
     let description = tuple(&[text("storage"), global("torch", kind), text(key), text("cpu"), int(len)]);
     [description, b"Q".to_vec()].concat()
 }
 
-fn tensor(storage: Code, offset: i64, shape: &[i64], strides: &[i64]) -> Code {
+pub(super) fn tensor(storage: Code, offset: i64, shape: &[i64], strides: &[i64]) -> Code {
     let arguments = [storage, int(offset), sizes(shape), sizes(strides), b"\x89".to_vec(), b"N".to_vec()];
     call(global("torch._utils", "_rebuild_tensor_v2"), &arguments)
 }
 
 /// A dense vector of `len` f32 in storage "0".
-fn vector(len: i64) -> Code {
+pub(super) fn vector(len: i64) -> Code {
     tensor(storage("FloatStorage", "0", len), 0, &[len], &[1])
 }
 
-fn archive(members: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
+pub(super) fn archive(members: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in members {
         zip.start_file(*name, SimpleFileOptions::default().compression_method(method)).unwrap();
@@ -64,7 +64,7 @@ fn archive(members: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
 }
 
 /// A checkpoint that pickles `value` and has storage "0" with the f32 0, 1, 2, ... 9.
-fn checkpoint(value: Code) -> Vec<u8> {
+pub(super) fn checkpoint(value: Code) -> Vec<u8> {
     let ten: Vec<u8> = (0..10).flat_map(|v| (v as f32).to_le_bytes()).collect();
     raw_checkpoint(&[b"\x80\x02", &value[..], b"."].concat(), &ten)
 }
@@ -315,7 +315,21 @@ fn archives_that_are_something_else() {
         (&[("word/document.xml", b"<a>")], "zip archive without a data.pkl"),
         (&[("m/xdata.pkl", &fine), ten], "without a data.pkl"),
         (&[pickle, ten, ("m/byteorder", b"big")], "byte order \"big\""),
-        (&[pickle, ten, ("m/constants.pkl", b"")], "TorchScript"),
+        (
+            &[pickle, ten, ("m/constants.pkl", b"")],
+            "TorchScript … python -c \"import torch; torch.save(torch.jit.load('checkpoint', map_location='cpu')\
+             .state_dict(), 'checkpoint.state.pth')\"",
+        ),
+        (
+            &[("m/archive_format", b"pt2"), ("m/data/weights/weight_0", &[0; 40])],
+            "exported program (.pt2) … python -c \"import torch; torch.save(torch.export.load('checkpoint')\
+             .state_dict, 'checkpoint.state.pth')\"",
+        ),
+        (&[("serialized_exported_program.json", b"{}"), ("version", b"1")], "exported program (.pt2)"),
+        (&[("stem.npy", b"\x93NUMPY")], "NumPy archive (.npz)"),
+        (&[("config.json", b"{}"), ("model.weights.h5", b"\x89HDF")], "Keras"),
+        (&[("m.mlpackage/Data/com.apple.CoreML/model.mlmodel", b"")], "Core ML"),
+        (&[("weights/best.pth", b"PK")], "unpack it"),
         (&[pickle], "missing from the archive"),
         (&[pickle, ("m/data/0", &[0; 39])], "found 39 bytes"),
     ];

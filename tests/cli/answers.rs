@@ -168,7 +168,6 @@ fn values_between_commas() {
     for (at, class) in rows[0]["top"].as_array().unwrap().iter().enumerate() {
         let label = quote(class["label"].as_str().unwrap());
         let image = quote(odd.to_str().unwrap());
-        // As f32, which JSON has it in.
         let probability = serde_json::to_string(&(class["probability"].as_f64().unwrap() as f32)).unwrap();
         expected.push(format!("{image},{},{},{label},{probability},", at + 1, class["index"]));
     }

@@ -34,11 +34,16 @@ fn rows_are_complete() {
         assert!((ms("pictures_per_second") / per_second - 1.0).abs() < 0.01, "{row}");
         assert!(ms("first_ms") > 0.0 && ms("load_ms") > 0.0, "{row}");
         assert!(row["device_ms"].is_null(), "the CPU has no timestamps");
+        assert!(row["device_bytes"].is_null(), "and no memory of its own");
+        let driver = row["driver"].as_str().unwrap();
+        assert!(super::INSTRUCTIONS.iter().any(|known| driver.ends_with(known)), "{driver}");
         assert!(row["top1_paper"].is_null(), "it is none of the paper's variants");
         assert_eq!(
             row["peak_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20),
             cfg!(target_os = "linux")
         );
+        assert_eq!(row["host_bytes"].is_u64(), cfg!(target_os = "linux"));
+        assert!(row["host_bytes"].as_u64() <= row["peak_bytes"].as_u64(), "a part of it: {row}");
     }
     let nothing = run(args(&tiny, &["--dtype", "f16"]));
     assert_eq!((nothing.code, nothing.out.as_str()), (Some(2), ""), "no row is left: {nothing:?}");
@@ -56,20 +61,74 @@ fn every_form_has_the_same_rows() {
         match form {
             "--csv" => {
                 let head = "model,device,dtype,batch,size,median_ms,p5_ms,p95_ms,min_ms,max_ms,average_ms,\
-                            pictures_per_second,first_ms,device_ms,floor_ms,peak_mb";
+                            pictures_per_second,first_ms,device_ms,floor_ms,peak_mb,host_mb,device_mb";
                 assert_eq!(all[0], head);
                 assert!(all[2].contains(",f32,2,64x80,"), "{}", all[2]);
                 // The name of the device has a comma.
-                assert!(all[1].contains(",\"CPU, ") || all[1].contains(",CPU, 1 thread"), "{}", all[1]);
+                assert!(all[1].contains(",\"CPU, "), "{}", all[1]);
+                assert!(super::INSTRUCTIONS.iter().any(|known| all[1].contains(known)), "{}", all[1]);
             }
             _ => {
                 assert!(all.iter().all(|line| line.starts_with('|') && line.ends_with('|')), "{all:?}");
-                assert!(all.iter().all(|line| line.matches('|').count() == 17), "{all:?}");
+                assert!(all.iter().all(|line| line.matches('|').count() == 19), "{all:?}");
+                assert!(super::INSTRUCTIONS.iter().any(|known| all[2].contains(known)), "{}", all[2]);
             }
         }
     }
+    // What all rows share stands above the table.
     let table = run(args(&tiny, &[]));
-    assert_eq!((table.code, table.out.lines().count()), (Some(0), 2), "{table:?}");
+    let lines: Vec<&str> = table.out.lines().collect();
+    assert_eq!((table.code, lines.len()), (Some(0), 4), "{table:?}");
+    assert!(lines[0].starts_with("CPU, ") && lines[1] == "f32, batch 1, 64x80", "{lines:?}");
+    assert!(lines[2].contains("median ms") && !lines[2].contains("device ms"), "{lines:?}");
+}
+
+/// Whatever is measured or judged, on whatever device, its table fits a terminal of 80 columns.
+#[test]
+fn tables_fit_a_terminal() {
+    let tiny = data(TINY);
+    let wanted = crate::gpu::device().map(|_| crate::gpu::wanted());
+    let mut all: Vec<Vec<&str>> = vec![vec!["devices"]];
+    for device in ["cpu"].into_iter().chain(wanted.as_deref()) {
+        let on = ["--model", &tiny, "--device", device];
+        all.push([&["bench", "--iterations", "2", "--limit", "--size", "64"][..], &on].concat());
+        all.push([&["bench", "--iterations", "2", "--batch", "1,20", "--size", "64,96"][..], &on].concat());
+        all.push([&["profile", "--runs", "1", "--size", "64"][..], &on].concat());
+        all.push([&["verify"][..], &on].concat());
+        all.push([&["verify", "--all"][..], &on].concat());
+    }
+    all.push(vec!["bench", "--start", "--model", &tiny, "--size", "64", "--device", "cpu"]);
+    let mut both = vec!["bench", "--iterations", "2", "--model", "digits", "--model", &tiny, "--size", "64"];
+    both.extend(["--device", "cpu"]);
+    both.extend(wanted.as_deref().into_iter().flat_map(|device| ["--device", device]));
+    all.push(both);
+    all.push(vec!["tune", "--list"]);
+    for typed in all {
+        let mut command = super::command();
+        command.env("COLUMNS", "80").args(&typed);
+        let run = super::finish(command);
+        let beaten = run.err.contains("faster than the floor") && run.code == Some(1);
+        assert!(run.code == Some(0) || beaten, "{typed:?}: {run:?}");
+        for line in run.out.lines() {
+            assert!(line.chars().count() <= 80, "{typed:?}: {} characters: {line}", line.chars().count());
+        }
+    }
+}
+
+/// Figures of a GPU say what the session takes of its memory.
+#[test]
+fn rows_have_the_memory_of_the_device() {
+    let tiny = data(TINY);
+    let wanted = crate::gpu::wanted();
+    if crate::gpu::device().is_none() {
+        return;
+    }
+    let report = json(0, args(&tiny, &["--json", "--batch", "1,4", "--device", &wanted]));
+    let bytes = |at: usize| report["results"][at]["device_bytes"].as_u64().unwrap();
+    // The weights are there once, activations and what goes to and fro for each picture of a batch.
+    let input = 64 * 80 * 4 * 4;
+    assert!(bytes(0) > 2 * input && bytes(1) > bytes(0) + 3 * 2 * input, "{report}");
+    assert!(bytes(1) < 4 * bytes(0), "{report}");
 }
 
 #[test]
@@ -99,20 +158,13 @@ fn modelbench_reads_the_model_again() {
     let mut command = super::command();
     command.args(args(
         path.to_str().unwrap(),
-        &["--protocol", "modelbench", "--rounds", "4000000", "--inferences", "1"],
+        &["--protocol", "modelbench", "--rounds", "20000", "--inferences", "1"],
     ));
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let child = command.spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_secs(2));
     std::fs::remove_file(&path).unwrap();
-    let begun = std::time::Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if begun.elapsed().as_secs() > 60 {
-            child.kill().unwrap();
-            panic!("it goes on without its model");
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    // Without its model it would go on to the last of these rounds, and end well.
     let ended = child.wait_with_output().unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(2), "{said}");
@@ -199,14 +251,12 @@ fn outputs_are_tried_first() {
         &["fuse", "no model of this name", nowhere],
     ];
     for typed in rows {
-        let begun = std::time::Instant::now();
         let refused = run(typed);
         assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{typed:?}: {refused:?}");
         assert!(
             refused.err.lines().count() == 1 && refused.err.contains(typed.last().unwrap()),
-            "{refused:?}"
+            "said before anything else: {refused:?}"
         );
-        assert!(begun.elapsed().as_secs() < 60, "said before the measurement");
     }
 }
 
@@ -233,6 +283,11 @@ fn pictures_are_well_formed() {
     for name in ["a.svg", "b.PNG"] {
         let path = here.join(name);
         let run = run(args(&tiny, &["--plot", path.to_str().unwrap()]));
+        if name == "b.PNG" && !cfg!(feature = "png") {
+            assert_eq!(run.code, Some(2), "{run:?}");
+            assert!(run.err.contains("--features png"), "{run:?}");
+            continue;
+        }
         if run.err.contains("no fonts are installed") {
             assert_eq!((run.code, name), (Some(2), "b.PNG"), "{run:?}");
             eprintln!("SKIPPED: no fonts for a PNG; install fonts-dejavu-core");

@@ -177,9 +177,13 @@ fn what_was_tuned_is_taken() {
     };
     let model = data("odd.timm.fused.safetensors");
     let typed = ["--model", &model, "--device", "llvmpipe", "--size", "64"];
-    let tuned = run(&[&["tune", "--seconds", "4", "--json"][..], &typed].concat());
-    assert_eq!(tuned.code, Some(0), "{tuned:?}");
-    let report: Value = serde_json::from_str(&tuned.out).unwrap();
+    // A busy machine needs more time until something is proven.
+    let judged = |seconds: &&str| {
+        let tuned = run(&[&["tune", "--seconds", seconds, "--json"][..], &typed].concat());
+        let report: Option<Value> = serde_json::from_str(&tuned.out).ok();
+        report.filter(|report| report["network"].is_string())
+    };
+    let report = ["4", "8", "16", "32", "64"].iter().find_map(judged).expect("f32 and the CPU are compared");
     let above_zero = |value: &Value| value.as_f64().unwrap() > 0.0;
     for storage in report["storages"].as_array().unwrap() {
         assert!(above_zero(&storage["before_ms"]) && above_zero(&storage["after_ms"]), "{report}");
@@ -188,14 +192,26 @@ fn what_was_tuned_is_taken() {
     let path = std::path::PathBuf::from(report["output"].as_str().unwrap());
     assert_eq!(path.parent(), Some(cache.as_path()));
 
+    // What is kept is listed, with the network's name.
+    let listed = run(&["tune", "--list", "--json"]);
+    let tables: Value = serde_json::from_str(&listed.out).unwrap_or_else(|_| panic!("{listed:?}"));
+    let table = &tables["tables"][0];
+    assert_eq!(tables["tables"].as_array().unwrap().len(), 1, "{tables}");
+    assert_eq!((&table["device"], &table["driver"]), (&report["device"], &report["driver"]));
+    let name = format!("{} at 64x64", report["model"].as_str().unwrap());
+    assert_eq!(table["networks"][0]["network"], name.as_str(), "{tables}");
+    assert_eq!(table["networks"][0]["f16"], report["f16"], "{tables}");
+    let text = run(&["tune", "--list"]);
+    assert!(text.code == Some(0) && text.out.contains(&name) && text.out.contains("llvmpipe"), "{text:?}");
+    assert!(text.out.lines().all(|line| line.chars().count() <= 80), "{text:?}");
+
     // Where nothing can be written, nothing is measured.
     let (folder, file) = (cache.display().to_string(), path.join("table.json").display().to_string());
     for output in [folder, file] {
-        let begun = std::time::Instant::now();
         let refused = run(&[&["tune", "--seconds", "600", "--output", &output][..], &typed].concat());
         assert_eq!(refused.code, Some(2), "{refused:?}");
         assert!(refused.err.contains(&output) && refused.out.is_empty(), "{refused:?}");
-        assert!(begun.elapsed().as_secs() < 60, "said before the measurement");
+        assert_eq!(refused.err.lines().count(), 1, "said before anything else: {refused:?}");
     }
 
     // Damaged pipelines are left aside with a line, and written anew.
@@ -221,7 +237,11 @@ fn what_was_tuned_is_taken() {
     for row in report["kept"].as_array().unwrap() {
         assert_eq!(layers(&table)[row["layer"].as_str().unwrap()], row["choice"], "{report}");
     }
-    assert!(layers(&table).contains_key("stem 3/2 64x64x3 32x32x6 f32"), "what did not change is kept too");
+    let stem = "stem 3/2 64x64x3 32x32x6 f32";
+    assert!(
+        report["complete"] == false || layers(&table).contains_key(stem),
+        "what did not change is kept too"
+    );
     table["layers"]["stem 3/2 224x224x3 112x112x6 f32"] = "strip 1".into();
     std::fs::write(&path, table.to_string()).unwrap();
     let plan = || run(&["info", &model, "--layers", "--device", "llvmpipe"]);
@@ -254,8 +274,18 @@ fn what_was_tuned_is_taken() {
         let (taken, said) = bench(&large, &["--size", "64"]);
         assert!(taken == "f32" && said.contains("examined it with other weights"), "{taken}: {said}");
         // They are tuned in f32 all the same.
-        let typed =
-            ["tune", "--seconds", "2", "--json", "--model", &large, "--device", "llvmpipe", "--size", "64"];
+        let typed = [
+            "tune",
+            "--seconds",
+            "3600",
+            "--json",
+            "--model",
+            &large,
+            "--device",
+            "llvmpipe",
+            "--size",
+            "64",
+        ];
         let tuned = run(&typed);
         assert_eq!(tuned.code, Some(0), "{tuned:?}");
         let report: Value = serde_json::from_str(&tuned.out).unwrap();
@@ -265,7 +295,8 @@ fn what_was_tuned_is_taken() {
         assert_eq!(dtype(&["--size", "64"]), "f32", "and f16 is out of the question");
         // One storage that was tuned against another that was not tells nothing.
         std::fs::write(&path, table.to_string()).unwrap();
-        let tuned = run(&[&["tune", "--seconds", "2", "--json", "--dtype", "f32"][..], &typed[4..]].concat());
+        let tuned =
+            run(&[&["tune", "--seconds", "3600", "--json", "--dtype", "f32"][..], &typed[4..]].concat());
         let report: Value = serde_json::from_str(&tuned.out).unwrap_or_else(|_| panic!("{tuned:?}"));
         assert!(report["network"].is_null(), "{report}");
         assert_eq!(dtype(&["--size", "64"]), "f16", "what was known before is kept");
@@ -278,4 +309,96 @@ fn what_was_tuned_is_taken() {
     assert!(shown.err.contains("measured on another device or driver"), "{shown:?}");
     assert!(!shown.out.contains("strip 1\n"), "{shown:?}");
     assert_eq!(shown.code, Some(0));
+
+    // What is kept of the device is forgotten, and of all; other files stay.
+    let other = path.with_file_name("vulkan-another.json");
+    std::fs::copy(&path, &other).unwrap();
+    let bystander = path.with_file_name("notes.json");
+    std::fs::write(&bystander, "{}").unwrap();
+    for (what, left) in [(&["--reset"][..], [false, true]), (&["--reset", "all"], [false, false])] {
+        let reset = run(&[&["tune", "--device", "llvmpipe"][..], what].concat());
+        assert_eq!(reset.code, Some(0), "{reset:?}");
+        assert_eq!([path.is_file(), other.is_file()], left, "{reset:?}");
+    }
+    assert!(bystander.is_file());
+    let again = run(&["tune", "--device", "llvmpipe", "--reset"]);
+    assert!(again.code == Some(0) && again.out.starts_with("nothing was kept of llvmpipe"), "{again:?}");
+    let listed = run(&["tune", "--list"]);
+    assert_eq!((listed.code, listed.out.as_str()), (Some(0), "nothing is kept\n"), "{listed:?}");
+}
+
+/// What cannot be done is said, and what to do.
+#[test]
+fn no_time_is_refused() {
+    let refused = super::run(["tune", "--seconds", "0"]);
+    assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{refused:?}");
+    let (line, more) = refused.err.split_once('\n').unwrap();
+    assert!(line.contains("nothing would be kept; give 1 or more") && more.is_empty(), "{line}");
+    for mixed in [&["--list", "--reset"][..], &["--list", "--seconds", "5"], &["--reset", "--model", "s0"]] {
+        let refused = super::run(["tune"].iter().chain(mixed));
+        assert!(refused.code == Some(2) && refused.err.contains("cannot be used with"), "{refused:?}");
+    }
+}
+
+/// Drivers look for a display in the user's runtime folder; that there is none is nobody's business.
+#[test]
+fn a_missing_runtime_folder_is_not_told() {
+    if with_lavapipe().is_none() {
+        return;
+    }
+    for folder in [None, Some(""), Some("relative")] {
+        for args in [&["devices"][..], &["classify", &data("pictures/rgb.jpg"), "--device", "vulkan"]] {
+            let mut command = command();
+            match folder {
+                Some(folder) => command.env("XDG_RUNTIME_DIR", folder),
+                None => command.env_remove("XDG_RUNTIME_DIR"),
+            };
+            command.args(args);
+            let run = finish(command);
+            assert_eq!(run.code, Some(0), "{run:?}");
+            assert!(!run.err.contains("XDG_RUNTIME_DIR"), "{folder:?}: {run:?}");
+        }
+    }
+}
+
+/// That there is no GPU is remembered while the machine is the same; `devices` looks anew.
+#[test]
+#[cfg(target_os = "linux")]
+fn auto_remembers_that_there_is_no_gpu() {
+    let Some(devices) = with_lavapipe() else { return };
+    if !devices.iter().all(|device| is(device, "kind", "software GPU") || is(device, "backend", "cpu")) {
+        return eprintln!("SKIPPED: what auto does without a GPU; there is one here");
+    }
+    let cache = super::folder("no-gpu");
+    let memory = cache.join("no-gpu");
+    let run = |device: &str, steer: Option<&str>| {
+        let mut command = command();
+        let picture = data("pictures/rgb.jpg");
+        command.env("MOBILEONE_CACHE", &cache).args(["classify", "-v", "--device", device, &picture]);
+        command.envs(steer.map(|value| ("VK_ANYTHING", value)));
+        let run = finish(command);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        run.err
+    };
+    let (real, other) = ("this machine has no GPU;", "this machine has no GPU driver that can be used");
+    run("cpu", None);
+    assert!(!memory.exists(), "nothing was looked for");
+    assert!(run("auto", None).contains(real));
+    let text = std::fs::read_to_string(&memory).unwrap();
+    // What stands there is believed, as a run that says what only the file says shows.
+    let (head, _) = text.split_once("this").unwrap();
+    std::fs::write(&memory, format!("{head}{other}\n")).unwrap();
+    assert!(run("auto", None).contains(other));
+    assert!(!run("vulkan", None).contains(other), "asked for, it is looked for");
+    // A machine that shows anything else is looked at again.
+    assert!(run("auto", Some("1")).contains(real));
+    assert_ne!(std::fs::read_to_string(&memory).unwrap(), text);
+    assert!(run("auto", None).contains(real));
+    assert_eq!(std::fs::read_to_string(&memory).unwrap(), text, "the same machine again");
+    std::fs::write(&memory, "damaged").unwrap();
+    assert!(run("auto", None).contains(real));
+    let mut command = command();
+    command.env("MOBILEONE_CACHE", &cache).arg("devices");
+    assert_eq!(finish(command).code, Some(0));
+    assert!(!memory.exists(), "forgotten");
 }

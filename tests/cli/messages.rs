@@ -17,6 +17,8 @@ fn each_mistake_has_its_line() {
     let empty = here.join("empty");
     std::fs::create_dir(&empty).unwrap();
     let empty = empty.to_str().unwrap();
+    std::fs::create_dir(here.join("nets")).unwrap();
+    std::fs::copy(&tiny, here.join("nets/tiny.safetensors")).unwrap();
     let (text, three) = (file("note.txt", b"no model"), file("three.txt", b"a\nb\nc\n"));
     let (nothing, no_folder) = (here.join("nothing.safetensors"), here.join("none/y.safetensors"));
     let (nothing, no_folder) = (nothing.to_str().unwrap(), no_folder.to_str().unwrap());
@@ -47,6 +49,10 @@ fn each_mistake_has_its_line() {
         ("no classifier", other(&["classify", "--model", &data("odd.apple.encoder.safetensors"), &picture])),
         ("no such model", other(&["info", nothing])),
         ("a folder for a model", other(&["info", empty])),
+        ("a misspelled file", other(&["info", here.join("nets/tinny.safetensors").to_str().unwrap()])),
+        ("a misspelled model", other(&["info", "digit"])),
+        ("no such variant", other(&["info", "mobileone_s5"])),
+        ("another server", other(&["info", "https://example.org/a/b"])),
         ("a text for a model", other(&["info", &text])),
         ("another network", other(&["info", &data("repvgg.safetensors")])),
         ("offline", other(&["classify", "--model", "s1", &picture])),
@@ -69,6 +75,7 @@ fn each_mistake_has_its_line() {
         ("a batch for giants", other(&["profile", "--model", &tiny, "--device", "cpu", "--batch", "65535"])),
         ("layers of all", other(&["info", "--variants", "--layers"])),
         ("no folder to evaluate", other(&["eval", "--model", &tiny, nothing])),
+        ("a misspelled folder to evaluate", other(&["eval", here.join("net").to_str().unwrap()])),
         ("an empty folder to evaluate", other(&["eval", "--model", &tiny, empty])),
         ("fuse without a target folder", other(&["fuse", &tiny, no_folder])),
         ("fuse onto itself", other(&["fuse", &tiny, &tiny])),
@@ -153,28 +160,4 @@ fn the_disk_is_full() {
     let fused = run(["fuse", &data("odd.timm.train.safetensors"), "/dev/full"]);
     assert_eq!(fused.code, Some(2), "{fused:?}");
     assert!(fused.err.starts_with("error: /dev/full: "), "{fused:?}");
-}
-
-#[test]
-fn a_model_comes_from_the_hub() {
-    use crate::hub::{Mood, serve};
-    let server = serve(Mood::NoConfig, std::fs::read(data("odd.timm.fused.safetensors")).unwrap());
-    let home = folder("hub-home");
-    let classify = |offline: &str, endpoint: &str| {
-        let mut command = command();
-        command.env("HF_HOME", &home).env("HF_ENDPOINT", endpoint).env("HF_HUB_OFFLINE", offline);
-        command.args(["classify", "--model", "someone/mobileone_tiny", &data("pictures/rgb.jpg")]);
-        finish(command)
-    };
-    let first = classify("0", &server.endpoint);
-    assert_eq!(first.code, Some(0), "{first:?}");
-    assert!(first.err.contains("fetching someone/mobileone_tiny from http://127.0.0.1:"), "{first:?}");
-    let again = classify("1", "http://127.0.0.1:1");
-    assert_eq!((again.code, &again.out), (Some(0), &first.out), "{again:?}");
-    assert!(!again.err.contains("fetching"), "{again:?}");
-    std::fs::remove_dir_all(&home).unwrap();
-    let refused = classify("0", "http://127.0.0.1:1/");
-    assert_eq!(refused.code, Some(2));
-    let url = "http://127.0.0.1:1/someone/mobileone_tiny/resolve/main/";
-    assert!(refused.err.contains(url) && refused.err.contains("give the folder's path"), "{refused:?}");
 }

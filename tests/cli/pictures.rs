@@ -213,3 +213,38 @@ fn accuracy_is_counted_as_it_is() {
     assert_eq!(run.code, Some(2));
     assert!(run.err.contains("\"vijf\" is no class of the model"), "{run:?}");
 }
+
+#[test]
+fn damaged_pictures_are_answered_with_a_warning() {
+    let root = folder("damaged");
+    let class = root.join("1");
+    std::fs::create_dir(&class).unwrap();
+    let sound = mobileone::sample::PICTURES[0].1;
+    let cut = |share: usize| [&sound[..sound.len() * share / 100], &[0xff, 0xd9]].concat();
+    std::fs::write(class.join("a little.jpg"), cut(98)).unwrap();
+    std::fs::write(class.join("much.jpg"), cut(60)).unwrap();
+    std::fs::write(class.join("sound.jpg"), sound).unwrap();
+    let (model, place) = (data(TINY), class.to_str().unwrap());
+    let args = ["classify", "--model", &model, place];
+    let report = json(1, args.iter().chain(&["--json"]));
+    let rows = report["results"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    let warning = rows[0]["warning"].as_str().unwrap();
+    assert!(warning.contains("damaged") && rows[0]["top"].is_array(), "{report}");
+    assert!(rows[1]["error"].as_str().unwrap().contains("not a sound JPEG"), "{report}");
+    assert!(rows[1].get("warning").is_none() && rows[2].get("warning").is_none(), "{report}");
+    let text = run(args);
+    assert_eq!(text.code, Some(1));
+    let mut warnings = text.err.lines().filter(|line| line.starts_with("warning: "));
+    assert!(warnings.any(|line| line.contains("a little.jpg") && line.contains("is missing")), "{text:?}");
+
+    // Alone it is an answer.
+    let alone = run(["classify", "--model", &model, class.join("a little.jpg").to_str().unwrap()]);
+    assert_eq!(alone.code, Some(0), "{alone:?}");
+
+    std::fs::remove_file(class.join("much.jpg")).unwrap();
+    let eval = run(["eval", "--json", "--model", &model, root.to_str().unwrap()]);
+    assert!(eval.err.contains("warning: 1 of 2 pictures is damaged"), "{eval:?}");
+    let report: Value = serde_json::from_str(&eval.out).unwrap();
+    assert_eq!((&report["damaged"], &report["failed"]), (&1.into(), &0.into()));
+}

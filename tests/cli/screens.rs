@@ -124,14 +124,15 @@ fn one_line_says_what_runs_where() {
     let guess = "warning: preprocessing: a guess: 224 pixels, crop 0.9, ImageNet's mean and std; --size, ";
     let typed = ["classify", "--model", &tiny, &picture];
     let loud = run(typed);
-    assert_eq!(loud.err.lines().count(), 2, "{loud:?}");
-    assert!(loud.err.starts_with(guess), "{loud:?}");
+    assert_eq!(loud.err.lines().count(), 3, "{loud:?}");
+    assert!(loud.err.starts_with("warning: strides ") && loud.err.contains(guess), "{loud:?}");
     let line = loud.err.lines().last().unwrap();
     assert!(line.starts_with("MobileOne (widths 6/10/18/34) on CPU, "), "{line}");
     assert!(line.ends_with(", f32, 224x224, classes by number"), "{line}");
     let quiet = run([&typed[..], &["-q"]].concat());
-    assert!(quiet.err.starts_with(guess) && quiet.err.lines().count() == 1, "{quiet:?}");
+    assert!(quiet.err.contains(guess) && quiet.err.lines().count() == 2, "{quiet:?}");
     let sure = ["--size", "224", "--crop-pct", "0.9", "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5"];
+    let sure = [&sure[..], &["--strides", "2,2,2,2,2"]].concat();
     assert_eq!(run([&typed[..], &sure, &["-q"]].concat()).err, "");
     // ImageNet's labels are assumed of a network with as many classes.
     let assumed = run(["classify", "--model", "random:s0", &picture]);

@@ -168,6 +168,139 @@ fn what_is_read_is_not_written_over() {
     }
 }
 
+/// Whether there is a warning of more than what the small networks leave open.
+fn warns(err: &str) -> bool {
+    err.lines().any(|line| line.starts_with("warning:") && !line.contains("a guess"))
+}
+
+/// A safetensors file at `path` of a golden one's tensors, renamed by `rename`, and `beside`.
+fn renamed(path: &Path, golden: &str, rename: impl Fn(&str) -> String, beside: &[(&str, &[usize], &[f32])]) {
+    let bytes = std::fs::read(data(golden)).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let mut all: Vec<(String, TensorView)> =
+        tensors.into_iter().map(|(name, view)| (rename(&name), view)).collect();
+    let values: Vec<Vec<u8>> = beside
+        .iter()
+        .map(|(.., values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .collect();
+    for ((name, shape, _), bytes) in beside.iter().zip(&values) {
+        all.push((name.to_string(), TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap()));
+    }
+    std::fs::write(path, serialize(all, None).unwrap()).unwrap();
+}
+
+#[test]
+fn other_peoples_files_have_the_same_logits_before_and_after_fusing() {
+    let here = folder("other-peoples");
+    let golden = data("odd.golden.safetensors");
+    let expected = read_tensor(&golden, "logits").unwrap();
+    type Row<'a> = (&'a str, &'a str, fn(&str) -> String, &'a [(&'a str, &'a [usize], &'a [f32])], &'a str);
+    let rows: [Row; 4] = [
+        ("prefix", "odd.timm.train.safetensors", |name| format!("self.base.{name}"), &[], ""),
+        (
+            "extra",
+            "odd.apple.train.safetensors",
+            |name| format!("model.{name}"),
+            &[("criterion.pos_weight", &[], &[3.0]), ("normalize.mean", &[3], &[0.4, 0.5, 0.6])],
+            "warning: passed over 2 tensors that inference does not need: criterion.pos_weight, normalize.mean\n\
+             warning: if the network normalizes pictures with normalize.mean, give those values to --mean and --std\n",
+        ),
+        (
+            "swa",
+            "odd.cvnets.train.safetensors",
+            |name| name.into(),
+            &[("n_averaged", &[], &[7.0])],
+            "warning: passed over 1 tensor that inference does not need: n_averaged\n",
+        ),
+        (
+            "head",
+            "odd.mmpretrain.fused.safetensors",
+            |name| name.replace("head.fc.", "classifier.1."),
+            &[],
+            "",
+        ),
+    ];
+    for (case, from, rename, beside, said) in rows {
+        let [model, fused, output] = ["model", "fused", "y"]
+            .map(|name| here.join(format!("{case}-{name}.safetensors")).to_str().unwrap().to_string());
+        renamed(Path::new(&model), from, rename, beside);
+        let run_of = |model: &str| {
+            let ran = run(["run", "--model", model, "--input", &golden, "--output", &output]);
+            assert_eq!(ran.code, Some(0), "{case}: {ran:?}");
+            (relative(&read_tensor(&output, "logits").unwrap(), &expected), ran.err)
+        };
+        let (error, err) = run_of(&model);
+        assert!(error <= 5e-5, "{case}: {error:e}");
+        assert!(err.contains(said) && err.contains("passed over") != said.is_empty(), "{case}: {err}");
+        let ran = run(["fuse", &model, &fused]);
+        assert!(ran.code == Some(0) && ran.err.contains(said), "{case}: {ran:?}");
+        let (error, err) = run_of(&fused);
+        assert!(error <= 5e-5, "{case}, fused: {error:e}");
+        assert!(!warns(&err), "{case}, fused: {err}");
+    }
+}
+
+#[test]
+fn which_weights_and_which_epsilon() {
+    let here = folder("which");
+    let (both, output) = (here.join("both.safetensors"), here.join("y.safetensors"));
+    let (both, output) = (both.to_str().unwrap(), output.to_str().unwrap());
+    let golden = data("odd.golden.safetensors");
+    let expected = read_tensor(&golden, "logits").unwrap();
+    // The golden network as the average, and beside it one whose classifier is zero
+    let bytes = std::fs::read(data("odd.timm.fused.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let zeros = vec![0; bytes.len()];
+    let twice = tensors.iter().flat_map(|(name, view)| {
+        let zero = TensorView::new(view.dtype(), view.shape().to_vec(), &zeros[..view.data().len()]).unwrap();
+        let raw = if name.starts_with("head.") { zero } else { view.clone() };
+        [(format!("model_ema.module.{name}"), view.clone()), (format!("model.{name}"), raw)]
+    });
+    std::fs::write(both, serialize(twice.collect::<Vec<_>>(), None).unwrap()).unwrap();
+    let logits = |more: &[&str]| {
+        let ran = run([&["run", "--model", both, "--input", &golden, "--output", output], more].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        (read_tensor(output, "logits").unwrap(), ran.err)
+    };
+    let (found, err) = logits(&[]);
+    assert!(relative(&found, &expected) <= 5e-5);
+    let line = "warning: took \"model_ema.module\", the averaged weights, not \"model\" (--weights raw takes the others)";
+    assert!(err.contains(line), "{err}");
+    for (which, is_average) in [("ema", true), ("raw", false), ("model_ema", true), ("model", false)] {
+        let (found, err) = logits(&["--weights", which]);
+        assert_eq!(relative(&found, &expected) <= 5e-5, is_average, "{which}");
+        assert_eq!(found.data.iter().all(|value| *value == 0.0), !is_average, "{which}");
+        assert!(!warns(&err), "{err}");
+    }
+    let one = data("odd.timm.fused.safetensors");
+    let refused = run(["info", &one, "--weights", "ema"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.err.contains("holds no averaged weights; there is one at the top"), "{refused:?}");
+    let all = ["bench", "classify", "eval", "export", "fuse", "info", "profile", "run", "tune", "verify"];
+    for command in all {
+        let help = run([command, "--help"]).out;
+        assert!(help.contains("--weights <WHICH>") && help.contains("--bn-eps <EPS>"), "{command}: {help}");
+    }
+
+    let train = data("odd.timm.train.safetensors");
+    let run_with = |more: &[&str]| {
+        run([&["run", "--model", &train, "--input", &golden, "--output", output], more].concat())
+    };
+    let guess = "warning: batch norm's epsilon is a guess: 1e-5";
+    assert!(run_with(&[]).err.contains(guess));
+    let ran = run_with(&["--bn-eps", "1e-5"]);
+    assert!(ran.code == Some(0) && !ran.err.contains(guess), "{ran:?}");
+    assert!(relative(&read_tensor(output, "logits").unwrap(), &expected) <= 5e-5);
+    assert_eq!(run_with(&["--bn-eps", "0.01"]).code, Some(0));
+    assert!(relative(&read_tensor(output, "logits").unwrap(), &expected) > 1e-2);
+    for wrong in ["0", "-1", "nan", "1000"] {
+        let refused = run_with(&[&format!("--bn-eps={wrong}")]);
+        assert!(refused.code == Some(2) && refused.err.contains("above 0 and at most 0.1"), "{refused:?}");
+    }
+    let idle = run(["info", &one, "--bn-eps", "0.01"]);
+    assert!(idle.code == Some(0) && idle.err.contains("--bn-eps changes nothing"), "{idle:?}");
+}
+
 /// An `.npy` file as NumPy writes it.
 fn npy(path: &Path, dtype: &str, fortran: bool, shape: &[usize], bytes: &[u8]) {
     let sides: Vec<String> = shape.iter().map(usize::to_string).collect();

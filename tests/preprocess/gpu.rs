@@ -1,7 +1,7 @@
 //! The shaders on a device against the host.
 
 use super::{odd_pictures, parse, picture, preprocess, whole};
-use mobileone::preprocess::{Passes, Pixels, Preprocess};
+use mobileone::preprocess::{Colour, Passes, Pixels, Preprocess};
 use wgpu::util::DeviceExt;
 
 /// What stands in buffers before a dispatch writes them; as f32 a NaN.
@@ -177,9 +177,10 @@ impl Tally {
     fn check(&mut self, bench: &Bench, what: &str, preprocess: &Preprocess, pixels: &Pixels, place: usize) {
         let host = preprocess.run(pixels).unwrap();
         for device in bench.run(preprocess, pixels, place) {
-            for (i, (host, device)) in host.data().chunks(3).zip(device.chunks(4)).enumerate() {
-                assert_eq!(device[3], 0.0, "{what}: padding lane of pixel {i}");
-                for c in 0..3 {
+            let channels = preprocess.colour.channels();
+            for (i, (host, device)) in host.data().chunks(channels).zip(device.chunks(4)).enumerate() {
+                assert!(device[channels..].iter().all(|&x| x == 0.0), "{what}: padding lanes of pixel {i}");
+                for c in 0..channels {
                     let levels = (host[c] - device[c]).abs() * preprocess.std[c] * 255.0;
                     assert!(
                         levels < 1.01,
@@ -222,6 +223,8 @@ fn crop_rotation_stride_and_order_of_bytes() {
         for (mode, filter) in [("center", "bilinear"), ("border", "bicubic")] {
             let preprocess = preprocess(mode, filter, (20, 31), 0.9);
             tally.check(&bench, &format!("{mode} picture {case}"), &preprocess, &odd.pixels(), 0);
+            let grey = Preprocess { mean: [0.45; 3], std: [0.3; 3], colour: Colour::Grey, ..preprocess };
+            tally.check(&bench, &format!("grey, {mode} picture {case}"), &grey, &odd.pixels(), 1);
         }
     }
     tally.finish("odd pictures");

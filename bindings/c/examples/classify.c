@@ -1,6 +1,7 @@
-/* Names what a picture shows: classify PICTURE.ppm [MODEL [DEVICE]]
+/* Names what a picture shows: classify PICTURE [MODEL [DEVICE]]
  *
- * MODEL is a safetensors file or a PyTorch checkpoint, or `digits`, which is built in; DEVICE is `auto`, `cpu`, ... */
+ * PICTURE is a JPEG, PNG, WebP, BMP or GIF file; MODEL is a safetensors file or a PyTorch checkpoint, or `digits`, which is
+ * built in; DEVICE is `auto`, `cpu`, ... */
 #include <mobileone.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,31 +14,39 @@ static void check(MobileoneStatus status) {
     }
 }
 
-/* The pixels of a binary PPM file, 4 bytes each. */
-static unsigned char *read_ppm(const char *path, unsigned *width, unsigned *height) {
+/* All bytes of a file. */
+static unsigned char *read_file(const char *path, size_t *length) {
     FILE *file = fopen(path, "rb");
-    if (file == NULL || fscanf(file, "P6 %u %u 255", width, height) != 2 || *width > 65535 || *height > 65535) {
-        fprintf(stderr, "classify: %s is no binary PPM file of 8 bits\n", path);
+    unsigned char *bytes = NULL;
+    size_t room = 0;
+    *length = 0;
+    while (file != NULL) {
+        if (*length == room) {
+            room = room == 0 ? 1 << 16 : 2 * room;
+            bytes = realloc(bytes, room);
+            if (bytes == NULL) break;
+        }
+        size_t count = fread(bytes + *length, 1, room - *length, file);
+        *length += count;
+        if (count == 0) break;
+    }
+    if (file == NULL || bytes == NULL || ferror(file)) {
+        perror(path);
         exit(2);
     }
-    (void)fgetc(file);
-    size_t count = (size_t)*width * *height;
-    unsigned char *pixels = calloc(count + 1, 4);
-    for (size_t at = 0; pixels != NULL && at < count; at++) {
-        if (fread(pixels + 4 * at, 1, 3, file) != 3) {
-            fprintf(stderr, "classify: %s ends early\n", path);
-            exit(2);
-        }
-    }
     fclose(file);
-    return pixels;
+    return bytes;
 }
 
 int main(int argc, char **argv) {
     if (argc < 2 || argc > 4) {
-        fprintf(stderr, "usage: classify PICTURE.ppm [MODEL [DEVICE]]\n");
+        fprintf(stderr, "usage: classify PICTURE [MODEL [DEVICE]]\n");
         return 2;
     }
+    MobileonePicture picture = {.size = sizeof picture, .format = MOBILEONE_FORMAT_FILE};
+    unsigned char *bytes = read_file(argv[1], &picture.length);
+    picture.bytes = bytes;
+
     MobileoneModel model;
     MobileoneDevice device;
     MobileoneSession session;
@@ -49,10 +58,6 @@ int main(int argc, char **argv) {
     check(mobileone_device_open(argc < 4 ? "auto" : argv[3], &device));
     check(mobileone_session_open(model, device, NULL, &session));
 
-    MobileonePicture picture = {.size = sizeof picture, .format = MOBILEONE_FORMAT_RGBA8};
-    unsigned char *pixels = read_ppm(argv[1], &picture.width, &picture.height);
-    picture.bytes = pixels;
-    picture.length = (size_t)picture.width * picture.height * 4;
     MobileoneTop top[5];
     size_t count;
     check(mobileone_classify(session, &picture, top, 5, &count));
@@ -62,7 +67,7 @@ int main(int argc, char **argv) {
         printf("%5.1f%%  %s\n", top[at].probability * 100.0, label);
     }
 
-    free(pixels);
+    free(bytes);
     check(mobileone_session_close(session));
     check(mobileone_device_close(device));
     check(mobileone_model_close(model));

@@ -20,6 +20,10 @@ pub const MOBILEONE_FORMAT_BGRA8: u32 = 1;
 pub const MOBILEONE_FORMAT_NV12: u32 = 2;
 /// Y, Cb, Y, Cr for every two pixels of a row.
 pub const MOBILEONE_FORMAT_YUYV: u32 = 3;
+/// The bytes of a picture's file: JPEG, PNG, WebP, BMP, or a GIF's first frame; turned upright as its EXIF data says, alpha
+/// laid over white. `width`, `height` and `stride` are 0: the file knows them. A library that was built without the feature
+/// `image` gives MOBILEONE_OPTION.
+pub const MOBILEONE_FORMAT_FILE: u32 = 4;
 
 /// The picture is upright.
 pub const MOBILEONE_ROTATION_NONE: u32 = 0;
@@ -48,11 +52,11 @@ pub struct MobileonePicture {
     pub size: u32,
     /// A `MOBILEONE_FORMAT_` number.
     pub format: u32,
-    /// Pixels in a row.
+    /// Pixels in a row; of a file 0.
     pub width: u32,
-    /// Rows.
+    /// Rows; of a file 0.
     pub height: u32,
-    /// The rows; of NV12 those of luma. The last one may end with its last pixel.
+    /// The rows; of NV12 those of luma. The last one may end with its last pixel. Or the file.
     pub bytes: *const u8,
     /// How many bytes there are.
     pub length: usize,
@@ -134,6 +138,16 @@ impl MobileonePicture {
                 YuvPlanes::Nv12 { luma, luma_stride, chroma, chroma_stride }
             }
             MOBILEONE_FORMAT_YUYV => YuvPlanes::Yuyv { bytes, stride: stride(4 * pair) },
+            MOBILEONE_FORMAT_FILE if (width, height, self.stride) != (0, 0, 0) => {
+                return Err(Failure::argument(
+                    "a file knows its size: its width, height and stride must be 0",
+                ));
+            }
+            MOBILEONE_FORMAT_FILE => {
+                let size = decode(bytes, rgba)?;
+                let (stride, format) = (4 * size.0, PixelFormat::Rgba8);
+                return Ok(Pixels { bytes: rgba, size, stride, format, crop, rotation });
+            }
             other => {
                 return Err(Failure::argument(format!("format {other}: use a MOBILEONE_FORMAT_ number")));
             }
@@ -153,6 +167,20 @@ impl MobileonePicture {
         let size @ (width, _) = Yuv { planes, size, crop, matrix, range }.to_rgba(rgba)?;
         Ok(Pixels { bytes: rgba, size, stride: 4 * width, format: PixelFormat::Rgba8, crop: None, rotation })
     }
+}
+
+/// Puts the picture in these bytes of a file into `rgba`, and gives its width and height.
+#[cfg(feature = "image")]
+fn decode(bytes: &[u8], rgba: &mut Vec<u8>) -> Result<(usize, usize)> {
+    let picture = engine::picture::decode(bytes)?;
+    *rgba = picture.rgba;
+    Ok((picture.width, picture.height))
+}
+
+#[cfg(not(feature = "image"))]
+fn decode(_: &[u8], _: &mut Vec<u8>) -> Result<(usize, usize)> {
+    let reason = "this library was built without picture files (feature image): decode them, and give pixels";
+    Err(Failure::new(crate::error::MOBILEONE_OPTION, reason))
 }
 
 fn too_short(length: usize) -> Failure {

@@ -28,7 +28,7 @@ mod ticket;
 use std::ffi::c_char;
 
 /// The version of this ABI: it grows when something is added. What is there stays as it is.
-pub const MOBILEONE_ABI_VERSION: u32 = 1;
+pub const MOBILEONE_ABI_VERSION: u32 = 2;
 
 /// The `MOBILEONE_ABI_VERSION` that the library was made with: at least that of the header, or it lacks something.
 #[unsafe(no_mangle)]

@@ -31,6 +31,9 @@ pub type MobileoneSession = u64;
 /// How long a device may take to become idle.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A larger picture, in bytes, is not kept.
+const LARGE: usize = 1 << 26;
+
 /// Values that come back for one picture.
 #[derive(Clone, Copy)]
 pub(crate) struct Counts {
@@ -119,6 +122,9 @@ impl Open {
             || -> MutexGuard<Vec<Scratch>> { self.scratch.lock().unwrap_or_else(PoisonError::into_inner) };
         let mut scratch = free().pop().unwrap_or_default();
         let done = work(&mut scratch);
+        if scratch.rgba.capacity() > LARGE {
+            scratch.rgba = Vec::new();
+        }
         free().push(scratch);
         done
     }

@@ -34,18 +34,21 @@ fn run(command: &mut Command) -> Output {
     done
 }
 
-/// The static library, as it is now: Cargo builds it for no test.
+/// The static library as it is now, which Cargo builds for no test; the workspace's own test, which sets SCOPE, has
+/// built it with everything else.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let profile = env::current_exe().expect("a test has a path");
         let profile = profile.parent().and_then(Path::parent).expect("tests lie in deps of their profile");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "--manifest-path"]).arg(root().join("Cargo.toml"));
-        if profile.ends_with("release") {
-            build.arg("--release");
+        if env::var_os("SCOPE").is_none() {
+            let mut build = Command::new(env!("CARGO"));
+            build.args(["build", "--locked", "--manifest-path"]).arg(root().join("Cargo.toml"));
+            if profile.ends_with("release") {
+                build.arg("--release");
+            }
+            run(&mut build);
         }
-        run(&mut build);
         profile.join("libmobileone.a")
     })
 }
@@ -119,20 +122,12 @@ fn misuse_is_refused_and_nothing_leaks() {
     }
 }
 
-/// A picture of a dark bar on paper, in a file of this name.
-fn bar(name: &str) -> PathBuf {
-    let bar = |at: usize| match (at % 240, at / 240) {
-        (90..114, 30..210) => 20u8,
-        _ => 230,
-    };
-    let mut ppm = b"P6\n240 240\n255\n".to_vec();
-    ppm.extend((0..240 * 240).flat_map(|at| [bar(at); 3]));
-    let picture = out().join(name);
-    fs::write(&picture, ppm).expect("a picture can be written");
-    picture
+/// The built-in picture of this name.
+fn picture(name: &str) -> PathBuf {
+    root().join("../../demo/images").join(name)
 }
 
-/// What `classify` says of a bar: a 1.
+/// What `classify` says of a picture that shows a 1.
 fn says_one(classify: &mut Command) {
     let said = String::from_utf8(run(classify).stdout).expect("UTF-8");
     let (best, label) = said.lines().next().and_then(|line| line.split_once("%  ")).expect("a line");
@@ -140,14 +135,30 @@ fn says_one(classify: &mut Command) {
     assert_eq!(said.lines().count(), 5, "{said}");
 }
 
+/// A file of a picture, without its end.
+fn cut() -> PathBuf {
+    let bytes = fs::read(picture("one-handwritten.jpg")).expect("it is there");
+    let file = out().join("cut.jpg");
+    fs::write(&file, &bytes[..2000]).expect("it can be written");
+    file
+}
+
 #[test]
 fn the_examples_run() {
     let classify = compile("classify", &["examples/classify.c"], &[]);
     let stream = compile("stream", &["examples/stream.cpp"], &[]);
     let sanitized = sanitized("stream-sanitized", &["examples/stream.cpp"]);
-    says_one(program(&classify).arg(bar("one.ppm")).args(["digits", "cpu"]));
-    let missing = program(&classify).arg("/nowhere.ppm").output().expect("it runs");
-    assert_eq!(missing.status.code(), Some(2));
+    says_one(program(&classify).arg(picture("one-handwritten.jpg")).args(["digits", "cpu"]));
+    for (file, says) in [
+        ("/nowhere.jpg".into(), "/nowhere.jpg: No such file"),
+        (root().into(), "directory"),
+        (root().join("README.md"), "not a picture"),
+        (cut(), "cut off"),
+    ] {
+        let refused = program(&classify).arg(&file).args(["digits", "cpu"]).output().expect("it runs");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && said.contains(says), "{}: {said}", file.display());
+    }
     run(program(&sanitized).args(["cpu", "50"]));
     if vulkan() {
         run(program(&stream).args(["vulkan", "20"]));
@@ -161,8 +172,19 @@ fn the_examples_run() {
 fn memcheck_finds_nothing_in_the_examples() {
     let classify = compile("classify-checked", &["examples/classify.c"], &[]);
     let stream = compile("stream-checked", &["examples/stream.cpp"], &[]);
-    says_one(memcheck(&classify).arg(bar("one-checked.ppm")).args(["digits", "cpu"]));
+    says_one(memcheck(&classify).arg(picture("one-handwritten.jpg")).args(["digits", "cpu"]));
     run(memcheck(&stream).args(["cpu", "5"]));
+}
+
+/// A file whose picture lies on its side, and says so.
+fn turned() -> PathBuf {
+    let mut bytes = fs::read(picture("eight-on-paper.jpg")).expect("it is there");
+    // EXIF data with one field: orientation (0x0112), a short, 6.
+    let exif = b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    bytes.splice(2..2, *exif);
+    let file = out().join("turned.jpg");
+    fs::write(&file, &bytes).expect("it can be written");
+    file
 }
 
 /// All numbers that came back, as `logits.c` prints them.
@@ -211,6 +233,10 @@ fn lines(device: &str, bytes: &[u8], values: &[f32]) -> Vec<String> {
     let yuyv = YuvPlanes::Yuyv { bytes, stride: 124 };
     let crop = Some([1, 2, 58, 44]);
     let yuyv = converted(yuyv, crop, YuvMatrix::Bt601, YuvRange::Full, Rotation::ThreeQuarters);
+    // The file's own turn comes first, then the caller's crop and turn.
+    let file = engine::picture::open(turned()).unwrap();
+    assert_eq!((file.width, file.height), (240, 320));
+    let file = Pixels { crop: Some([10, 40, 200, 230]), rotation: Rotation::Quarter, ..file.pixels() };
     let tensor =
         |n: usize| Tensor::new(Shape::new(n, 80, 80, 3), values[..n * 80 * 80 * 3].to_vec()).unwrap();
     let run = |input| session.run(input).unwrap();
@@ -219,6 +245,7 @@ fn lines(device: &str, bytes: &[u8], values: &[f32]) -> Vec<String> {
         line("bgra", &run(Input::Pixels(bgra))),
         line("nv12", &nv12),
         line("yuyv", &yuyv),
+        line("file", &run(Input::Pixels(file))),
         line("tensor", &run(Input::Tensor(&tensor(3)))),
         line("paused", &run(Input::Tensor(&tensor(2)))),
     ]
@@ -238,7 +265,7 @@ fn the_same_bits_as_the_rust_library() {
     let mut devices = vec!["cpu"];
     devices.extend(vulkan().then_some("vulkan"));
     for device in devices {
-        let said = run(program(&program_path).arg(device).args([&bytes_at, &values_at])).stdout;
+        let said = run(program(&program_path).arg(device).args([&bytes_at, &values_at, &turned()])).stdout;
         let said = String::from_utf8(said).expect("UTF-8");
         let expected = lines(device, &bytes, &values);
         assert_eq!(said.lines().count(), expected.len());

@@ -6,11 +6,8 @@ all machines see (`s3://...`), and the number of workers.
 """
 
 import argparse
-import io
 import os
 
-import PIL.Image
-import PIL.ImageOps
 import ray
 
 import mobileone
@@ -25,24 +22,14 @@ class Label:
         self.model = mobileone.Model(model, batch=batch, threads=1, top_k=1)
 
     def __call__(self, batch):
-        opened = [decode(data) for data in batch["bytes"]]
-        pictures = [picture for picture, error in opened if error is None]
-        best = iter(self.model(pictures) if pictures else [])
-        tops = [next(best)[0] if error is None else None for _, error in opened]
+        found = self.model(list(batch["bytes"]), errors="return")
+        refused = [isinstance(one, Exception) for one in found]
         return {
             "path": batch["path"],
-            "label": [top and top.label for top in tops],
-            "probability": [top and top.probability for top in tops],
-            "error": [error for _, error in opened],
+            "label": [None if bad else one[0].label for one, bad in zip(found, refused)],
+            "probability": [None if bad else one[0].probability for one, bad in zip(found, refused)],
+            "error": [str(one) if bad else None for one, bad in zip(found, refused)],
         }
-
-
-def decode(data):
-    """The picture in a file's bytes, turned upright; or why there is none."""
-    try:
-        return PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data))).convert("RGB"), None
-    except Exception as error:  # whatever a damaged file makes of a decoder
-        return None, f"{type(error).__name__}: {error}"
 
 
 def main(model, folder, out, batch=8):

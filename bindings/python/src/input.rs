@@ -1,17 +1,23 @@
 //! Python's objects to pictures and tensors. Values are copied while the GIL is held, so that nobody changes them
 //! while the device reads them.
 
-use std::path::PathBuf;
-
-use mobileone::picture::{self, Picture};
-use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArray, prelude::*};
-use pyo3::{
-    exceptions::PyTypeError,
-    prelude::*,
-    types::{PyList, PyTuple},
+use std::{
+    panic::catch_unwind,
+    path::{Path, PathBuf},
 };
 
-use crate::Error;
+use mobileone::{
+    Preprocess,
+    picture::{self, Picture},
+};
+use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArray, prelude::*};
+use pyo3::{
+    exceptions::{PyTypeError, PyValueError},
+    prelude::*,
+    types::{PyByteArray, PyBytes, PyList, PyMemoryView, PyTuple},
+};
+
+use crate::{Error, errors::refused, pil};
 
 /// What a call was given.
 pub struct Given<'py> {
@@ -23,7 +29,7 @@ pub struct Given<'py> {
 
 /// Pictures, or values that are normalized already.
 pub enum What<'py> {
-    /// Paths, images of PIL, arrays `[h, w, 3]` or `[h, w, 4]` of uint8.
+    /// Paths, files and their bytes, images of PIL, arrays `[h, w, 3]` or `[h, w, 4]` of uint8.
     Pictures(Vec<Bound<'py, PyAny>>),
     /// `[n, h, w, 3]`, aligned, C-contiguous.
     Values(PyReadonlyArrayDyn<'py, f32>),
@@ -95,87 +101,177 @@ fn dense<'py>(array: &Bound<'py, PyArrayDyn<f32>>) -> PyResult<Bound<'py, PyArra
     Ok(array.call_method1("copy", ("C",))?.cast_into()?)
 }
 
-/// Puts the picture that `object` is into `picture`, or gives its path, to be read later.
-pub fn take(object: &Bound<PyAny>, picture: &mut Picture) -> PyResult<Option<PathBuf>> {
-    if let Ok(path) = object.extract::<PathBuf>() {
-        return Ok(Some(path));
+/// Where pixels go: only those are written that the network reads.
+pub struct Canvas<'a> {
+    pub picture: &'a mut Picture,
+    pub preprocess: &'a Preprocess,
+}
+
+impl Canvas<'_> {
+    /// Makes place for a picture of this width and height, and says what of it is to be written: left, top, width and
+    /// height.
+    pub fn begin(&mut self, py: Python, (width, height): (usize, usize)) -> PyResult<[usize; 4]> {
+        if width.checked_mul(height).is_none_or(|pixels| pixels > MAX_PIXELS) {
+            let most = MAX_PIXELS >> 20;
+            return Err(Error::new_err(format!(
+                "input: a picture of {width}x{height}: at most {most} megapixels; shrink it first"
+            )));
+        }
+        let region = self.preprocess.region((width, height)).map_err(|error| refused(py, None, &error))?;
+        (self.picture.width, self.picture.height) = (width, height);
+        self.picture.rgba.resize(width * height * 4, 255);
+        Ok(region)
+    }
+
+    /// The `w` pixels of row `y` from `left` on.
+    pub fn row(&mut self, y: usize, left: usize, w: usize) -> &mut [[u8; 4]] {
+        let rgba = self.picture.rgba.as_chunks_mut::<4>().0;
+        &mut rgba[y * self.picture.width + left..][..w]
+    }
+}
+
+/// A picture that is still in its file.
+pub enum Encoded<'py> {
+    At(PathBuf),
+    Bytes(Bound<'py, PyBytes>),
+}
+
+impl Encoded<'_> {
+    /// What can be read without the GIL.
+    pub fn file(&self) -> File<'_> {
+        match self {
+            Encoded::At(path) => File::At(path),
+            Encoded::Bytes(bytes) => File::Bytes(bytes.as_bytes()),
+        }
+    }
+}
+
+/// As [`Encoded`], borrowed.
+pub enum File<'a> {
+    At(&'a Path),
+    Bytes(&'a [u8]),
+}
+
+impl File<'_> {
+    /// Decodes it. A decoder that panics costs its picture, not the program.
+    pub fn read(&self) -> mobileone::Result<Picture> {
+        const BROKE: &str = "the decoder broke on it: the file is damaged";
+        match *self {
+            File::At(path) => catch_unwind(|| picture::open(path))
+                .unwrap_or_else(|_| Err(mobileone::Error::File { path: path.into(), reason: BROKE.into() })),
+            File::Bytes(bytes) => catch_unwind(|| picture::decode(bytes))
+                .unwrap_or_else(|_| Err(mobileone::Error::Input(format!("picture: {BROKE}")))),
+        }
+    }
+}
+
+/// Draws the picture that `object` is, or gives its file, to be read without the GIL. With `exif`, an image of PIL is
+/// turned upright as files are.
+pub fn take<'py>(
+    object: &Bound<'py, PyAny>,
+    exif: bool,
+    canvas: &mut Canvas,
+) -> PyResult<Option<Encoded<'py>>> {
+    if let Ok(text) = object.extract::<String>()
+        && is_address(&text)
+    {
+        return Err(PyValueError::new_err(format!(
+            "{text}: pictures are not fetched: give their bytes, such as urllib.request.urlopen(url).read()"
+        )));
+    }
+    if let Ok(path) = object.extract() {
+        return Ok(Some(Encoded::At(path)));
     }
     if let Ok(array) = object.cast::<PyArrayDyn<u8>>() {
-        return pixels(array, picture).map(|()| None);
+        return pixels(array, canvas).map(|()| None);
     }
     if let Ok(array) = object.cast::<PyUntypedArray>() {
         return Err(wrong_type(array, false));
     }
+    if let Some(bytes) = bytes(object)? {
+        return Ok(Some(Encoded::Bytes(bytes)));
+    }
     match object.getattr("mode") {
         Ok(mode) if object.hasattr("convert")? => {
-            pil(object, &mode.extract::<String>()?, picture).map(|()| None)
+            return pil::draw(object, &mode.extract::<String>()?, exif, canvas).map(|()| None);
         }
-        _ => Err(PyTypeError::new_err(format!(
-            "a picture is a path, an image of PIL, or an array of uint8, not {}",
-            object.get_type().qualname()?
-        ))),
+        _ => {}
     }
+    if object.hasattr("read")? {
+        return Ok(Some(Encoded::Bytes(content(object)?)));
+    }
+    // A response of requests.
+    if let Ok(content) = object.getattr("content")
+        && let Some(bytes) = bytes(&content)?
+    {
+        return Ok(Some(Encoded::Bytes(bytes)));
+    }
+    Err(PyTypeError::new_err(format!(
+        "a picture is a path, a file's bytes, a file object, an image of PIL, or an array of uint8, not {}",
+        object.get_type().qualname()?
+    )))
 }
 
-/// An image of PIL, as it stands: upright or not.
-fn pil<'py>(image: &Bound<'py, PyAny>, mode: &str, picture: &mut Picture) -> PyResult<()> {
-    let numpy = image.py().import("numpy")?;
-    let array = |image: &Bound<'py, PyAny>| numpy.call_method1("asarray", (image,));
-    let converted = match mode {
-        "RGB" => array(image)?,
-        // PIL would cut these off at 255.
-        "I;16" | "I;16L" | "I;16B" | "I;16N" => {
-            let wide = array(image)?.call_method1("astype", ("uint32",))?;
-            let rounded = wide.add(128)?.floor_div(257)?.call_method1("astype", ("uint8",))?;
-            numpy.call_method1("stack", ((&rounded, &rounded, &rounded), -1))?
-        }
-        "I" | "F" => {
-            return Err(Error::new_err(format!(
-                "input: an image of mode {mode}, whose values have no known range: convert it to RGB"
-            )));
-        }
-        _ => {
-            let alpha = mode.ends_with(['A', 'a']) || image.getattr("info")?.contains("transparency")?;
-            array(&image.call_method1("convert", (if alpha { "RGBA" } else { "RGB" },))?)?
-        }
-    };
-    pixels(converted.cast::<PyArrayDyn<u8>>()?, picture)
+/// Whether `text` is the address of something on the web.
+fn is_address(text: &str) -> bool {
+    let begins =
+        |scheme: &str| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+    begins("http://") || begins("https://")
 }
 
-/// An array `[h, w, 3]` or `[h, w, 4]`; alpha is laid over white, as it is in files.
-fn pixels(array: &Bound<PyArrayDyn<u8>>, picture: &mut Picture) -> PyResult<()> {
+/// `object` if it is bytes, or a copy of what it holds if it is a bytearray or a memoryview.
+fn bytes<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        return Ok(Some(bytes.clone()));
+    }
+    if object.is_instance_of::<PyByteArray>() || object.is_instance_of::<PyMemoryView>() {
+        return Ok(Some(object.py().get_type::<PyBytes>().call1((object,))?.cast_into()?));
+    }
+    Ok(None)
+}
+
+/// All of a file object: from its beginning where it has one, as PIL reads it, for it may just have been written.
+fn content<'py>(file: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    if file.hasattr("seekable")? && file.call_method0("seekable")?.is_truthy()? {
+        file.call_method1("seek", (0,))?;
+    }
+    let found = file.call_method0("read")?;
+    bytes(&found)?.ok_or_else(|| {
+        let kind = found.get_type().qualname().map(|name| name.to_string()).unwrap_or_default();
+        PyTypeError::new_err(format!(
+            "a file object that gives {kind}, not bytes: open it in binary mode (\"rb\")"
+        ))
+    })
+}
+
+/// Draws an array `[h, w, 3]` or `[h, w, 4]`; alpha is laid over white, as it is in files.
+pub fn pixels(array: &Bound<PyArrayDyn<u8>>, canvas: &mut Canvas) -> PyResult<()> {
     let (height, width, channels) = match *array.shape() {
         [h, w, c @ (3 | 4)] if h > 0 && w > 0 => (h, w, c),
         ref shape => {
+            let hint = if shape.len() == 1 { "; a file's bytes are given as bytes" } else { "" };
             return Err(Error::new_err(format!(
-                "input: a picture of shape {shape:?}: expected [height, width, 3] or [height, width, 4]"
+                "input: a picture of shape {shape:?}: expected [height, width, 3] or [height, width, 4]{hint}"
             )));
         }
     };
-    if width.checked_mul(height).is_none_or(|pixels| pixels > MAX_PIXELS) {
-        let most = MAX_PIXELS >> 20;
-        return Err(Error::new_err(format!(
-            "input: a picture of {width}x{height}: at most {most} megapixels; shrink it first"
-        )));
-    }
-    (picture.width, picture.height) = (width, height);
-    picture.rgba.resize(width * height * 4, 255);
-    let rgba = picture.rgba.as_chunks_mut::<4>().0;
+    let [left, top, w, h] = canvas.begin(array.py(), (width, height))?;
     let array = array.readonly();
-    for (dst, row) in rgba.chunks_mut(width).zip(array.as_array().outer_iter()) {
-        match row.as_slice() {
+    for (y, row) in array.as_array().outer_iter().enumerate().skip(top).take(h) {
+        let dst = canvas.row(y, left, w);
+        match row.as_slice().map(|row| &row[channels * left..][..channels * w]) {
             Some(row) if channels == 3 => widen(dst, row),
             Some(row) => dst.copy_from_slice(row.as_chunks().0),
             // Of a view whose pixels lie apart.
             None => {
-                for (dst, at) in dst.iter_mut().zip(row.outer_iter()) {
+                for (dst, at) in dst.iter_mut().zip(row.outer_iter().skip(left)) {
                     *dst = [at[0], at[1], at[2], *at.get(3).unwrap_or(&255)];
                 }
             }
         }
-    }
-    if channels == 4 {
-        rgba.iter_mut().for_each(picture::lay_over_white);
+        if channels == 4 {
+            dst.iter_mut().for_each(picture::lay_over_white);
+        }
     }
     Ok(())
 }

@@ -1,28 +1,18 @@
 //! Python's door: `mobileone.Model(...)(picture)`.
 //!
-//! Objects of Python become pictures or tensors ([`input`]), the library's [`mobileone::Session`] runs them with the
-//! GIL released ([`model`]), and arrays and small objects go back. There is no second engine here.
+//! Objects of Python become pictures or tensors ([`input`], [`pil`]), the library's [`mobileone::Session`] runs them with
+//! the GIL released ([`run`]), and arrays and small objects go back ([`model`]). There is no second engine here.
 
+mod arrow;
+mod errors;
 mod input;
 mod model;
+mod options;
+mod pil;
+mod run;
 
-use pyo3::{create_exception, exceptions::PyException, prelude::*};
-
-create_exception!(
-    mobileone,
-    Error,
-    PyException,
-    "What went wrong, in one line that names the thing and what to do about it."
-);
-
-/// An error of the library as Python sees it, which names `about` first unless it does so itself.
-fn refused(about: Option<&str>, error: &mobileone::Error) -> PyErr {
-    let line = error.to_string();
-    Error::new_err(match about {
-        Some(about) if !line.contains(about) => format!("{about}: {line}"),
-        _ => line,
-    })
-}
+use errors::{Error, refused};
+use pyo3::prelude::*;
 
 /// A device of this machine.
 #[pyclass(frozen, eq, module = "mobileone")]
@@ -82,10 +72,20 @@ fn devices(py: Python) -> Vec<Device> {
 /// The compiled half of the package `mobileone`.
 #[pymodule]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use super::{Device, Error, devices, model::Model, model::Top};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::errors::add_to(module)?;
+        // A method of its own has a text that help() shows; `__call__` by itself would have Python's.
+        let model = module.py().get_type::<Model>();
+        model.setattr("__call__", model.getattr("classify")?)
+    }
 }

@@ -1,21 +1,18 @@
 //! A model on a device, as Python holds it.
 
-use std::{num::NonZero, panic::catch_unwind, path::PathBuf, sync::Mutex};
+use std::{path::PathBuf, sync::Mutex};
 
 use mobileone::{
-    Answer, DType, Form, Input, Model as Network, Options, Outputs, Preprocess, Session, Shape, Tensor,
-    labels::Labels,
-    named,
-    picture::{self, Picture},
-    preprocess::Scratch,
+    DType, Form, Model as Network, Options, Outputs, Preprocess, Session, labels::Labels, named,
 };
 use numpy::{PyArray1, PyArrayDyn, prelude::*};
 use pyo3::prelude::*;
 
 use crate::{
     Device, Error,
-    input::{self, Given, What},
+    options::{Errors, Names, count, sides},
     refused,
+    run::{Memory, Ran},
 };
 
 /// One of the best classes of a picture.
@@ -54,29 +51,24 @@ impl Top {
 /// "gpu", "vulkan", "metal", "dx12", "gl", "software", or a part of an adapter's name. `dtype` is how weights and
 /// maps are stored: "f32", "f16", or "f16-fast", which also sums up to 32 products in f16. `threads` are those of
 /// the CPU. Of a list, up to `batch` pictures run at once. `size` is (height, width) of the network's input, or one
-/// number for both, where it is not to be the model's own, and `labels` a file of names, where they are not to be.
+/// number for both, where it is not to be the model's own, and `labels` the names of the classes, where they are not
+/// to be: a list of them, a dict of them by number, or the path of a file.
+///
+/// model(picture) gives the best classes of a picture: help(Model.__call__) says what a picture may be.
 #[pyclass(frozen, module = "mobileone")]
 pub struct Model {
-    session: Session,
-    preprocess: Preprocess,
+    pub(crate) session: Session,
+    pub(crate) preprocess: Preprocess,
     labels: Labels,
     name: String,
     device: mobileone::DeviceInfo,
     dtype: &'static str,
     classifies: bool,
-    process: u32,
-    free: Mutex<Vec<Memory>>,
+    /// The one that opened it.
+    pub(crate) process: u32,
+    /// Of calls that are over, for later ones.
+    pub(crate) free: Mutex<Vec<Memory>>,
 }
-
-/// What a call works in; it is kept for later calls.
-struct Memory {
-    picture: Picture,
-    tensor: Tensor,
-    scratch: Scratch,
-}
-
-/// A larger picture, in bytes, is not kept.
-const LARGE: usize = 1 << 26;
 
 #[pymethods]
 impl Model {
@@ -92,11 +84,12 @@ impl Model {
         batch: i64,
         top_k: i64,
         size: Option<Bound<PyAny>>,
-        labels: Option<PathBuf>,
+        labels: Option<Bound<PyAny>>,
     ) -> PyResult<Model> {
         let (batch, top_k) = (count("batch", batch, i64::MAX)?, count("top_k", top_k, i64::MAX)?);
         let threads = threads.map(|threads| count("threads", threads, 1024)).transpose()?;
         let size = size.map(|size| sides(&size)).transpose()?;
+        let names = labels.map(|labels| Names::of(&labels)).transpose()?;
         let (storage, name, fast) = match dtype {
             "f32" => (DType::F32, "f32", false),
             "f16" => (DType::F16, "f16", false),
@@ -125,7 +118,7 @@ impl Model {
             Ok(Model {
                 session: Session::new(&device, &network, &options)?,
                 preprocess: options.preprocess,
-                labels: Labels::choose(labels.as_deref(), network.labels.as_deref(), classes.unwrap_or(0))?,
+                labels: Names::choose(names, network.labels.as_deref(), classes.unwrap_or(0))?,
                 name: network.name,
                 device: device.info().clone(),
                 dtype: name,
@@ -136,29 +129,55 @@ impl Model {
         });
         made.map_err(|error: mobileone::Error| match error {
             mobileone::Error::Tensor { .. } | mobileone::Error::Metadata { .. } => {
-                refused(Some(&spec), &error)
+                refused(py, Some(&spec), &error)
             }
-            _ => refused(None, &error),
+            _ => refused(py, None, &error),
         })
     }
 
-    /// The best classes of a picture, best first, or a list of such lists for a list of pictures.
+    /// The best classes of a picture, best first, or a list of such lists for a list of pictures. model(pictures) is
+    /// model.classify(pictures).
     ///
-    /// A picture is a path, an image of PIL, or a NumPy array of uint8, [height, width, 3] in the order red, green,
-    /// blue, or [height, width, 4] with alpha, which is laid over white. Files are turned upright as their EXIF
-    /// data says; images of PIL are taken as they stand. Lists and arrays [n, height, width, 3] hold pictures.
-    fn __call__<'py>(&self, py: Python<'py>, pictures: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    /// A picture is a path; the bytes of a file (bytes, bytearray, memoryview); a file object that gives them, or a
+    /// response of urllib or requests; an image of PIL; or a NumPy array of uint8, [height, width, 3] in the order red,
+    /// green, blue, or [height, width, 4] with alpha, which is laid over white. Lists, tuples and arrays
+    /// [n, height, width, 3] hold pictures.
+    ///
+    /// Files are turned upright as their EXIF data says. Images of PIL are taken as they stand; with `exif=True` they
+    /// are turned too, as PIL.ImageOps.exif_transpose does it.
+    ///
+    /// A picture that cannot be read raises its error. With `errors="return"` the error takes the place of its answer
+    /// instead, and the others of the list are answered.
+    #[pyo3(signature = (pictures, *, errors="raise", exif=false))]
+    fn classify<'py>(
+        &self,
+        py: Python<'py>,
+        pictures: &Bound<'py, PyAny>,
+        errors: &str,
+        exif: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.classified()?;
-        let (answer, alone) = self.run(py, pictures, false)?;
+        let Ran { answer, faults, alone } = self.run_pictures(py, pictures, exif, Errors::named(errors)?)?;
         let top = |top: &mobileone::Top| Top {
             label: self.labels.name(top.index).into(),
             index: top.index,
             probability: top.probability,
         };
         let mut lists = answer.top.iter().map(|best| best.iter().map(top).collect::<Vec<Top>>());
+        let mut faults = faults.into_iter().peekable();
+        let mut places = Vec::with_capacity(answer.batch + faults.len());
+        loop {
+            places.push(match faults.next_if(|(at, _)| *at == places.len()) {
+                Some((_, fault)) => fault.into_value(py).into_bound(py).into_any(),
+                None => match lists.next() {
+                    Some(list) => list.into_pyobject(py)?,
+                    None => break,
+                },
+            });
+        }
         match alone {
-            true => lists.next().unwrap_or_default().into_pyobject(py),
-            false => lists.collect::<Vec<_>>().into_pyobject(py),
+            true => Ok(places.remove(0)),
+            false => places.into_pyobject(py),
         }
     }
 
@@ -166,40 +185,43 @@ impl Model {
     ///
     /// It takes what a call takes, and arrays of float32 that are normalized already: [n, height, width, 3] or
     /// [height, width, 3], of the size that the network reads. x.transpose(0, 2, 3, 1) makes NHWC of NCHW.
-    fn logits<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+    #[pyo3(signature = (x, *, exif=false))]
+    fn logits<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        exif: bool,
+    ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         self.classified()?;
-        let (answer, alone) = self.run(py, x, true)?;
+        let Ran { answer, alone, .. } = self.run(py, x, exif)?;
         array(py, answer.logits, answer.batch, alone)
     }
 
     /// The pooled features before the classifier: float32, [n, channels], or [channels] of one picture. It takes
     /// what logits() takes.
-    fn features<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
-        let (answer, alone) = self.run(py, x, true)?;
+    #[pyo3(signature = (x, *, exif=false))]
+    fn features<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        exif: bool,
+    ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+        let Ran { answer, alone, .. } = self.run(py, x, exif)?;
         array(py, answer.features, answer.batch, alone)
     }
 
     /// The normalized values that the network reads of pictures, [n, height, width, 3], or [height, width, 3] of
     /// one: what logits() takes.
+    #[pyo3(signature = (pictures, *, exif=false))]
     fn preprocess<'py>(
         &self,
         py: Python<'py>,
         pictures: &Bound<'py, PyAny>,
+        exif: bool,
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+        let (values, n, alone) = self.values(py, pictures, exif)?;
         let (h, w) = self.preprocess.size;
-        let Given { what, alone } = input::sort(pictures, (h, w), false)?;
-        let What::Pictures(list) = what else { unreachable!("values were not asked for") };
-        let mut memory = self.memory();
-        let mut values = Vec::with_capacity(list.len() * h * w * 3);
-        for (at, picture) in list.iter().enumerate() {
-            memory.reshape(Shape::new(1, h, w, 3));
-            self.prepare(py, picture, &mut memory, 0).map_err(|error| named(py, error, at, alone))?;
-            values.extend_from_slice(memory.tensor.data());
-            py.check_signals()?;
-        }
-        self.give_back(memory);
-        let shape = [list.len(), h, w, 3];
-        PyArray1::from_vec(py, values).reshape(&shape[usize::from(alone)..])
+        PyArray1::from_vec(py, values).reshape(&[n, h, w, 3][usize::from(alone)..])
     }
 
     /// The name of the architecture, such as MobileOne-S0.
@@ -244,81 +266,6 @@ impl Model {
 }
 
 impl Model {
-    /// Runs what `object` holds, and says whether it was one picture by itself.
-    fn run(&self, py: Python, object: &Bound<PyAny>, values: bool) -> PyResult<(Answer, bool)> {
-        if std::process::id() != self.process {
-            return Err(Error::new_err(
-                "this model was opened before the process was forked: open it in the process that uses it, or \
-                 start processes with the method \"spawn\"",
-            ));
-        }
-        let (h, w) = self.preprocess.size;
-        let Given { what, alone } = input::sort(object, (h, w), values)?;
-        let batch = self.session.batch();
-        let mut memory = self.memory();
-        let mut answer = Answer::default();
-        match what {
-            What::Values(array) => {
-                let values = array.as_slice().map_err(|error| Error::new_err(error.to_string()))?;
-                // All of them before the first runs: without the GIL, another thread may write to the array.
-                let copied = values
-                    .chunks(batch * h * w * 3)
-                    .map(|chunk| Tensor::new(Shape::new(chunk.len() / (h * w * 3), h, w, 3), chunk.to_vec()));
-                let copied = copied.collect::<Result<Vec<Tensor>, _>>();
-                drop(array);
-                for tensor in copied.map_err(|error| refused(None, &error))? {
-                    answer.extend(self.run_tensor(py, &tensor)?);
-                }
-            }
-            What::Pictures(list) if batch == 1 => {
-                for (at, picture) in list.iter().enumerate() {
-                    let ran = self.run_picture(py, picture, &mut memory);
-                    answer.extend(ran.map_err(|error| named(py, error, at, alone))?);
-                }
-            }
-            What::Pictures(list) => {
-                for (first, chunk) in (0..).step_by(batch).zip(list.chunks(batch)) {
-                    memory.reshape(Shape::new(chunk.len(), h, w, 3));
-                    for (place, picture) in chunk.iter().enumerate() {
-                        let done = self.prepare(py, picture, &mut memory, place);
-                        done.map_err(|error| named(py, error, first + place, alone))?;
-                    }
-                    answer.extend(self.run_tensor(py, &memory.tensor)?);
-                }
-            }
-        }
-        self.give_back(memory);
-        Ok((answer, alone))
-    }
-
-    fn run_tensor(&self, py: Python, tensor: &Tensor) -> PyResult<Answer> {
-        py.check_signals()?;
-        py.detach(|| self.session.run(Input::Tensor(tensor))).map_err(|error| refused(None, &error))
-    }
-
-    fn run_picture(&self, py: Python, object: &Bound<PyAny>, memory: &mut Memory) -> PyResult<Answer> {
-        py.check_signals()?;
-        let path = input::take(object, &mut memory.picture)?;
-        let run = || {
-            read(path, &mut memory.picture)?;
-            self.session.run(Input::Pixels(memory.picture.pixels()))
-        };
-        py.detach(run).map_err(|error| refused(None, &error))
-    }
-
-    /// Puts the input of a picture into the tensor, as its picture `place`.
-    fn prepare(&self, py: Python, object: &Bound<PyAny>, memory: &mut Memory, place: usize) -> PyResult<()> {
-        let path = input::take(object, &mut memory.picture)?;
-        let Memory { picture, tensor, scratch } = memory;
-        let one = tensor.shape().with_batch(1).len();
-        let run = || {
-            read(path, picture)?;
-            let dst = &mut tensor.data_mut()[place * one..][..one];
-            self.preprocess.run_into(&picture.pixels(), scratch, dst)
-        };
-        py.detach(run).map_err(|error| refused(None, &error))
-    }
-
     fn classified(&self) -> PyResult<()> {
         match self.classifies {
             true => Ok(()),
@@ -327,64 +274,6 @@ impl Model {
                 self.name
             ))),
         }
-    }
-
-    fn memory(&self) -> Memory {
-        self.free.lock().expect("no panic while memory is kept").pop().unwrap_or_else(|| Memory {
-            picture: Picture { width: 0, height: 0, rgba: Vec::new() },
-            tensor: Tensor::zeros(Shape::new(0, 0, 0, 0)),
-            scratch: Scratch::default(),
-        })
-    }
-
-    fn give_back(&self, mut memory: Memory) {
-        if memory.picture.rgba.capacity() > LARGE {
-            memory.picture.rgba = Vec::new();
-        }
-        self.free.lock().expect("no panic while memory is kept").push(memory);
-    }
-}
-
-impl Memory {
-    /// Gives the tensor this shape; it holds anything then.
-    fn reshape(&mut self, shape: Shape) {
-        if self.tensor.shape() != shape {
-            self.tensor = Tensor::zeros(shape);
-        }
-    }
-}
-
-/// A number from 1 to `most`, which Python has without bounds.
-fn count(name: &str, count: i64, most: i64) -> PyResult<NonZero<usize>> {
-    let found = usize::try_from(count).ok().and_then(NonZero::new).filter(|_| count <= most);
-    found.ok_or_else(|| match most {
-        i64::MAX => Error::new_err(format!("{name} {count}: expected a number from 1")),
-        _ => Error::new_err(format!("{name} {count}: expected a number from 1 to {most}")),
-    })
-}
-
-/// A height and a width, or one number for both.
-fn sides(size: &Bound<PyAny>) -> PyResult<(usize, usize)> {
-    let both = size.extract().or_else(|_| size.extract().map(|side: usize| (side, side)));
-    both.map_err(|_| Error::new_err(format!("size {size}: expected (height, width), or one number for both")))
-}
-
-/// Reads the picture at `path`, if there is one.
-fn read(path: Option<PathBuf>, picture: &mut Picture) -> mobileone::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    // A decoder that panics costs its picture, not the program.
-    *picture = catch_unwind(|| picture::open(&path)).unwrap_or_else(|_| {
-        let reason = "the decoder broke on it: the file is damaged".into();
-        Err(mobileone::Error::File { path: path.clone(), reason })
-    })?;
-    Ok(())
-}
-
-/// An error of the library's, which says which picture of a list it is about.
-fn named(py: Python, error: PyErr, at: usize, alone: bool) -> PyErr {
-    match alone || !error.is_instance_of::<Error>(py) {
-        true => error,
-        false => Error::new_err(format!("picture {at} of the list: {}", error.value(py))),
     }
 }
 

@@ -1,10 +1,15 @@
 """What a model answers, in every form that it is asked."""
 
 import copy
+import io
 import pickle
+import types
+import urllib.request
+import zipfile
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 from conftest import IMAGES, PICTURES, shown
 
@@ -23,15 +28,62 @@ def test_reads_the_pictures(device):
         assert all(model.labels[one.index] == one.label for one in top)
 
 
+class Named:
+    """What os.fspath() takes, and nothing else."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        return str(self.path)
+
+
+class Pipe:
+    """What can be read, and nothing else."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def read(self):
+        data, self.data = self.data, b""
+        return data
+
+
+def written(data):
+    file = io.BytesIO()
+    file.write(data)
+    return file
+
+
+def member(data):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.png", data)
+    return zipfile.ZipFile(archive).open("a.png")
+
+
 def test_every_form_of_a_picture_is_the_same(digits, tmp_path):
     image = PIL.Image.open(PICTURES[0]).convert("RGB")
     png = tmp_path / "picture.png"
     image.save(png)
     array = np.asarray(image)
+    data = png.read_bytes()
     opaque = np.concatenate([array, np.full_like(array[..., :1], 255)], axis=-1)
     forms = {
         "path": png,
         "text": str(png),
+        "a path's like": Named(png),
+        "bytes": data,
+        "bytearray": bytearray(data),
+        "memoryview": memoryview(b"?" + data)[1:],
+        "file": open(png, "rb"),
+        "file without a buffer": open(png, "rb", buffering=0),
+        "BytesIO": io.BytesIO(data),
+        "BytesIO that was written": written(data),
+        "pipe": Pipe(data),
+        "response of requests": types.SimpleNamespace(content=data, text="?"),
+        "response of urllib": urllib.request.urlopen(png.as_uri()),
+        "member of a zip file": member(data),
         "PIL": image,
         "RGB": array,
         "RGBA": opaque,
@@ -41,11 +93,16 @@ def test_every_form_of_a_picture_is_the_same(digits, tmp_path):
         "Fortran": np.asfortranarray(array),
         "read-only": np.frombuffer(array.tobytes(), np.uint8).reshape(array.shape),
     }
+    # A pipe gives what it has once.
+    once = ["pipe", "response of urllib"]
     expected = digits.logits(png)
     assert expected.shape == (len(digits.labels),) and expected.dtype == np.float32
     for name, form in forms.items():
         assert np.array_equal(digits.logits(form), expected), name
-        assert digits(form) == digits(png), name
+        if name not in once:
+            assert digits(form) == digits(png), name
+    for name in once:
+        del forms[name]
     many = digits.logits(list(forms.values()))
     assert many.shape == (len(forms), len(digits.labels)) and (many == expected).all()
     stack = digits.logits(np.stack([array, array[::-1]]))
@@ -60,6 +117,97 @@ def test_what_comes_back_can_be_pickled(digits):
 
 def test_one_number_is_both_sides():
     assert mobileone.Model("digits", device="cpu", size=64).size == (64, 64)
+
+
+def test_of_large_pictures_only_what_is_read_is_copied(device):
+    """Another picture before it leaves nothing behind in the next one, however both lie in memory."""
+    model = mobileone.Model("digits", device=device)
+    random = np.random.default_rng(5)
+    for height, width in [(480, 640), (540, 960), (901, 400), (3, 500)]:
+        rgb = random.integers(0, 256, (height, width, 3), np.uint8)
+        file = io.BytesIO()
+        PIL.Image.fromarray(rgb).save(file, "BMP")
+        expected = model.logits(file)
+        other = random.integers(0, 256, (width, height, 3), np.uint8)
+        rgba = np.dstack([rgb, np.full((height, width), 255, np.uint8)])
+        for form in [rgb, rgba, PIL.Image.fromarray(rgb), PIL.Image.fromarray(rgba), rgb[:, ::-1].copy()[:, ::-1]]:
+            model.logits(other)
+            assert np.array_equal(model.logits(form), expected), (height, width, type(form))
+
+
+def test_images_of_pil_wherever_their_pixels_lie(digits, tmp_path):
+    rgba = np.random.default_rng(6).integers(0, 256, (2100, 2500, 4), np.uint8)
+    small, rgb = rgba[:300, :400].copy(), rgba[:300, :400, :3].copy()
+    expected = {mode: digits.logits(array) for mode, array in [("all", rgba), ("RGBA", small), ("RGB", rgb)]}
+    PIL.Image.fromarray(rgb).save(tmp_path / "a.bmp")
+    images = {
+        "in another's memory": (PIL.Image.fromarray(small), "RGBA"),
+        "in blocks": (PIL.Image.fromarray(rgba).copy(), "all"),
+        "in its own": (PIL.Image.fromarray(small).copy(), "RGBA"),
+        "part of a larger one": (PIL.Image.fromarray(rgba[..., :3].copy()).crop((0, 0, 400, 300)), "RGB"),
+        "not loaded": (PIL.Image.open(tmp_path / "a.bmp"), "RGB"),
+        "another kind": (Lazy(PIL.Image.fromarray(rgb)), "RGB"),
+    }
+    for name, (image, same) in images.items():
+        assert np.array_equal(digits.logits(image), expected[same]), name
+    # Rows with gaps between them.
+    core = PIL.Image.core
+    core.set_alignment(64)
+    try:
+        image = PIL.Image.fromarray(rgb[:, :399].copy()).copy()
+        assert np.array_equal(digits.logits(image), digits.logits(rgb[:, :399].copy()))
+    finally:
+        core.set_alignment(1)
+    # Blocks smaller than a part.
+    size = core.get_block_size()
+    core.set_block_size(4096 * 4)
+    try:
+        image = PIL.Image.fromarray(rgb).copy()
+        assert np.array_equal(digits.logits(image), expected["RGB"])
+    finally:
+        core.set_block_size(size)
+
+
+class Lazy:
+    """An image without Arrow's interface, as those of an older PIL."""
+
+    def __init__(self, image):
+        self.image = image
+
+    def __getattr__(self, name):
+        if name == "__arrow_c_array__":
+            raise AttributeError(name)
+        return getattr(self.image, name)
+
+    def crop(self, box):
+        return Lazy(self.image.crop(box))
+
+
+def test_exif_of_pil(digits, tmp_path):
+    """A file is turned upright; an image of PIL as it stands, or as the file where that is wanted."""
+    pixels = np.asarray(PIL.Image.open(PICTURES[1]).convert("RGB"))
+    pixels = np.ascontiguousarray(pixels[:, 20:])
+    for orientation in range(1, 9):
+        file = tmp_path / f"{orientation}.png"
+        exif = PIL.Image.Exif()
+        exif[0x0112] = orientation
+        PIL.Image.fromarray(pixels).save(file, exif=exif)
+        upright = digits.logits(np.asarray(PIL.ImageOps.exif_transpose(PIL.Image.open(file))))
+        assert np.array_equal(digits.logits(file), upright), orientation
+        assert np.array_equal(digits.logits(PIL.Image.open(file)), digits.logits(pixels)), orientation
+        image = PIL.Image.open(file)
+        assert np.array_equal(digits.logits(image, exif=True), upright), orientation
+        assert digits([image], exif=True) == [digits(file)]
+        assert np.array_equal(digits.preprocess(image, exif=True), digits.preprocess(file))
+        assert np.array_equal(digits.features(image, exif=True), digits.features(file))
+        # What was turned before is not turned twice.
+        turned = PIL.ImageOps.exif_transpose(image)
+        assert np.array_equal(digits.logits(turned, exif=True), upright), orientation
+        assert np.array_equal(upright, digits.logits(pixels)) == (orientation == 1)
+    # Without EXIF data, and where there is no image of PIL, it changes nothing.
+    plain = PIL.Image.fromarray(pixels)
+    for form in (plain, pixels, file.read_bytes()):
+        assert np.array_equal(digits.logits(form, exif=True), digits.logits(form))
 
 
 def test_modes_of_pil(digits):
@@ -116,10 +264,10 @@ def test_values_are_what_preprocess_gives(device):
 
 
 def test_features(device):
-    model = mobileone.Model("random:s0", device=device, size=(64, 64))
+    model = mobileone.Model("digits", device=device, size=(64, 64))
     x = np.random.default_rng(1).standard_normal((3, 64, 64, 3)).astype(np.float32)
     features = model.features(x)
-    assert features.shape == (3, 1024) and features.dtype == np.float32
+    assert features.shape == (3, 256) and features.dtype == np.float32
     assert np.array_equal(model.features(x[1]), features[1])
     assert len({row.tobytes() for row in features}) == 3
 
@@ -155,6 +303,21 @@ def test_labels_of_a_file(tmp_path):
     file.write_text("\n".join(names))
     model = mobileone.Model("digits", device="cpu", labels=file)
     assert model.labels == names and model(PICTURES[0])[0].label in names
+
+
+def test_labels_of_a_list(tmp_path):
+    names = [f"name {at}" for at in range(11)]
+    for given in [
+        names,
+        tuple(names),
+        np.array(names),
+        iter(names),
+        dict(enumerate(names)),
+        {str(at): name for at, name in reversed(list(enumerate(names)))},
+    ]:
+        assert mobileone.Model("digits", device="cpu", labels=given).labels == names, type(given)
+    model = mobileone.Model("digits", device="cpu", labels=names)
+    assert model(PICTURES[0])[0].label == names[model(PICTURES[0])[0].index]
 
 
 def test_a_file_of_weights(tmp_path, digits):

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import json
+import pydoc
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,13 @@ def test_a_program_is_checked_by_its_types(tmp_path):
         "names: list[str] = [top[0].label for top in model(['a.jpg', 'b.jpg'])]\n"
         "logits = model.logits(np.zeros((1, 80, 80, 3), np.float32))\n"
         "width: int = logits.shape[1]\n"
+        "import io, pathlib\n"
+        "for form in (b'a', bytearray(b'a'), memoryview(b'a'), io.BytesIO(b'a'), open('a', 'rb'), pathlib.Path('a')):\n"
+        "    best: str = model(form, exif=True)[0].label\n"
+        "for found in model(['a.jpg', 'b.jpg'], errors='return'):\n"
+        "    print(found if isinstance(found, Exception) else found[0].label)\n"
+        "mobileone.Model('digits', labels=['a', 'b'])\n"
+        "mobileone.Model('digits', labels={0: 'a'})\n"
     )
     run("-m", "mypy", "--strict", program, cwd=tmp_path)
     program.write_text("import mobileone\nmobileone.Model('digits')(3)\n")
@@ -57,6 +65,18 @@ def test_all_is_documented():
             if not member.startswith("_"):
                 assert inspect.getdoc(getattr(thing, member)), f"{name}.{member}"
     assert Path(mobileone.__file__).with_name("py.typed").exists()
+
+
+def test_help_says_what_a_call_takes():
+    """`__call__` has a text of ours, and not Python's "Call self as a function."."""
+    text = pydoc.plain(pydoc.render_doc(mobileone.Model))
+    begin = text.index("__call__ = ")
+    shown = text[begin : text.index("\n |\n |  __", begin) if "\n |\n |  __" in text[begin:] else None]
+    for word in ["errors='raise'", "exif=False", "bytearray", "file object", "The best classes of a picture"]:
+        assert word in shown, word
+    assert "Call self as a function" not in text
+    assert "The best classes" in inspect.getdoc(mobileone.Model.__call__)
+    assert list(inspect.signature(mobileone.Model.__call__).parameters) == ["self", "pictures", "errors", "exif"]
 
 
 def test_the_licences_are_in_the_wheel():

@@ -1,6 +1,8 @@
 """What cannot be answered is an exception with a line that helps, and the model goes on."""
 
+import errno
 import io
+import os
 import pickle
 
 import numpy as np
@@ -33,9 +35,18 @@ PICTURES_REFUSED = {
     "one bad in a list": ([PICTURE, np.zeros((8, 8))], mobileone.Error, "picture 1 of the list"),
     "None": (None, TypeError, "not NoneType"),
     "number": (3, TypeError, "not int"),
-    "bytes": (b"abc", TypeError, "not bytes"),
-    "missing file": ("missing.jpg", mobileone.Error, "missing.jpg"),
-    "folder": ("/", mobileone.Error, "folder"),
+    "no picture's bytes": (b"abc", mobileone.Error, "not a picture"),
+    "no bytes": (b"", mobileone.Error, "empty"),
+    "no picture's file": (io.BytesIO(b"abc"), mobileone.Error, "not a picture"),
+    "text": (io.StringIO("abc"), TypeError, "binary mode"),
+    "an address": ("https://example.org/cat.jpg", ValueError, "urllib.request.urlopen(url).read()"),
+    "an address in capitals": (["HTTP://EXAMPLE.ORG/cat.jpg"], ValueError, "EXAMPLE.ORG"),
+    "bytes as an array": (np.zeros(8, np.uint8), mobileone.Error, "[8]: expected"),
+    "missing file": ("missing.jpg", FileNotFoundError, "missing.jpg"),
+    "missing file in a list": ([PICTURE, "missing.jpg"], FileNotFoundError, "picture 1 of the list: No such file"),
+    "file as a folder": (f"{__file__}/a.jpg", OSError, "Not a directory"),
+    "folder": ("/", IsADirectoryError, "folder"),
+    "no width": (PIL.Image.new("RGB", (0, 5)), mobileone.Error, "0x5"),
     "no picture": (__file__, mobileone.Error, "not a picture"),
     "NUL in a path": ("a\0b", mobileone.Error, ""),
     "mode F": (PIL.Image.new("F", (8, 8)), mobileone.Error, "mode F"),
@@ -76,7 +87,9 @@ def test_values(device, case):
 
 
 MODELS_REFUSED = {
-    "missing file": (("missing.safetensors",), {}, mobileone.Error, "no such file"),
+    "missing file": (("missing.safetensors",), {}, FileNotFoundError, "no such file"),
+    "empty name": (("",), {}, FileNotFoundError, "no such file"),
+    "folder": ((PICTURES[0].parent,), {}, mobileone.Error, "images"),
     "no weights": ((__file__,), {}, mobileone.Error, "test_refused.py"),
     "random": (("random:s9",), {}, mobileone.Error, "random:s0 to s4"),
     "device": (("digits",), {"device": "abacus"}, mobileone.Error, "abacus"),
@@ -94,8 +107,18 @@ MODELS_REFUSED = {
     "huge k": (("digits",), {"top_k": 2**70}, OverflowError, ""),
     "size 0": (("digits",), {"device": "cpu", "size": (0, 80)}, mobileone.Error, "0x80"),
     "huge size": (("digits",), {"device": "cpu", "size": (2**40, 80)}, mobileone.Error, "input size"),
-    "no labels": (("digits",), {"device": "cpu", "labels": "missing.txt"}, mobileone.Error, "missing.txt"),
+    "no labels": (("digits",), {"device": "cpu", "labels": "missing.txt"}, FileNotFoundError, "missing.txt"),
+    "labels' folder": (("digits",), {"device": "cpu", "labels": "/"}, IsADirectoryError, "'/'"),
     "few labels": (("digits",), {"device": "cpu", "labels": __file__}, mobileone.Error, "test_refused.py"),
+    "few names": (("digits",), {"device": "cpu", "labels": ["a"] * 10}, mobileone.Error, "10 names for a model of 11"),
+    "no names": (("digits",), {"device": "cpu", "labels": []}, mobileone.Error, "0 names"),
+    "names of numbers": (("digits",), {"labels": ["a", 3]}, TypeError, "class 1 is of type int"),
+    "unordered names": (("digits",), {"labels": {"a", "b"}}, TypeError, "not set"),
+    "names of bytes": (("digits",), {"labels": b"abc"}, TypeError, "not bytes"),
+    "labels of nothing": (("digits",), {"labels": 3}, TypeError, "not int"),
+    "a name missing": (("digits",), {"labels": {0: "a", 2: "c"}}, mobileone.Error, "no name for class 1"),
+    "a name twice": (("digits",), {"labels": {0: "a", "0": "b"}}, mobileone.Error, "class 0 has two names"),
+    "a word as number": (("digits",), {"labels": {"one": "b"}}, mobileone.Error, "'one' is no number"),
     "not a name": ((3,), {}, TypeError, ""),
     "unknown option": (("digits",), {"colour": "red"}, TypeError, "colour"),
 }
@@ -147,6 +170,90 @@ def test_nothing_can_be_changed(digits):
         pickle.dumps(digits)
     with pytest.raises(TypeError):
         mobileone.Top()
+
+
+def test_errors_of_files_are_python_s_too(digits):
+    for ask, name in [(digits, "missing.jpg"), (mobileone.Model, "missing.safetensors")]:
+        with pytest.raises(FileNotFoundError) as caught:
+            ask(name)
+        error = caught.value
+        assert isinstance(error, mobileone.Error) and type(error) is mobileone.FileNotFoundError
+        assert (error.errno, error.filename) == (errno.ENOENT, name) and "such file" in error.strerror
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error) and str(again) == str(error)
+    with pytest.raises(IsADirectoryError) as caught:
+        digits(["/"])
+    assert caught.value.errno == errno.EISDIR and caught.value.filename == "/"
+    # What is no fault of the system's is none here.
+    with pytest.raises(mobileone.Error) as caught:
+        digits(__file__)
+    assert type(caught.value) is mobileone.Error
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(digits, tmp_path):
+    file = tmp_path / "secret.jpg"
+    file.write_bytes(PICTURES[0].read_bytes())
+    file.chmod(0)
+    with pytest.raises(PermissionError) as caught:
+        digits(file)
+    assert isinstance(caught.value, mobileone.Error) and caught.value.filename == str(file)
+
+
+class Broken:
+    """A file whose reading fails."""
+
+    def read(self):
+        raise ConnectionResetError("the line is cut")
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 16])
+def test_one_bad_picture_does_not_lose_a_list(batch, tmp_path):
+    model = mobileone.Model("digits", device="cpu", batch=batch)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(PICTURES[0].read_bytes()[:2000])
+    bad = [
+        ("missing.jpg", FileNotFoundError),
+        (cut, mobileone.Error),
+        (b"abc", mobileone.Error),
+        (None, TypeError),
+        (Broken(), ConnectionResetError),
+        (np.zeros((1, 70_000, 3), np.uint8), mobileone.Error),
+        (PIL.Image.new("F", (8, 8)), mobileone.Error),
+        ("http://example.org/a.jpg", ValueError),
+    ]
+    given, expected = [], []
+    for at, (picture, kind) in enumerate(bad):
+        given += [PICTURES[at], picture]
+        expected += [model(PICTURES[at]), kind]
+    for order in (1, -1):
+        found = model(given[::order], errors="return")
+        assert len(found) == len(given)
+        for one, wanted in zip(found, expected[::order]):
+            if isinstance(wanted, type):
+                assert isinstance(one, wanted) and "of the list" not in str(one)
+            else:
+                assert [top.label for top in one] == [top.label for top in wanted]
+                for top, other in zip(one, wanted):
+                    assert abs(top.probability - other.probability) <= 1e-6
+    # By default the first of them ends the call, and all may be bad.
+    with pytest.raises(FileNotFoundError, match="picture 1 of the list"):
+        model(given)
+    kinds = [type(one) for one in model([picture for picture, _ in bad], errors="return")]
+    assert len(kinds) == len(bad) and all(issubclass(kind, wanted) for kind, (_, wanted) in zip(kinds, bad))
+    assert isinstance(model("missing.jpg", errors="return"), FileNotFoundError)
+    assert model(PICTURES[0], errors="return") == model(PICTURES[0])
+    with pytest.raises(mobileone.Error, match='errors "ignore": expected raise or return'):
+        model(PICTURES[0], errors="ignore")
+
+
+def test_what_ends_a_program_ends_a_call(digits):
+    class Interrupted:
+        def read(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        digits([Interrupted()], errors="return")
 
 
 def test_errors_are_exceptions():

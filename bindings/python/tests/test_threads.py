@@ -16,7 +16,7 @@ import mobileone
 
 def test_other_threads_go_on_during_a_run():
     """A thread that counts in Python goes on counting while another is inside one single call."""
-    model = mobileone.Model("random:s1", device="cpu", threads=1, batch=32)
+    model = mobileone.Model("random:s1", device="cpu", threads=1, batch=16)
     x = np.random.default_rng(0).standard_normal((model.batch, *model.size, 3)).astype(np.float32)
     model.logits(x)
     ticks, stop = [], threading.Event()
@@ -75,11 +75,13 @@ def test_threads_share_a_model(device):
 
 def test_calls_of_two_threads_overlap():
     """Two threads are inside a call at once, which a held GIL would not let happen."""
-    model = [mobileone.Model("random:s1", device="cpu", threads=1) for _ in range(2)]
+    model = [mobileone.Model("random:s0", device="cpu", threads=1) for _ in range(2)]
     x = np.zeros((*model[0].size, 3), np.float32)
     calls = [], []
+    both_begin = threading.Barrier(2)
 
     def work(at):
+        both_begin.wait()
         for _ in range(20):
             begun = time.perf_counter()
             model[at].logits(x)
@@ -107,6 +109,6 @@ def test_a_forked_process_is_refused(digits):
     queue = context.Queue()
     process = context.Process(target=forked, args=(digits, queue))
     process.start()
-    said = queue.get(timeout=60)
+    said = queue.get(timeout=600)
     process.join()
     assert "forked" in said and digits(PICTURES[0])

@@ -86,9 +86,12 @@ pub struct Args {
     /// Throw the device away after every so many labelled frames
     #[arg(long, hide = true)]
     pub lose_every: Option<u64>,
-    /// Take so many seconds longer to open a device and to load a model
-    #[arg(long, hide = true, default_value_t = 0.0, value_parser = seconds)]
-    pub slow: f64,
+    /// Let the scene's time go by the rate and its frames come as they are taken
+    #[arg(long, hide = true)]
+    pub unpaced: bool,
+    /// Wait for this file, and take it away, before each opening of a device and each load of a model
+    #[arg(long, hide = true)]
+    pub gate: Option<PathBuf>,
     /// Where snapshots go
     #[arg(long, default_value = ".")]
     pub snapshots: PathBuf,
@@ -112,9 +115,9 @@ impl Args {
         let keep =
             self.frames.filter(|_| self.headless).map_or(1200, |frames| frames.clamp(1, 100_000) as usize);
         let (model, device, half, rate) = (self.model.clone(), self.device.clone(), self.half, self.rate);
-        let slow = Duration::from_secs_f64(self.slow);
+        let (gate, unpaced) = (self.gate.clone(), self.unpaced);
         let (tuning, place) = (Duration::from_secs_f64(self.tune_seconds), Some(tune::place as fn(&_) -> _));
-        Ok(Settings { model, device, half, source, rate, yuv: self.yuv, keep, tuning, place, slow })
+        Ok(Settings { model, device, half, source, rate, unpaced, yuv: self.yuv, keep, tuning, place, gate })
     }
 
     /// How an animation is made.

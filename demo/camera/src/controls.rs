@@ -35,8 +35,10 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
     if choose(ui, "Source", &mut chosen, &sources(scene), name) {
         actions.push(Action::Source(chosen));
     }
-    if let Source::Camera(wanted) = &settings.source {
-        camera(ui, wanted, actions);
+    match &settings.source {
+        Source::Camera(wanted) => camera(ui, wanted, actions),
+        Source::Folder(_) => folder(ui, scene.plays, actions),
+        _ => {}
     }
     ui.horizontal(|ui| {
         caption(ui, "Open");
@@ -184,6 +186,27 @@ fn camera(ui: &mut Ui, wanted: &Wanted, actions: &mut Vec<Action>) {
     }
 }
 
+/// Leafs through a folder's pictures.
+fn folder(ui: &mut Ui, plays: bool, actions: &mut Vec<Action>) {
+    ui.horizontal(|ui| {
+        caption(ui, "");
+        const PREVIOUS: f32 = 76.0; // the longest word
+        let width = (ui.available_width() - PREVIOUS - 16.0) / 2.0;
+        let mut button = |text: &str, width, on: bool| {
+            ui.add_sized(vec2(width, 26.0), egui::Button::new(text).selected(on)).clicked()
+        };
+        if button("previous", PREVIOUS, false) {
+            actions.push(Action::Leaf(-1));
+        }
+        if button("play", width, plays) {
+            actions.push(Action::Play(!plays));
+        }
+        if button("next", width, false) {
+            actions.push(Action::Leaf(1));
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,11 +251,12 @@ mod tests {
             half: false,
             source: camera(1, 30),
             rate: 30.0,
+            unpaced: false,
             yuv: None,
             keep: 1,
             tuning: Default::default(),
             place: None,
-            slow: Default::default(),
+            gate: None,
         };
         let cameras = [(0, "first".into()), (1, "second".into())];
         let adapters = ["big".to_string(), "small".into()];
@@ -249,6 +273,7 @@ mod tests {
                 adapters: &adapters,
                 cameras: &cameras,
                 frozen: false,
+                plays: false,
             };
             let source = next(&sources(&scene), &settings.source).expect("another");
             let device = next(&devices(&scene), &settings.device).expect("another");

@@ -4,9 +4,10 @@
 use crate::{
     convert,
     figures::{Figures, Sample},
-    frame::{Format, Frame, Slot, Truth},
+    frame::{Caption, Format, Frame, Slot, Truth},
     gpu::Gpu,
     load::{FRAMES, Loaded},
+    plain::plain,
     plate::{Plate, Plates},
 };
 use mobileone::{
@@ -57,6 +58,8 @@ pub struct Shown {
     pub plate: Arc<Plate>,
     /// What it shows, if that is known.
     pub truth: Option<Truth>,
+    /// What people read beside it.
+    pub caption: Option<Arc<Caption>>,
     /// What the network says.
     pub answer: Option<Answer>,
 }
@@ -160,6 +163,7 @@ struct Flight {
     plate: Arc<Plate>,
     id: u64,
     truth: Option<Truth>,
+    caption: Option<Arc<Caption>>,
     captured: Instant,
     submitted: Instant,
     host: Duration,
@@ -247,7 +251,8 @@ fn work(place: &Place, shared: &Shared) {
             Ok(Sent::Flight(flight)) => flights.push_back(flight),
             Ok(Sent::Plain(plate, reason)) => {
                 reason.into_iter().for_each(|reason| trouble.keep(reason));
-                show(Shown { id: frame.id, plate, truth: frame.truth, answer: None }, place, shared);
+                let Frame { id, truth, ref caption, .. } = frame;
+                show(Shown { id, plate, truth, caption: caption.clone(), answer: None }, place, shared);
             }
             Ok(Sent::Full) => shared.figures.lock().expect("no panic while figures are kept").dropped += 1,
             Err(reason) => trouble.tell(reason, place),
@@ -322,11 +327,12 @@ fn send(
     match ticket {
         None => Ok(Sent::Plain(plate, None)),
         Some(Ok(ticket)) => {
-            let Frame { id, truth, captured, .. } = *frame;
-            Ok(Sent::Flight(Flight { ticket, plate, id, truth, captured, submitted, host: begun.elapsed() }))
+            let Frame { id, truth, captured, ref caption, .. } = *frame;
+            let (caption, host) = (caption.clone(), begun.elapsed());
+            Ok(Sent::Flight(Flight { ticket, plate, id, truth, caption, captured, submitted, host }))
         }
         Some(Err(mobileone::Error::Busy)) => Ok(Sent::Full),
-        Some(Err(error)) => Ok(Sent::Plain(plate, Some(error.to_string()))),
+        Some(Err(error)) => Ok(Sent::Plain(plate, Some(plain(error)))),
     }
 }
 
@@ -343,15 +349,15 @@ fn collect(
         let taken = match first.ticket.try_take() {
             Ok(None) => break,
             Ok(Some(answer)) => Ok(answer),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(plain(error)),
         };
         let (answered, Some(flight)) = (Instant::now(), flights.pop_front()) else { break };
-        let Flight { id, plate, truth, .. } = flight;
+        let Flight { id, plate, truth, caption, .. } = flight;
         let mut answer = match taken {
             Ok(answer) => answer,
             Err(reason) => {
                 trouble.keep(reason);
-                show(Shown { id, plate, truth, answer: None }, place, shared);
+                show(Shown { id, plate, truth, caption, answer: None }, place, shared);
                 continue;
             }
         };
@@ -372,7 +378,7 @@ fn collect(
         shared.figures.lock().expect("no panic while figures are kept").add(id, sample, judged);
         let crop = crop(&engine.preprocess, plate.size);
         let answer = Some(Answer { top, labels: engine.labels.clone(), crop, answered });
-        show(Shown { id, plate, truth, answer }, place, shared);
+        show(Shown { id, plate, truth, caption, answer }, place, shared);
     }
 }
 

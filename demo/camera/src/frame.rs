@@ -4,7 +4,7 @@ use mobileone::preprocess::{YuvMatrix, YuvRange};
 use std::{
     str::FromStr,
     sync::{
-        Condvar, Mutex, MutexGuard,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -113,6 +113,22 @@ impl Truth {
     }
 }
 
+/// What people read beside a frame, as long as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Caption {
+    /// A picture of a folder.
+    File {
+        /// What it is called.
+        name: String,
+        /// Its place there, from 1.
+        at: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// The synthetic scene, in the place of a source that is not to be had: the line that says so.
+    StandIn(String),
+}
+
 /// One picture of a source.
 #[derive(Debug)]
 pub struct Frame {
@@ -128,6 +144,8 @@ pub struct Frame {
     pub bytes: Vec<u8>,
     /// What it shows, if that is known.
     pub truth: Option<Truth>,
+    /// What people read beside it.
+    pub caption: Option<Arc<Caption>>,
 }
 
 /// Where a source puts its newest frame, and the engine takes it.
@@ -237,7 +255,8 @@ mod tests {
 
     fn frame(byte: u8) -> Frame {
         let (size, format) = ((1, 1), Format::Gray);
-        Frame { id: 0, captured: Instant::now(), size, format, bytes: vec![byte], truth: None }
+        let captured = Instant::now();
+        Frame { id: 0, captured, size, format, bytes: vec![byte], truth: None, caption: None }
     }
 
     #[test]

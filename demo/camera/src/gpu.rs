@@ -1,5 +1,6 @@
 //! The one device that draws the window and runs the network.
 
+use crate::plain::plain;
 use mobileone::{DeviceInfo, DeviceKind};
 use std::{
     sync::{
@@ -107,7 +108,7 @@ impl Gpu {
                     gpu.keep_faults(wake);
                     return Ok(gpu);
                 }
-                Err(error) => refused = format!("{}: {error}", infos[at]),
+                Err(error) => refused = format!("{}: {}", infos[at], plain(error)),
             }
         }
         Err(refused)
@@ -116,11 +117,11 @@ impl Gpu {
     fn keep_faults(&self, wake: Arc<dyn Fn() + Send + Sync>) {
         let fault = self.fault.clone();
         self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            fault.lock().expect("no panic while a fault is kept").get_or_insert(error.to_string());
+            fault.lock().expect("no panic while a fault is kept").get_or_insert_with(|| plain(error));
         }));
         let (fault, lost) = (self.fault.clone(), self.lost.clone());
         self.device.set_device_lost_callback(move |_, message| {
-            fault.lock().expect("no panic while a fault is kept").get_or_insert(message);
+            fault.lock().expect("no panic while a fault is kept").get_or_insert_with(|| plain(message));
             lost.store(true, Ordering::Release);
             wake();
         });

@@ -23,11 +23,15 @@ use std::{
 };
 
 /// How long a run waits for its next label.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How often a run looks at its memory.
 const LOOKS: u64 = 16;
 /// Labels between two changes of a soaked run.
 const SOAK_PAUSE: u64 = 10;
+/// Labels for each of which a soaked run has made a change, and drawn a frame, before it ends: how many it makes
+/// meanwhile is a matter of how fast the machine loads and draws.
+const SOAK_CHANGE: u64 = 25;
+const SOAK_DRAWN: u64 = 20;
 /// Sizes that a soaked run resizes to.
 const SOAK_SIZES: [[u32; 2]; 5] = [[640, 400], [1, 1], [1100, 700], [333, 777], [900, 300]];
 
@@ -72,6 +76,7 @@ impl Screen {
             adapters: &live.adapters,
             cameras: &[],
             frozen: false,
+            plays: live.plays(),
         };
         let output = self.context.run_ui(input, |ui| drop(view.show(ui, &scene)));
         self.painter.textures(&live.gpu, output.textures_delta);
@@ -121,7 +126,7 @@ impl Tally {
 /// Runs until so many frames are labelled, and prints the figures.
 ///
 /// # Errors
-/// A line when there is no device, no model, no label for a minute, or no frame of the source that was asked for.
+/// A line when there is no device, no model, no label for two minutes, or no frame of the source that was asked for.
 pub fn run(args: &Args) -> Result<(), String> {
     let frames = args.frames.ok_or("--headless runs for a number of --frames")?;
     if let Some(folder) = &args.record {
@@ -189,7 +194,10 @@ pub fn run(args: &Args) -> Result<(), String> {
         if last.1.elapsed() > PATIENCE {
             return Err(format!("no label within {} s", PATIENCE.as_secs()));
         }
-        if labelled >= frames {
+        let soaked = soak.is_none()
+            || tally.changes as u64 * SOAK_CHANGE >= frames
+                && (args.no_draw || tally.drawn * SOAK_DRAWN >= frames);
+        if labelled >= frames && soaked {
             break;
         }
     }

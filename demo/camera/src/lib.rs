@@ -22,6 +22,7 @@ pub mod headless;
 pub mod live;
 pub mod load;
 pub mod paint;
+pub mod plain;
 pub mod plate;
 pub mod record;
 pub mod source;

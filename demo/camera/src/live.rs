@@ -15,7 +15,7 @@ use crate::{
 use mobileone::{DeviceInfo, tune::Tuned};
 use std::{
     collections::VecDeque,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -38,6 +38,8 @@ pub struct Settings {
     pub source: Source,
     /// Frames per second of what has no pace of its own; 0 for as many as are taken.
     pub rate: f64,
+    /// Whether that rate is the scene's time only, and frames come as they are taken.
+    pub unpaced: bool,
     /// How cameras and videos made their luma and chroma, whatever they say.
     pub yuv: Option<Colour>,
     /// Frames whose figures are kept.
@@ -46,8 +48,17 @@ pub struct Settings {
     pub tuning: Duration,
     /// Where is kept what was tuned on a device, if anywhere.
     pub place: Option<fn(&DeviceInfo) -> Option<PathBuf>>,
-    /// How much longer it takes to open a device and to load a model, where a test wants to see what happens meanwhile.
-    pub slow: Duration,
+    /// Where a test wants to see what happens meanwhile: the file for which each opening of a device and each load of a
+    /// model waits, and which it takes away.
+    pub gate: Option<PathBuf>,
+}
+
+/// Waits at a test's gate, if there is one, unless what comes after is not wanted any more.
+pub fn wait_at(gate: Option<&Path>, unwanted: impl Fn() -> bool) {
+    let Some(gate) = gate else { return };
+    while !unwanted() && std::fs::remove_file(gate).is_err() {
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// How long a line for people stays.
@@ -121,6 +132,8 @@ pub struct Live {
     loaded: Option<Arc<Loaded>>,
     tables: Arc<Tables>,
     load: u64,
+    /// Held by every load under way.
+    loads: Arc<()>,
     /// The number of the newest load, for those that it replaces.
     newest: Arc<AtomicU64>,
     /// Held while a load works on the device; what it guards is whether none may begin any more.
@@ -178,6 +191,7 @@ impl Live {
             loaded: None,
             tables: Arc::new(Tables::kept(settings.place)),
             load: 0,
+            loads: Arc::default(),
             newest: Arc::default(),
             compiling: Arc::default(),
             wake,
@@ -347,10 +361,32 @@ impl Live {
     pub fn set_source(&mut self, source: Source) {
         let tell = self.teller();
         let tell = Arc::new(move |line| tell(Event::Line(line)));
-        let Settings { rate, yuv, .. } = self.settings;
-        let stage = Stage::new(self.slot.clone(), self.rgba.clone(), rate, yuv, tell);
+        let Settings { rate, unpaced, yuv, .. } = self.settings;
+        let mut stage = Stage::new(self.slot.clone(), self.rgba.clone(), rate, yuv, tell);
+        stage.unpaced = unpaced;
         self.settings.source = source.clone();
         self.capture = Some(Capture::start(source, stage, self.capture.take()));
+    }
+
+    /// Goes on by so many pictures of a folder, or back, to one that stays; a frozen picture is let go.
+    pub fn leaf(&mut self, by: isize) {
+        self.set_frozen(false);
+        self.capture.iter().for_each(|capture| capture.leaf(by));
+    }
+
+    /// Whether a folder's pictures follow each other by themselves.
+    pub fn plays(&self) -> bool {
+        self.capture.as_ref().is_some_and(Capture::plays)
+    }
+
+    /// Has a folder's pictures follow each other by themselves, or the present one stay.
+    pub fn set_plays(&mut self, plays: bool) {
+        self.capture.iter().for_each(|capture| capture.set_plays(plays));
+    }
+
+    /// Loads under way, those that are not wanted any more included.
+    pub fn loads(&self) -> usize {
+        Arc::strong_count(&self.loads) - 1
     }
 
     /// Runs another model, once it is loaded.

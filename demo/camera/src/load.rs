@@ -1,6 +1,6 @@
 //! Models: found, fetched and planned on a thread of their own.
 
-use crate::{engine::Engine, gpu::Gpu};
+use crate::{engine::Engine, gpu::Gpu, plain::plain};
 use mobileone::{
     DType, Device, DeviceInfo, Form, Model, Options, Session,
     labels::Labels,
@@ -48,12 +48,12 @@ pub fn model(name: &str, progress: &dyn Fn(Progress)) -> Result<Loaded, String> 
         say(text, Some(fetch.come as f32 / fetch.all.max(1) as f32));
     });
     let model = checkpoint.and_then(|checkpoint| Model::new(checkpoint, Form::Fused));
-    let model = model.map_err(|error| error.to_string())?;
+    let model = model.map_err(plain)?;
     if model.graph.logits.is_none() {
         return Err(format!("{name} has no classifier: there is nothing to show"));
     }
     let labels = Labels::choose(None, model.labels.as_deref(), model.graph.classes().unwrap_or(0));
-    let labels = Arc::new(labels.map_err(|error| error.to_string())?);
+    let labels = Arc::new(labels.map_err(plain)?);
     Ok(Loaded { name: name.into(), model, labels })
 }
 
@@ -194,5 +194,5 @@ pub fn engine(
             preprocess: options.preprocess,
         })
     };
-    make().map_err(|error| error.to_string())
+    make().map_err(plain)
 }

@@ -1,10 +1,11 @@
 //! `camera`: see the README.
 
-use camera::{args::Args, headless, record, window};
+use camera::{args::Args, headless, plain, record, window};
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    plain::hook_panics();
     let args = Args::parse();
     let done = match (&args.animate, args.headless) {
         (Some(folders), _) => record::animate(&folders[0], &folders[1], args.animation()),

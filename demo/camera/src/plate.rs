@@ -4,6 +4,7 @@
 use crate::{
     convert::{Converter, SHAPE, shape},
     frame::{Format, Frame},
+    plain::plain,
 };
 use std::sync::{
     Arc,
@@ -129,7 +130,7 @@ impl Plates {
         let size = frame.size;
         {
             let mapped = plate.staging.get_mapped_range_mut(..);
-            let mut mapped = mapped.map_err(|error| format!("upload: {error}"))?;
+            let mut mapped = mapped.map_err(|error| format!("upload: {}", plain(error)))?;
             let (row, stride) = match frame.format {
                 Format::Rgba => (4 * size.0, stride(size)),
                 // Rows follow each other as they are.

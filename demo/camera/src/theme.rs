@@ -16,6 +16,8 @@ pub const TEXT: Color32 = Color32::from_rgb(236, 240, 246);
 pub const DIM: Color32 = Color32::from_rgb(138, 149, 168);
 /// What counts.
 pub const ACCENT: Color32 = Color32::from_rgb(84, 224, 196);
+/// What is not as it was asked for.
+pub const WARN: Color32 = Color32::from_rgb(244, 196, 96);
 /// The second thing that counts.
 pub const SECOND: Color32 = Color32::from_rgb(96, 150, 250);
 

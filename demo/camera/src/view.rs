@@ -5,10 +5,11 @@ use crate::{
     controls,
     engine::Shown,
     figures::{Sample, Summary},
+    frame::Caption,
     live::{Running, Settings},
     load::Progress,
     source::Source,
-    theme::{ACCENT, CARD, DIM, EDGE, PANEL, PANEL_WIDTH, SECOND, TEXT},
+    theme::{ACCENT, CARD, DIM, EDGE, PANEL, PANEL_WIDTH, SECOND, TEXT, WARN},
 };
 use egui::{
     Align2, Color32, CornerRadius, FontId, Frame, Key, Margin, Painter, Panel, Rect, Sense, Shape, Stroke,
@@ -41,6 +42,8 @@ pub struct Scene<'a> {
     pub cameras: &'a [(u32, String)],
     /// Whether the picture stands still.
     pub frozen: bool,
+    /// Whether a folder's pictures follow each other by themselves.
+    pub plays: bool,
 }
 
 /// What a hand did.
@@ -54,6 +57,10 @@ pub enum Action {
     Half(bool),
     /// Look at something else.
     Source(Source),
+    /// Go on by so many pictures of a folder, or back, to one that stays.
+    Leaf(isize),
+    /// Have a folder's pictures follow each other by themselves, or the present one stay.
+    Play(bool),
     /// Freeze, or let go.
     Freeze,
     /// Tune the model on its device, or stop that.
@@ -85,10 +92,11 @@ pub struct View {
 }
 
 /// Keys, and what they do.
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 13] = [
     ("Space", "freeze the picture"),
     ("M", "mirror"),
     ("C", "next source"),
+    ("← →", "the picture before, or after, in a folder"),
     ("N", "next model"),
     ("D", "next device"),
     ("P", "f16 or f32"),
@@ -99,6 +107,9 @@ const KEYS: [(&str, &str); 12] = [
     ("?", "these keys"),
     ("Q", "quit"),
 ];
+
+/// What is added to the line of a scene in another source's place.
+const CHOOSE: &str = "C chooses another source; Open, in the panel, takes files and addresses.";
 
 /// How far back the graph goes.
 pub const SPAN: Duration = Duration::from_secs(8);
@@ -166,6 +177,14 @@ impl View {
             badge(&painter, corner.left_top() + vec2(14.0, 14.0), Align2::LEFT_TOP, "frozen", 14.0, SECOND);
         }
         let mut foot = whole.left_bottom() + vec2(14.0, -14.0);
+        let said = scene.shown.and_then(|(_, shown)| shown.caption.as_deref());
+        if let Some(said) = said {
+            let (text, colour) = match said {
+                Caption::File { name, at, of } => (format!("{name}   {at} of {of}"), TEXT),
+                Caption::StandIn(line) => (format!("{line} {CHOOSE}"), WARN),
+            };
+            foot.y = badge(&painter, foot, Align2::LEFT_BOTTOM, &text, 13.0, colour).top() - 6.0;
+        }
         if let Some(progress) = scene.progress {
             let rect = badge(&painter, foot, Align2::LEFT_BOTTOM, &progress.text, 13.0, ACCENT);
             // A share that is not known fills again and again.
@@ -177,7 +196,9 @@ impl View {
             painter.rect_filled(line, 1.0, ACCENT);
             foot.y = rect.top() - 6.0;
         }
-        for (_, line) in scene.lines.iter().rev() {
+        // What stays is not said twice.
+        let new = |line: &&String| !matches!(said, Some(Caption::StandIn(stays)) if stays == *line);
+        for line in scene.lines.iter().rev().map(|(_, line)| line).filter(new) {
             foot.y = badge(&painter, foot, Align2::LEFT_BOTTOM, line, 13.0, TEXT).top() - 6.0;
         }
         if caption && let Some((name, value)) = self.bars.best() {
@@ -255,6 +276,10 @@ impl View {
                 actions.extend(action());
             }
         };
+        if matches!(scene.settings.source, Source::Folder(_)) {
+            on(Key::ArrowLeft, &|| Some(Action::Leaf(-1)));
+            on(Key::ArrowRight, &|| Some(Action::Leaf(1)));
+        }
         on(Key::Space, &|| Some(Action::Freeze));
         on(Key::F, &|| Some(Action::FullScreen));
         on(Key::F11, &|| Some(Action::FullScreen));

@@ -1,7 +1,8 @@
 //! Answers that fail: of some frames, and of all.
 
 use crate::{
-    desk::{Display, PATIENCE, Window, written},
+    PATIENCE,
+    desk::{Display, Window, written},
     drops::Hand,
     folder, gpu,
 };
@@ -71,7 +72,8 @@ fn a_frame_without_an_answer() {
         let mut before = None;
         let mut labels = |grey: u8| {
             let (captured, format, size) = (Instant::now(), Format::Rgba, (80, 80));
-            slot.put(Frame { id: 0, captured, size, format, bytes: vec![grey; 4 * 80 * 80], truth: None });
+            let bytes = vec![grey; 4 * 80 * 80];
+            slot.put(Frame { id: 0, captured, size, format, bytes, truth: None, caption: None });
             loop {
                 let shown = worker.shown().filter(|shown| before != Some(shown.id));
                 if let Some(shown) = shown {

@@ -1,6 +1,6 @@
 //! The shader that makes RGBA of what cameras send, against its twin on the host, byte for byte.
 
-use crate::{folder, gpu, has};
+use crate::{PATIENCE, folder, gpu, has};
 use camera::{
     convert::to_rgba,
     frame::{Colour, Format, Frame, Slot},
@@ -8,10 +8,7 @@ use camera::{
     plate::Plates,
     source::{Capture, Source, Stage},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 /// Every layout, with every matrix and range.
 fn formats() -> Vec<Format> {
@@ -32,7 +29,8 @@ fn the_shader_and_its_twin_agree() {
                 .collect();
             let mut expected = Vec::new();
             to_rgba(&bytes, size, format, &mut expected);
-            let frame = Frame { id: 0, captured: Instant::now(), size, format, bytes, truth: None };
+            let captured = Instant::now();
+            let frame = Frame { id: 0, captured, size, format, bytes, truth: None, caption: None };
             let mut found = upload(&gpu, &mut plates, &frame);
             // Sources give an opaque fourth byte, which a texture keeps; here it is anything.
             found.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
@@ -56,7 +54,8 @@ fn every_colour() {
             let (format, mut expected) = (Format::Yuyv(colour), Vec::new());
             to_rgba(&bytes, size, format, &mut expected);
             let bytes = bytes.clone();
-            let frame = Frame { id: 0, captured: Instant::now(), size, format, bytes, truth: None };
+            let captured = Instant::now();
+            let frame = Frame { id: 0, captured, size, format, bytes, truth: None, caption: None };
             assert!(upload(&gpu, &mut plates, &frame) == expected, "{name}, luma {y}");
         }
     }
@@ -117,7 +116,7 @@ fn colours_of_videos() {
             let stage = Stage::new(slot.clone(), Arc::new(true.into()), 0.0, given, tell);
             let path = video.to_str().expect("a plain path").to_string();
             let _capture = Capture::start(Source::Video(path), stage, None);
-            let frame = slot.take(Duration::from_secs(20)).expect("a frame");
+            let frame = slot.take(PATIENCE).expect("a frame");
             assert_eq!((frame.format, frame.size), (Format::Rgba, (64, 48)));
             let found = &frame.bytes[4 * 64 * 24 + 4 * 32..][..3];
             // ffmpeg rounds twice; another matrix or range is off by 10 and more.

@@ -1,16 +1,18 @@
 //! A display of the tests' own, the program in its window there, and hands and eyes for it.
 
-use crate::{camera, has};
+use crate::{PATIENCE, camera, has};
 use image::RgbImage;
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+use x11rb::{
+    protocol::xproto::{ConnectionExt as _, ImageFormat},
+    rust_connection::RustConnection,
+};
 
-/// How long a change may take to be seen, on a machine that draws in software and has other things to do.
-pub const PATIENCE: Duration = Duration::from_secs(40);
 /// Columns and rows of the window.
 pub const SIZE: (u32, u32) = (1100, 700);
 
@@ -19,7 +21,7 @@ pub struct Display(pub Child, pub String);
 
 impl Display {
     pub fn open() -> Option<Display> {
-        let all = [("Xvfb", "xvfb"), ("xdotool", "xdotool"), ("import", "imagemagick")];
+        let all = [("Xvfb", "xvfb"), ("xdotool", "xdotool")];
         if !all.into_iter().all(|(program, package)| has(program, package)) {
             return None;
         }
@@ -59,7 +61,6 @@ pub struct Window<'a> {
     pub display: &'a Display,
     pub process: Child,
     pub id: String,
-    shots: PathBuf,
 }
 
 impl Drop for Window<'_> {
@@ -70,13 +71,13 @@ impl Drop for Window<'_> {
 }
 
 impl<'a> Window<'a> {
-    pub fn open(display: &'a Display, shots: &Path, args: &[&str], scale: &str) -> Window<'a> {
+    pub fn open(display: &'a Display, folder: &Path, args: &[&str], scale: &str) -> Window<'a> {
         let mut command = camera(args);
-        command.env("MOBILEONE_CACHE", shots.join("cache"));
+        command.env("MOBILEONE_CACHE", folder.join("cache"));
         command.env("WINIT_X11_SCALE_FACTOR", scale);
-        command.env("DISPLAY", &display.1).env_remove("WAYLAND_DISPLAY").current_dir(shots);
+        command.env("DISPLAY", &display.1).env_remove("WAYLAND_DISPLAY").current_dir(folder);
         let process = command.stdout(Stdio::piped()).spawn().expect("the program starts");
-        let mut window = Window { display, process, id: String::new(), shots: shots.into() };
+        let mut window = Window { display, process, id: String::new() };
         let begun = Instant::now();
         while window.id.is_empty() {
             assert!(begun.elapsed() < PATIENCE, "no window");
@@ -121,16 +122,22 @@ impl<'a> Window<'a> {
         serde_json::from_str(&said).expect("JSON, once")
     }
 
+    /// What is seen in the window; waits for one that comes, or changes its size.
     pub fn shot(&self) -> RgbImage {
-        let path = self.shots.join("shot.png");
-        let mut command = Command::new("import");
-        command.args(["-window", &self.id]).arg(&path).env("DISPLAY", &self.display.1);
-        assert!(command.status().expect("import starts").success(), "no screenshot");
-        image::open(path).expect("a PNG").into_rgb8()
+        let (connection, _) = x11rb::connect(Some(&self.display.1)).expect("the display answers");
+        let window = self.id.parse().expect("xdotool's ids are numbers");
+        let begun = Instant::now();
+        loop {
+            if let Some(shot) = grab(&connection, window) {
+                return shot;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no screenshot");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits until what is seen is right, and gives it; the last picture is kept where it never is.
-    pub fn until(&mut self, what: &str, right: impl Fn(&RgbImage) -> bool) -> RgbImage {
+    pub fn until(&mut self, what: &str, mut right: impl FnMut(&RgbImage) -> bool) -> RgbImage {
         let begun = Instant::now();
         loop {
             self.is_alive();
@@ -143,9 +150,20 @@ impl<'a> Window<'a> {
                 shot.save(&kept).ok();
                 panic!("{what} was not seen: {}", kept.display());
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// The pixels of a window that is to be seen as a whole.
+fn grab(connection: &RustConnection, window: u32) -> Option<RgbImage> {
+    let size = connection.get_geometry(window).ok()?.reply().ok()?;
+    let (width, height) = (size.width, size.height);
+    let image = connection.get_image(ImageFormat::Z_PIXMAP, window, 0, 0, width, height, !0).ok()?;
+    let bytes = image.reply().ok()?.data;
+    // 32 bits a pixel, blue first, as the display of these tests has them.
+    let rgb = bytes.as_chunks::<4>().0.iter().flat_map(|[b, g, r, _]| [*r, *g, *b]).collect();
+    RgbImage::from_raw(width.into(), height.into(), rgb)
 }
 
 /// Whether the pixels about a point are of a colour, within a tolerance.
@@ -183,6 +201,16 @@ pub fn written(shot: &RgbImage) -> bool {
 /// Whether something is loaded, opened or tuned, as is said at the foot of the picture.
 pub fn busy(shot: &RgbImage) -> bool {
     stands(shot, |[r, g, b]| r < 110 && g > 140 && b > 120)
+}
+
+/// Pixels of letters in a part of a window.
+pub fn letters(
+    shot: &RgbImage,
+    (columns, rows): (std::ops::Range<u32>, std::ops::Range<u32>),
+    letter: impl Fn([u8; 3]) -> bool,
+) -> usize {
+    let all = rows.flat_map(|y| columns.clone().map(move |x| (x, y)));
+    all.filter_map(|(x, y)| shot.get_pixel_checked(x, y)).filter(|pixel| letter(pixel.0)).count()
 }
 
 /// A badge's left edge, and letters of a colour behind it.

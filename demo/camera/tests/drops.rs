@@ -1,7 +1,8 @@
 //! Files that are dropped onto the window, by a hand that does as file managers do (XDND 5).
 
 use crate::{
-    desk::{Display, PATIENCE, Window, quarters, shows, written},
+    PATIENCE,
+    desk::{Display, Window, quarters, shows, written},
     folder,
 };
 use std::{

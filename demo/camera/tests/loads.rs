@@ -1,15 +1,12 @@
 //! Models that are loaded and tuned, driven without a window: the newest choice wins.
 
 use crate::{
-    folder,
+    PATIENCE, folder,
     live::{labelled, labels, settings, start_with, until},
 };
 use camera::live::{Live, Settings};
 use mobileone::{DeviceInfo, tune};
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::mpsc::channel, time::Duration};
 
 /// A newer choice takes the place of one that still loads: what comes of that is never taken, nor told.
 #[test]
@@ -20,41 +17,49 @@ fn the_newest_choice_wins() {
         std::fs::write(&path, mobileone::sample::DIGITS).expect("the folder can be written");
         path.to_str().expect("a plain path").to_string()
     });
-    let slow = Settings { slow: Duration::from_millis(1500), ..settings("cpu", "synthetic") };
-    let Some(mut live) = start_with(slow) else { return };
+    let gate = folder.join("gate");
+    let lets_through = || std::fs::write(&gate, "").expect("the folder can be written");
+    lets_through();
+    let Some(mut live) = start_with(Settings { gate: Some(gate.clone()), ..settings("cpu", "synthetic") })
+    else {
+        return;
+    };
     labels(&mut live, 3);
     let is = |live: &Live, model: &str| live.running.as_ref().is_some_and(|running| &*running.model == model);
     assert!(is(&live, "digits"));
 
-    // Loaded, the first of the two is being made ready, which takes a while.
+    // Loaded, the first of the two is being made ready, which takes until it is let through; what ran goes on.
     live.set_model(own[0].clone());
     let ready = format!("preparing {}", own[0]);
     until(&mut live, "the first", |live| live.progress.as_ref().is_some_and(|at| at.text == ready));
-    std::thread::sleep(Duration::from_millis(300));
-    let before = labelled(&live);
+    labels(&mut live, 3);
+    assert!(is(&live, "digits") && live.loads() == 1);
     live.set_model(own[1].clone());
+    let mut said = until(&mut live, "the end of the first", |live| live.loads() == 1);
+    labels(&mut live, 3);
+    assert!(is(&live, "digits"), "the first was taken");
+    lets_through();
     let mut taken = false;
-    let said = until(&mut live, "the second", |live| {
+    said.extend(until(&mut live, "the second", |live| {
         taken |= is(live, &own[0]);
         is(live, &own[1])
-    });
+    }));
     assert!(!taken && said.is_empty(), "{said:?}");
-    assert!(labelled(&live) > before, "what ran went on meanwhile");
 
     // One that fails is not told of once it is unwanted, and neither are those that are passed by.
     for model in ["/no/such.safetensors", &own[0], "/nor/this.safetensors", "digits"] {
         live.set_model(model.into());
     }
+    lets_through();
     let mut others = Vec::new();
     let said = until(&mut live, "the last", |live| {
         others.extend(live.running.as_ref().map(|running| running.model.to_string()));
         is(live, "digits")
     });
-    let begun = Instant::now();
-    let more = until(&mut live, "what else comes", |live| {
-        others.extend(live.running.as_ref().map(|running| running.model.to_string()));
-        begun.elapsed() > Duration::from_secs(4)
-    });
+    let mut more = until(&mut live, "the end of the others", |live| live.loads() == 0);
+    let before = labelled(&live);
+    more.extend(until(&mut live, "more labels", |live| labelled(live) >= before + 3));
+    others.extend(live.running.as_ref().map(|running| running.model.to_string()));
     others.dedup();
     assert_eq!(others, [own[1].as_str(), "digits"]);
     assert_eq!((said, more), (Vec::new(), Vec::new()));
@@ -114,8 +119,8 @@ fn tuning_and_its_ends() {
     said.extend(until(&mut live, "the model again", |live| live.progress.is_none()));
     assert!(said.iter().any(|line| line.starts_with("Tun")), "{said:?}");
     labels(&mut live, 3);
-    let kept = tune::read(&path, &live.gpu.info).expect("a sound table").expect("a table");
-    assert!(!kept.tuning.layers.is_empty(), "{kept:?}");
+    // What it holds is what was proven, which a busy machine may leave nothing of.
+    tune::read(&path, &live.gpu.info).expect("a sound table").expect("a table");
 
     // Another model, another device, and a loss: each ends it.
     live.tune();
@@ -144,9 +149,12 @@ fn tuning_and_its_ends() {
     until(&mut live, "the GPU", |live| live.progress.is_none());
     live.settings.tuning = Duration::from_secs(600);
     live.tune();
-    let begun = Instant::now();
-    drop(live);
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    let (ended, end) = channel();
+    std::thread::spawn(move || {
+        drop(live);
+        ended.send(()).ok();
+    });
+    end.recv_timeout(PATIENCE).expect("an end long before that of the tuning");
     std::fs::remove_file(path).ok();
     std::fs::remove_dir_all(folder).ok();
 }

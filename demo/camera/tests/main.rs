@@ -9,7 +9,13 @@ mod loads;
 mod run;
 mod window;
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::Duration,
+};
+
+/// How long anything may take, on a slow machine that draws in software and has other things to do: past it a test fails.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The program, with arguments.
 fn camera(args: &[&str]) -> Command {

@@ -1,13 +1,15 @@
 // The page: pictures, the camera and models in; labels and latency out. The network runs in `mobileone_web_bg.wasm`.
 
-import init, { Classifier, pictureFile, pictureNames } from "./mobileone_web.js";
+import { find } from "./place.js";
 
 const $ = (id) => document.getElementById(id);
 const canvas = $("picture");
-// The pixels are read back each time, so they had better lie in memory.
+// The pixels are copied each time, so they had better lie in memory.
 const pixels = canvas.getContext("2d", { willReadFrequently: true });
 
-let classifier;
+let engine; // where the network runs
+let running; // the model that is open, and its device
+let shown; // the name of the picture on the canvas, if there is one
 let stream; // of the camera, while it is on
 let asked; // of the last start of the camera, until it is stopped
 let last = Promise.resolve(); // what is being done; the next waits for it
@@ -25,12 +27,17 @@ function say(text, error = false) {
   $("status").className = error ? "error" : "";
 }
 
+function forget() {
+  $("top").replaceChildren();
+  $("latency").textContent = "";
+}
+
 /** Says what went wrong, and takes down the last picture and its answer. */
 function complain(error) {
   console.error(error);
   pixels.clearRect(0, 0, canvas.width, canvas.height);
-  $("top").replaceChildren();
-  $("latency").textContent = "";
+  shown = undefined;
+  forget();
   say(String(error.message ?? error), true);
 }
 
@@ -41,39 +48,47 @@ function next(work) {
 }
 
 async function open(weights) {
-  if (!weights) say("Opening the built-in model…");
-  const opened = await Classifier.open(device, weights);
-  classifier?.free();
-  classifier = opened;
-  $("advice").hidden = classifier.onGpu || device !== "auto";
+  running = await engine.open(device, weights);
+  $("advice").hidden = running.onGpu || device !== "auto";
   $(isSecureContext ? "insecure" : "secure").hidden = true;
+}
+
+/** Opens a model. The picture that is shown is classified anew; where the model fails, all stays as it was. */
+async function openFile(file) {
+  const before = running;
+  try {
+    await open(await file.arrayBuffer());
+  } catch (error) {
+    console.error(error);
+    const reason = (error.message ?? String(error)).replace(/^checkpoint: /, "");
+    return say(`${file.name}: ${reason}. ${before.model} on ${before.device} goes on.`, true);
+  }
+  // The labels of the model before do not stand under the name of this one.
+  forget();
+  if (shown !== undefined) await classify(shown);
   ready();
 }
 
-async function openFile(file) {
-  const weights = new Uint8Array(await file.arrayBuffer());
-  await open(weights).catch((error) => {
-    throw new Error(`${file.name}: ${(error.message ?? String(error)).replace(/^checkpoint: /, "")}`);
-  });
-}
-
 function ready(note = "") {
-  say(`${classifier.model} on ${classifier.device}${note}`);
+  say(`${running.model} on ${running.device}${note}`);
 }
 
 /** Draws `source`, of this size, over white, and classifies what is seen. */
-async function classify(source, width, height, name) {
-  if (!classifier) throw new Error("no model is open");
+async function look(source, width, height, name) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   pixels.fillStyle = "white";
   pixels.fillRect(0, 0, width, height);
   pixels.drawImage(source, 0, 0, width, height);
+  shown = name;
+  await classify(name);
+}
+
+/** Classifies what is on the canvas. */
+async function classify(name) {
+  document.dispatchEvent(new CustomEvent("asked", { detail: { name } }));
   const begun = performance.now();
-  const { data } = pixels.getImageData(0, 0, width, height);
-  const answer = await classifier.classify(data, width, height);
+  const { labels, probabilities, logits } = await engine.classify(canvas, pixels);
   const milliseconds = performance.now() - begun;
-  const { labels, probabilities, logits } = answer;
-  answer.free();
   $("top").replaceChildren(
     ...labels.map((label, at) => {
       const [line, share, meter] = ["li", "span", "meter"].map((tag) => document.createElement(tag));
@@ -116,18 +131,20 @@ async function show(file) {
     whole.close();
     note = `; ${file.name} was shrunk from ${size.join("x")} to ${resizeWidth}x${resizeHeight} first`;
   }
-  await classify(picture, picture.width, picture.height, file.name);
+  await look(picture, picture.width, picture.height, file.name);
   picture.close();
   ready(note);
 }
 
 function take(files) {
   if (broken) return;
-  stopCamera();
   for (const file of files) {
     say(`Reading ${file.name}…`);
     const model = file.name.toLowerCase().endsWith(".safetensors");
-    next(() => (model ? openFile(file) : show(file)));
+    if (!model) stopCamera(); // it goes on under another model
+    next(() => {
+      if (!broken) return model ? openFile(file) : show(file);
+    });
   }
 }
 
@@ -153,7 +170,7 @@ async function startCamera() {
   }
   if (asked !== mine) return;
   button.textContent = "Stop";
-  if (classifier) ready();
+  if (running) ready();
   // Unplugged, or taken away by the system; not when the page itself stops it.
   stream.getVideoTracks()[0].addEventListener("ended", () => {
     next(() => {
@@ -165,7 +182,7 @@ async function startCamera() {
   // The next frame is asked for when the last is answered: none waits, and the newest is taken.
   const frame = () => {
     next(async () => {
-      if (asked === mine) await classify(video, video.videoWidth, video.videoHeight, "camera");
+      if (asked === mine) await look(video, video.videoWidth, video.videoHeight, "camera");
     }).then(() => {
       if (asked === mine) video.requestVideoFrameCallback(frame);
     });
@@ -185,16 +202,16 @@ function stopCamera() {
   $("camera").textContent = "Camera";
 }
 
-function samples() {
-  pictureNames().forEach((name, at) => {
-    const file = new File([pictureFile(at)], name, { type: "image/jpeg" });
+function samples(pictures) {
+  for (const { name, bytes } of pictures) {
+    const file = new File([bytes], name, { type: "image/jpeg" });
     const [button, image] = ["button", "img"].map((tag) => document.createElement(tag));
     image.src = URL.createObjectURL(file);
     image.alt = name;
     button.append(image);
     button.addEventListener("click", () => take([file]));
     $("samples").append(button);
-  });
+  }
 }
 
 for (const input of [$("file"), $("model")]) {
@@ -218,14 +235,19 @@ addEventListener("drop", (event) => {
 });
 
 next(async () => {
+  let pictures;
   try {
-    await init();
+    // A browser that forbids it to the page has it nowhere.
+    if (!globalThis.WebAssembly) throw new Error("it has no WebAssembly");
+    ({ engine, pictures } = await find(device));
+    say("Opening the built-in model…");
     await open();
+    ready();
   } catch (error) {
     broken = true;
     document.querySelectorAll("#controls :is(button, input)").forEach((control) => (control.disabled = true));
     throw new Error(`This page cannot run in this browser: ${error.message ?? error}`);
   }
-  samples();
+  samples(pictures);
   $("samples").firstElementChild.click();
 });

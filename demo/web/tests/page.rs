@@ -13,8 +13,9 @@ use std::{
 };
 
 use mobileone::{
-    Device, Input, Model, Options, Outputs, Session,
+    DType, Device, Form, Input, Model, Options, Outputs, Session,
     labels::Labels,
+    named,
     picture::{self, Picture},
     sample,
 };
@@ -22,6 +23,20 @@ use serde_json::Value;
 
 /// Another model, of other classes: widths of its own, with squeeze-excite.
 const OTHER: &str = "../../tests/data/se.timm.fused.safetensors";
+/// A model that a browser's CPU is busy with for a while.
+const LARGE: &str = "random:s1";
+/// The files of the page, and what they may come to.
+const FILES: [&str; 8] = [
+    "engine.js",
+    "index.html",
+    "mobileone_web.js",
+    "mobileone_web_bg.wasm",
+    "page.css",
+    "page.js",
+    "place.js",
+    "worker.js",
+];
+const MOST_BYTES: u64 = 3 << 20;
 /// A browser on a software GPU, loaded by other programs, takes this long at most.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// What the logits may differ by, as a share of the largest.
@@ -34,6 +49,7 @@ fn answers_as_the_library_does() {
         return;
     };
     let (sender, receiver) = channel();
+    built(Path::new(&page));
     let address = serve(PathBuf::from(page), sender);
     let _browser = Browser::open(Path::new(&browser), &format!("http://{address}/drive.html"));
     let report = receiver.recv_timeout(PATIENCE).expect("the page reports");
@@ -42,9 +58,10 @@ fn answers_as_the_library_does() {
 
     let digits = Native::new(Model::from_bytes(sample::DIGITS).expect("the built-in model"));
     let answers = report["answers"].as_array().expect("answers");
-    assert_eq!(answers.len(), 2 * sample::PICTURES.len() + 7);
+    assert_eq!(answers.len(), 2 * sample::PICTURES.len() + 6);
     assert_eq!(report["advised"], false);
     assert_eq!(report["samples"], sample::PICTURES.len());
+    buttons(&report["buttons"]);
     let mut times = Vec::new();
     let mut worst = 0f64;
     for answer in answers {
@@ -65,14 +82,21 @@ fn answers_as_the_library_does() {
     }
     let other = Native::new(Model::load(OTHER).expect("another model"));
     let (label, logits) = other.judge(&fit(sample::PICTURES[0].0));
-    assert_eq!(report["other"]["labels"][0], label);
-    assert!(
-        report["otherStatus"].as_str().is_some_and(|status| status.starts_with(&other.name)),
-        "{report:#}"
-    );
-    let differs = difference(&report["other"]["logits"], &logits);
-    println!("{OTHER}: logits differ by {differs:.1e} of the largest");
-    worst = worst.max(differs);
+    let found = report["other"].as_array().expect("answers of the other model");
+    assert_eq!(found.len(), 2);
+    for answer in found {
+        assert_eq!((&answer["labels"][0], &answer["shown"]), (&label.clone().into(), &label.clone().into()));
+        assert_eq!(answer["name"], sample::PICTURES[0].0);
+        let differs = difference(&answer["logits"], &logits);
+        println!("{OTHER}: logits differ by {differs:.1e} of the largest");
+        worst = worst.max(differs);
+    }
+    let named = |status: &Value, name: &str| status.as_str().is_some_and(|status| status.starts_with(name));
+    assert!(named(&found[1]["status"], &other.name), "{report:#}");
+    // The same picture, by the model before.
+    assert!(named(&report["digits"]["status"], &digits.name), "{report:#}");
+    assert_eq!(report["digits"]["shown"], digits.judge(&fit(sample::PICTURES[0].0)).0);
+    cameras(&report["switched"], other.labels.names().len(), digits.labels.names().len());
     times.sort_by(f64::total_cmp);
     println!("logits differ by {worst:.1e} of the largest at most");
     println!("{:.1} ms a picture at least, {:.1} in the middle", times[0], times[times.len() / 2]);
@@ -81,17 +105,19 @@ fn answers_as_the_library_does() {
     let errors: Vec<&str> =
         report["errors"].as_array().expect("errors").iter().filter_map(Value::as_str).collect();
     let expected = [
-        "no-picture.jpg: neither",
         "no-model.safetensors: is a JSON file",
+        "no-picture.jpg: neither",
         "model.pth: neither a picture that this browser reads nor a model in a .safetensors file",
         "Only files can be dropped",
         "The camera is gone",
+        "no-model.safetensors: is a JSON file",
     ];
     assert_eq!(errors.len(), expected.len(), "{errors:?}");
     for (error, expected) in errors.iter().zip(expected) {
         assert!(error.starts_with(expected), "{errors:?}");
     }
     without_gpu(&report, &digits);
+    turns(&report["turns"]);
     // A browser's own test picture, that no model was made for: what counts is that frames come.
     // One of the two quick clicks, one of when the file came, one that went away; all are off.
     assert_eq!(report["cameras"], serde_json::json!([false, false, false]));
@@ -99,10 +125,57 @@ fn answers_as_the_library_does() {
     assert!(report["camera"].as_array().is_some_and(|labels| labels.len() >= 3), "{report:#}");
 }
 
+/// What `./build` gave is the page, and nothing else.
+fn built(page: &Path) {
+    let entries = std::fs::read_dir(page).expect("the built page");
+    let files = entries.map(|entry| entry.expect("an entry"));
+    let mut found: Vec<(String, u64)> = files
+        .map(|file| (file.file_name().to_string_lossy().into(), file.metadata().expect("a file").len()))
+        .collect();
+    found.sort();
+    assert_eq!(found.iter().map(|(name, _)| name).collect::<Vec<_>>(), FILES.iter().collect::<Vec<_>>());
+    assert!(found.iter().map(|(_, bytes)| bytes).sum::<u64>() < MOST_BYTES, "{found:?}");
+}
+
+/// The buttons stand in one line, within the page, and are of one height.
+fn buttons(found: &Value) {
+    for (width, line) in [375.0, 900.0].iter().zip(found.as_array().expect("two widths")) {
+        let line = line.as_array().expect("buttons");
+        let same = |key: &str| line.iter().all(|button| button[key] == line[0][key]);
+        let within = line.iter().all(|button| button["right"].as_f64() <= Some(*width));
+        assert!(line.len() == 3 && same("top") && same("height") && within, "{found:#}");
+    }
+}
+
+/// How many classes each of a camera's frames got: those of one model, then those of the other; the camera stays on.
+fn cameras(switched: &Value, before: usize, after: usize) {
+    let classes: Vec<u64> =
+        switched["classes"].as_array().expect("frames").iter().filter_map(Value::as_u64).collect();
+    let first = classes.iter().position(|count| *count == after as u64).expect("frames of the other model");
+    let all = |frames: &[u64], classes: usize| {
+        frames.len() >= 3 && frames.iter().all(|count| *count == classes as u64)
+    };
+    assert!(
+        before != after && all(&classes[..first], before) && all(&classes[first..], after),
+        "{classes:?}"
+    );
+    assert_eq!(switched["button"], "Stop");
+}
+
+/// A large model on the CPU leaves the page its turns where it runs in a worker, and none in the page itself.
+fn turns(found: &Value) {
+    let count = |at: usize| {
+        let ms = found[at]["milliseconds"].as_f64().expect("a time");
+        println!("{}: {LARGE} in {ms:.0} ms, {} turns of the page", found[at]["path"], found[at]["counted"]);
+        found[at]["counted"].as_u64().expect("a count")
+    };
+    assert!(count(0) > 0 && count(1) == 0, "{found:#}");
+}
+
 /// A browser that gives no GPU, or one of software, has the page run on the CPU and say so; one without WebAssembly has it say so.
 fn without_gpu(report: &Value, digits: &Native) {
     let without = report["without"].as_array().expect("pages without a GPU");
-    assert_eq!(without.len(), 3);
+    assert_eq!(without.len(), 5);
     for page in without {
         let [path, status] = ["path", "status"].map(|key| page[key].as_str().expect("a text"));
         assert!(status.contains("CPU, 1 thread") && page["advised"] == true, "{path}: {status}");
@@ -188,7 +261,7 @@ fn fit(name: &str) -> Picture {
         |x: usize, y: usize| 4 * (y * picture.height / height * picture.width + x * picture.width / width);
     let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
     let rgba = places.flat_map(|(x, y)| &picture.rgba[at(x, y)..][..4]).copied().collect();
-    Picture { width, height, rgba }
+    Picture { width, height, rgba, warning: None }
 }
 
 /// Serves the page, the driver and the pictures on a port of this machine's own; what is posted goes to `reports`.
@@ -240,11 +313,20 @@ fn answer(mut stream: TcpStream, page: &Path, reports: &Sender<Value>) -> std::i
         ["", "png", name] => ("image/png", png(&decoded(name))),
         ["", "fit", name] => ("image/png", png(&fit(name))),
         ["", "model"] => ("application/octet-stream", std::fs::read(OTHER)?),
-        ["", "no-adapter.html"] => {
-            ("text/html", changed(page, "GPU.prototype.requestAdapter = async () => null")?)
+        ["", "digits"] => ("application/octet-stream", sample::DIGITS.to_vec()),
+        ["", "large"] => ("application/octet-stream", large()),
+        ["", "without", script] => ("text/javascript", lack(script).into_bytes()),
+        ["", name] if name.starts_with("no-") => {
+            let script = name.strip_suffix(".html").unwrap_or(name);
+            match script.strip_suffix(".js") {
+                // The worker that the changed page starts.
+                Some(lacks) => {
+                    let text = format!("import \"/without/{lacks}\";\nimport \"/worker.js\";\n");
+                    ("text/javascript", text.into_bytes())
+                }
+                None => ("text/html", changed(page, script)?),
+            }
         }
-        ["", "no-webgpu.html"] => ("text/html", changed(page, "delete Navigator.prototype.gpu")?),
-        ["", "no-wasm.html"] => ("text/html", changed(page, "delete globalThis.WebAssembly")?),
         ["", "drive.html"] => ("text/html", std::fs::read("tests/drive.html")?),
         ["", name] => (kind(name), std::fs::read(page.join(name)).unwrap_or_default()),
         _ => ("text/plain", Vec::new()),
@@ -254,10 +336,39 @@ fn answer(mut stream: TcpStream, page: &Path, reports: &Sender<Value>) -> std::i
     stream.write_all(&body)
 }
 
-/// The page in a browser that `script` takes something from.
-fn changed(page: &Path, script: &str) -> std::io::Result<Vec<u8>> {
+/// What takes something away from a browser's window or worker.
+fn lack(what: &str) -> String {
+    match what {
+        "no-adapter" => "GPU.prototype.requestAdapter = async () => null",
+        "no-webgpu" => "delete (globalThis.Navigator ?? globalThis.WorkerNavigator).prototype.gpu",
+        "no-wasm" => "delete globalThis.WebAssembly",
+        "no-worker" => "delete globalThis.Worker",
+        // As in browsers that take every worker for a classic one.
+        "no-modules" => "globalThis.Worker = class extends Worker { constructor(url) { super(url) } }",
+        _ => "",
+    }
+    .into()
+}
+
+/// The page in a browser that lacks something, in its workers too.
+fn changed(page: &Path, what: &str) -> std::io::Result<Vec<u8>> {
     let text = std::fs::read_to_string(page.join("index.html"))?;
+    let script = match what {
+        "no-worker" | "no-modules" => lack(what),
+        _ => format!(
+            "{{{}}}; globalThis.Worker = class extends Worker {{ \
+                constructor(_, options) {{ super(\"/{what}.js\", options) }} }}",
+            lack(what)
+        ),
+    };
     Ok(text.replacen("<head>", &format!("<head><script>{script}</script>"), 1).into_bytes())
+}
+
+/// The file of a network with random weights.
+fn large() -> Vec<u8> {
+    let checkpoint = named::open(LARGE, &mut |_| {}).expect("a variant");
+    let model = Model::new(checkpoint, Form::Fused).expect("a sound network");
+    model.to_checkpoint().to_bytes(DType::F16).expect("a file")
 }
 
 fn kind(name: &str) -> &'static str {

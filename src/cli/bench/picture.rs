@@ -1,5 +1,7 @@
 //! What a run's picture shows.
 
+use mobileone::DeviceKind;
+
 use super::report::{Row, series};
 use crate::cli::chart::{Axis, Bar, Bars, Chart, Plot, Scale, Series};
 
@@ -68,15 +70,14 @@ fn latency(rows: &[Row]) -> Chart {
         [one] => format!("Latency by variant: {one}"),
         _ => "Latency by variant".into(),
     };
-    Chart::Bars(Bars {
-        title,
-        notes: vec![match rows.iter().any(|row| row.floor_ms.is_some()) {
-            true => "median round trip (ms); marks: the floor by the device's limit".into(),
-            false => "median round trip (ms)".into(),
-        }],
-        bars: rows.iter().map(bar).collect(),
-        series: groups,
-    })
+    let mut notes = vec![match rows.iter().any(|row| row.floor_ms.is_some()) {
+        true => "median round trip (ms); marks: the floor by the device's limit".to_string(),
+        false => "median round trip (ms)".into(),
+    }];
+    // A CPU's figures hang on which it is.
+    let cpu = rows.iter().find(|row| row.kind == DeviceKind::Cpu);
+    notes.extend(cpu.map(|row| format!("CPU: {}", row.driver)));
+    Chart::Bars(Bars { title, notes, bars: rows.iter().map(bar).collect(), series: groups })
 }
 
 fn growth(rows: &[Row]) -> Chart {

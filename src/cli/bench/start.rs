@@ -14,11 +14,16 @@ use mobileone::{
 };
 use serde::Serialize;
 
-use super::{Args, Progress, report};
+use super::{
+    Args, Progress,
+    report::{self, Head, head, shared},
+};
 use crate::cli::{
     Verdict,
-    args::load,
+    args::{load, without_pictures},
+    opened::hardware,
     out::{self, Stop, note, plain},
+    table::Give::{Shortens, Stays},
 };
 
 /// Starts of each kind.
@@ -30,6 +35,10 @@ pub struct Start {
     /// As it was asked for.
     pub model: String,
     pub device: String,
+    /// As tables name it.
+    #[serde(skip)]
+    on: String,
+    /// Of the CPU its name and instruction set.
     pub driver: String,
     pub dtype: String,
     /// `[n, c, h, w]`.
@@ -61,7 +70,7 @@ pub fn run(args: &Args, models: &[PathBuf]) -> Result<Verdict, Stop> {
     let rows = models.len() * sizes.len() * devices.len() * args.dtype.len();
     let progress = Progress::new(rows as u64);
     for spec in models {
-        let model = load(spec, Form::Fused)?;
+        let model = load(spec, Form::Fused, &args.read, without_pictures)?;
         let file = folder.join("model.safetensors");
         model.to_checkpoint().save(&file, DType::F32)?;
         for size in &sizes {
@@ -89,6 +98,7 @@ pub fn run(args: &Args, models: &[PathBuf]) -> Result<Verdict, Stop> {
                             report.starts.push(Start {
                                 model: spec.display().to_string(),
                                 device: info.to_string(),
+                                on: hardware(info),
                                 driver: info.driver.clone(),
                                 dtype: name,
                                 input: [1, model.graph.input_channels(), size.0, size.1],
@@ -117,7 +127,7 @@ pub fn run(args: &Args, models: &[PathBuf]) -> Result<Verdict, Stop> {
     if args.json {
         out::json(&report, true)?;
     } else {
-        report::rows(args, HEAD, report.starts.iter().map(cells).collect())?;
+        report::rows(args, &HEAD, report.starts.iter().map(cells).collect())?;
     }
     Ok(Verdict::Good)
 }
@@ -221,24 +231,23 @@ impl Process<'_> {
 /// Where Mesa and NVIDIA are told to keep what they compile; other drivers keep it where they like.
 const DRIVERS: [&str; 3] = ["MESA_SHADER_CACHE_DIR", "MESA_GLSL_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"];
 
-/// The columns: their names in CSV and for people.
-const HEAD: [(&str, &str); 9] = [
-    ("model", "model"),
-    ("device", "device"),
-    ("dtype", "dtype"),
-    ("size", "size"),
-    ("starts", "starts"),
-    ("cold_ms", "caches empty, ms"),
-    ("cold_min_ms", "min"),
-    ("warm_ms", "caches kept, ms"),
-    ("warm_min_ms", "min"),
+const HEAD: [Head; 9] = [
+    head("model", "model", Shortens(12)),
+    shared("device", "device", Shortens(14), ["", ""]),
+    shared("dtype", "dtype", Stays, ["", ""]),
+    shared("size", "size", Stays, ["", ""]),
+    shared("starts", "starts", Stays, ["", " starts of each kind"]),
+    head("cold_ms", "caches empty, ms", Stays),
+    head("cold_min_ms", "min", Stays),
+    head("warm_ms", "caches kept, ms", Stays),
+    head("warm_min_ms", "min", Stays),
 ];
 
-fn cells(start: &Start) -> [String; 9] {
+fn cells(start: &Start) -> Vec<String> {
     let ms = |value: f64| format!("{value:.1}");
-    [
+    vec![
         start.model.clone(),
-        start.device.clone(),
+        start.on.clone(),
         start.dtype.clone(),
         format!("{}x{}", start.input[2], start.input[3]),
         start.starts.to_string(),

@@ -3,17 +3,18 @@
 use std::{path::Path, time::Instant};
 
 use mobileone::{
-    DType, Device, DeviceKind, Error, Form, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
+    DType, Device, DeviceKind, Error, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
     bench::{Bounds, Limit, Stats, input, round_trips, trim},
 };
 
 use super::{
-    Args, Progress, Protocol, memory,
+    Args, Progress, Protocol,
+    memory::Peak,
     report::{Row, ms},
 };
 use crate::cli::{
-    args::load,
-    opened::{Known, MATRICES_IN_F16, Precision, session},
+    args::load_again,
+    opened::{Known, MATRICES_IN_F16, Precision, hardware, session},
     out::{Stop, chain},
 };
 
@@ -76,10 +77,11 @@ impl Work<'_> {
         let channels = self.model.graph.input_channels();
         let shape = Shape::new(self.batch, self.size.0, self.size.1, channels);
         let x = input(shape)?;
-        let counted = memory::reset_peak();
+        let peak = Peak::begin();
         let begun = Instant::now();
         let session = self.session(self.model)?;
         session.run(Input::Tensor(&x))?;
+        let device_bytes = session.device_bytes();
         let first_ms = begun.elapsed().as_secs_f64() * 1e3;
         let runs = if self.device.info().kind == DeviceKind::Cpu { 1 } else { PROFILED };
         let profile = self.profile(&session, &x, runs)?;
@@ -107,6 +109,8 @@ impl Work<'_> {
             model: self.spec.into(),
             name: self.model.name.clone(),
             device: info.to_string(),
+            kind: info.kind,
+            on: hardware(info),
             driver: info.driver.clone(),
             dtype: self.dtype.name(self.known),
             batch: self.batch,
@@ -124,7 +128,9 @@ impl Work<'_> {
             first_ms,
             device_ms,
             floor_ms,
-            peak_bytes: memory::peak_bytes().filter(|_| counted),
+            peak_bytes: peak.bytes().map(|(peak, _)| peak),
+            host_bytes: peak.bytes().map(|(_, more)| more),
+            device_bytes,
             top1_paper: variant.filter(|_| self.model.graph.classes() == Some(1000)).map(|known| known.top1),
             samples_ms: match self.args.protocol {
                 Protocol::RoundTrips => Vec::new(),
@@ -184,7 +190,7 @@ impl Work<'_> {
         let bounds = Bounds { seconds: f64::INFINITY, iterations: inferences as usize };
         let mut samples = Vec::new();
         for round in 0..rounds {
-            let model = load(Path::new(self.spec), Form::Fused)?;
+            let model = load_again(Path::new(self.spec), &self.args.read)?;
             let session = self.session(&model)?;
             session.run(Input::Tensor(x))?;
             let done = |share| progress.set((f64::from(round) + share) / f64::from(rounds));

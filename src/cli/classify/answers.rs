@@ -182,7 +182,7 @@ mod tests {
             for at in 0..pictures {
                 let name = format!("{at}.jpg");
                 let found = Err("damaged".to_string());
-                let seen = Seen { path: Path::new(&name), found, decode_ms: 0.5 };
+                let seen = Seen { path: Path::new(&name), found, warning: None, decode_ms: 0.5 };
                 answers.row(&Row::new(seen, &labels, None)).unwrap();
             }
             answers.finish(fault).unwrap();

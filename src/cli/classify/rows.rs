@@ -31,6 +31,9 @@ pub struct Row {
     image_bytes: Option<String>,
     #[serde(flatten)]
     pub found: Found,
+    /// What is wrong with a picture that was read all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     decode_ms: f64,
     engine_ms: Option<f64>,
     #[serde(skip)]
@@ -70,7 +73,15 @@ impl Row {
             Err(error) => (Found::Error(error.replacen(&image, &name(path), 1)), None),
         };
         let image_bytes = name_bytes(path);
-        Row { image, image_bytes, found, decode_ms: seen.decode_ms, engine_ms, path: path.into() }
+        Row {
+            image,
+            image_bytes,
+            found,
+            warning: seen.warning,
+            decode_ms: seen.decode_ms,
+            engine_ms,
+            path: path.into(),
+        }
     }
 
     /// The picture's name, for people.

@@ -6,11 +6,15 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+mod brand;
 mod depthwise;
 mod lanes;
 mod peak;
 mod product;
 
+#[cfg(target_arch = "x86_64")]
+pub use brand::brand;
 pub use depthwise::{Depthwise, depthwise};
 pub use peak::{CHAINS, Load, busy, lanes};
 pub use product::{Product, product};
@@ -75,6 +79,19 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => "neon",
             Kind::Portable => "portable",
+        }
+    }
+
+    /// As people write it.
+    pub fn title(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "AVX2",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "NEON",
+            Kind::Portable => "portable code",
         }
     }
 

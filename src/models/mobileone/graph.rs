@@ -14,7 +14,8 @@ use crate::{
 /// # Errors
 /// [`Error::Tensor`] when branches overflow as they are merged, or are wanted where only their sum is left.
 pub fn build(network: &Network, weights: &Weights, form: Form) -> Result<(Graph, Weights)> {
-    let mut builder = Builder { graph: Graph::default(), from: weights, to: Weights::new() };
+    let epsilon = network.epsilon;
+    let mut builder = Builder { graph: Graph::default(), from: weights, to: Weights::new(), epsilon };
     let channels = network.positions[0].conv.src_c;
     let mut src = builder.graph.push("input", Op::Input { channels }, &[]);
     for position in &network.positions {
@@ -49,6 +50,7 @@ struct Builder<'a> {
     graph: Graph,
     from: &'a Weights,
     to: Weights,
+    epsilon: f64,
 }
 
 impl<'a> Builder<'a> {
@@ -60,7 +62,7 @@ impl<'a> Builder<'a> {
     fn norm(&self, name: &str) -> Norm<'a> {
         let [weight, bias, mean, variance] = ["weight", "bias", "running_mean", "running_var"]
             .map(|field| self.array(&format!("{name}.{field}")));
-        Norm { weight, bias, mean, variance }
+        Norm { weight, bias, mean, variance, epsilon: self.epsilon }
     }
 
     /// One convolution with bias.
@@ -158,7 +160,7 @@ impl<'a> Builder<'a> {
         self.graph.push(format!("{name}.scale"), Op::Scale { activation }, &[src, gate])
     }
 
-    /// A matrix over channels, stored as `{array}.weight` and `{array}.bias`.
+    /// A matrix over channels, stored as `{array}.weight` and, where it has one, `{array}.bias`.
     fn linear(
         &mut self,
         name: &str,
@@ -169,7 +171,8 @@ impl<'a> Builder<'a> {
     ) -> NodeId {
         let [weight, bias] = ["weight", "bias"].map(|field| format!("{array}.{field}"));
         self.to.insert(&weight, &[dst_c, src_c], self.array(&weight).to_vec());
-        self.to.insert(&bias, &[dst_c], self.array(&bias).to_vec());
+        let summands = self.from.find(&bias).map_or_else(|| vec![0.0; dst_c], |bias| bias.data.clone());
+        self.to.insert(&bias, &[dst_c], summands);
         self.graph.push(name, Op::Linear { src_c, dst_c, weight, bias, activation }, &[src])
     }
 

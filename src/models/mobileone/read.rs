@@ -1,34 +1,35 @@
 //! Reads the architecture off a checkpoint's tensors, and refuses what does not fit together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use super::{Architecture, Body, Network, Position};
 use crate::{
     Error, Result,
-    checkpoint::{Checkpoint, Strides},
+    checkpoint::{Checkpoint, GivenStrides, Strides, check_epsilon},
     graph::Conv,
     reparam::EPSILON,
     weights::{Array, Weights},
 };
 
-/// Channels of a picture.
-const COLOURS: usize = 3;
+/// Channels that an input may have: one pixel is four scalars on a device.
+const CHANNELS: RangeInclusive<usize> = 1..=4;
 /// Rows and columns of the stem's and the depthwise kernels.
 const KERNEL: usize = 3;
 
 /// The network that `checkpoint` holds. Afterwards every array that it names exists, has its shape and is
 /// finite, every variance is usable, and nothing is left over.
 pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
-    let mut tensors = Tensors::new(&checkpoint.weights);
+    let epsilon = checkpoint.metadata.bn_eps.map_or(Ok(EPSILON), check_epsilon)?;
+    let mut tensors = Tensors::new(&checkpoint.weights, epsilon);
     let stages = tensors.positions_per_stage()?;
-    let given = checkpoint.metadata.strides.as_ref();
-    if let Some(strides) = given {
-        check_strides(strides, stages.len())
-            .map_err(|reason| checkpoint.metadata.fault("strides", reason))?;
-    }
+    let mut given = checkpoint.metadata.strides.clone().unwrap_or_default();
+    check_strides(&given, stages.len()).map_err(|reason| checkpoint.metadata.fault("strides", reason))?;
+    given.stages.resize(stages.len(), None);
 
-    let stem =
-        tensors.position("stem", Kind::Dense, COLOURS, Stride::of(given.map(|strides| strides.stem)))?;
+    let stem = tensors.position("stem", Kind::Dense, tensors.channels()?, Stride::of(given.stem))?;
     let mut src_c = stem.conv.dst_c;
     let mut architecture = Architecture {
         stem: src_c,
@@ -39,13 +40,17 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
         classes: None,
         strides: Strides { stem: stem.conv.stride, stages: Vec::new() },
     };
+    let mut known = given.clone();
+    // A depthwise has the branch exactly where its stride is 1, in a network that has them at all.
+    let has_identities = tensors.names.iter().any(|name| name.contains(".identity."));
+    known.proven |= has_identities;
     let mut positions = vec![stem];
     for (stage, count) in stages.into_iter().enumerate() {
         let first = positions.len();
         for index in 0..count {
             let name = format!("stages.{stage}.{index}");
             let (kind, stride) = match index {
-                0 => (Kind::Depthwise, Stride::of(given.map(|strides| strides.stages[stage]))),
+                0 => (Kind::Depthwise, Stride::of(given.stages[stage])),
                 _ if index % 2 == 0 => (Kind::Depthwise, Stride::Given(1)),
                 _ => (Kind::Pointwise, Stride::Given(1)),
             };
@@ -55,19 +60,31 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
         let squeezed = (0..count).filter(|index| positions[first + index].squeeze.is_some());
         architecture.squeezed.push(squeezed.collect());
         architecture.widths.push(src_c);
-        architecture.strides.stages.push(positions[first].conv.stride);
+        let (stride, branches) = (positions[first].conv.stride, positions[first].branches().is_some());
+        architecture.strides.stages.push(stride);
+        if branches && has_identities {
+            known.stages[stage] = Some(stride);
+        }
+        known.proven &= branches || given.proven;
     }
     architecture.branches = positions.iter().filter_map(Position::branches).max();
     architecture.classes = tensors.classifier(src_c)?;
     tensors.nothing_left()?;
-    Ok(Network { positions, classes: architecture.classes, features: src_c, architecture })
+    Ok(Network {
+        positions,
+        classes: architecture.classes,
+        features: src_c,
+        architecture,
+        strides: known,
+        epsilon,
+    })
 }
 
-fn check_strides(strides: &Strides, stages: usize) -> Result<(), String> {
-    if strides.stages.len() != stages {
+fn check_strides(strides: &GivenStrides, stages: usize) -> Result<(), String> {
+    if !strides.stages.is_empty() && strides.stages.len() != stages {
         return Err(format!("expected {stages}, one per stage, found {}", strides.stages.len()));
     }
-    let mut all = std::iter::once(strides.stem).chain(strides.stages.iter().copied());
+    let mut all = std::iter::once(strides.stem).chain(strides.stages.iter().copied()).flatten();
     match all.find(|stride| !Strides::KNOWN.contains(stride)) {
         Some(stride) => Err(format!("a stride is 1 or 2, found {stride}")),
         None => Ok(()),
@@ -119,14 +136,15 @@ struct Tensors<'a> {
     weights: &'a Weights,
     names: BTreeSet<&'a str>,
     used: BTreeSet<&'a str>,
+    epsilon: f64,
 }
 
 impl<'a> Tensors<'a> {
-    fn new(weights: &'a Weights) -> Tensors<'a> {
+    fn new(weights: &'a Weights, epsilon: f64) -> Tensors<'a> {
         // A counter of PyTorch's, without meaning here
         let names =
             weights.iter().map(|(name, _)| name).filter(|name| !name.ends_with(".num_batches_tracked"));
-        Tensors { weights, names: names.collect(), used: BTreeSet::new() }
+        Tensors { weights, names: names.collect(), used: BTreeSet::new(), epsilon }
     }
 
     /// Whether any name begins so.
@@ -173,6 +191,21 @@ impl<'a> Tensors<'a> {
         let fused = self.any(&format!("{name}.reparam_conv."))
             || !self.any(&format!("{name}.")) && self.any("stem.reparam_conv.");
         format!("{name}.{}.weight", if fused { "reparam_conv" } else { "conv_kxk.0.conv" })
+    }
+
+    /// The channels of the input, as the stem reads them.
+    fn channels(&self) -> Result<usize> {
+        let name = self.main_weight("stem");
+        let shape = &self.weights.get(&name)?.shape;
+        match shape[..] {
+            [_, channels, _, _] if CHANNELS.contains(&channels) => Ok(channels),
+            [_, _, KERNEL, KERNEL] => {
+                let reason = format!("expected [C, 1 to 4, {KERNEL}, {KERNEL}], found {shape:?}");
+                Err(self.fault(&name, reason))
+            }
+            // The error that says what a stem is.
+            _ => Ok(3),
+        }
     }
 
     /// The position `name`, which reads `src_c` channels.
@@ -235,7 +268,7 @@ impl<'a> Tensors<'a> {
             return refuse(format!("an identity branch where {src_c} channels become {dst_c}"));
         }
         if conv.stride != 1 {
-            return refuse(format!("an identity branch proves stride 1, the metadata says {}", conv.stride));
+            return refuse(format!("an identity branch proves stride 1, what is given is {}", conv.stride));
         }
         self.norm(prefix.trim_end_matches('.'), conv.dst_c)
     }
@@ -246,7 +279,7 @@ impl<'a> Tensors<'a> {
             let name = format!("{name}.{field}");
             let array = self.array(&name, &[Side::Is(channels)])?;
             if field == "running_var"
-                && let Some(at) = array.data.iter().position(|&variance| variance as f64 <= -EPSILON)
+                && let Some(at) = array.data.iter().position(|&variance| variance as f64 <= -self.epsilon)
             {
                 let reason = format!("a variance is not negative, found {} at {at}", array.data[at]);
                 return Err(self.fault(&name, reason));
@@ -274,9 +307,15 @@ impl<'a> Tensors<'a> {
         if !self.any("head.fc.") {
             return Ok(None);
         }
-        let shape = [Side::Any("classes"), Side::Is(features)];
+        let mut shape = vec![Side::Any("classes"), Side::Is(features)];
+        // A convolution of 1x1 over the pooled features is the same
+        if self.weights.find("head.fc.weight").is_some_and(|array| array.shape.len() == 4) {
+            shape.extend([Side::Is(1), Side::Is(1)]);
+        }
         let classes = self.array("head.fc.weight", &shape)?.shape[0];
-        self.array("head.fc.bias", &[Side::Is(classes)])?;
+        if self.weights.find("head.fc.bias").is_some() {
+            self.array("head.fc.bias", &[Side::Is(classes)])?;
+        }
         Ok(Some(classes))
     }
 

@@ -11,6 +11,8 @@ use crate::{
 /// What a random network is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
+    /// Channels of the input.
+    pub channels: usize,
     /// Channels of the stem.
     pub stem: usize,
     /// Channels that each stage writes.
@@ -33,6 +35,7 @@ impl Recipe {
     /// The recipe of a variant, fused.
     pub fn of(variant: &Variant, classes: usize) -> Recipe {
         Recipe {
+            channels: 3,
             stem: variant.stem,
             widths: variant.widths.to_vec(),
             blocks: BLOCKS.to_vec(),
@@ -57,7 +60,8 @@ pub fn random(recipe: &Recipe, seed: u64) -> Checkpoint {
     let form = recipe.form;
     let unit = |strides: Option<usize>, src_c: usize, dst_c| strides == Some(1) && src_c == dst_c;
     let stem_stride = recipe.strides.as_ref().map(|strides| strides.stem);
-    draw.position("stem", [recipe.stem, 3, 3], form, 1, unit(stem_stride, 3, recipe.stem));
+    let channels = recipe.channels;
+    draw.position("stem", [recipe.stem, channels, 3], form, 1, unit(stem_stride, channels, recipe.stem));
 
     let mut src_c = recipe.stem;
     for (stage, (&width, &blocks)) in recipe.widths.iter().zip(&recipe.blocks).enumerate() {
@@ -90,10 +94,10 @@ pub fn random(recipe: &Recipe, seed: u64) -> Checkpoint {
     });
     let metadata = Metadata {
         variant: variant.map(|variant| variant.id.into()),
-        strides: recipe.strides.clone(),
+        strides: recipe.strides.clone().map(Into::into),
         ..Metadata::default()
     };
-    Checkpoint { weights: draw.to, metadata }
+    Checkpoint { weights: draw.to, metadata, ..Checkpoint::default() }
 }
 
 /// The weights so far, and the state of the generator (splitmix64).

@@ -63,7 +63,7 @@ fn a_poisoned_gate_lets_answers_out() {
     let begun = Instant::now();
     // SAFETY: as above.
     while unsafe { mobileone_poll(ticket, &mut answer) } != MOBILEONE_OK {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the answer never comes");
+        assert!(begun.elapsed() < Duration::from_secs(600), "the answer never comes");
         std::thread::yield_now();
     }
     assert_eq!(mobileone_session_close(handle), MOBILEONE_OK);
@@ -144,8 +144,8 @@ fn picture(bytes: &[u8], format: u32) -> MobileonePicture {
 
 /// The most that the C functions may add to a frame.
 const MOST: f64 = 0.05;
-/// So many times the frames, where other programs disturb.
-const PATIENCE: usize = 10;
+/// The most times the frames, where other programs disturb.
+const PATIENCE: usize = 40;
 
 /// Frames through the C functions against those of the same session's own, in turns: the least of what they take differs
 /// by less than [`MOST`], and no frame allocates more, nor where it is converted (counted on the CPU).

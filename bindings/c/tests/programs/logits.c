@@ -1,4 +1,5 @@
-/* Prints all that comes back, as bits, for inputs of which the Rust library is given the same: logits DEVICE BYTES FLOATS */
+/* Prints all that comes back, as bits, for inputs of which the Rust library is given the same:
+ * logits DEVICE BYTES FLOATS PICTURE */
 #include <mobileone.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,10 +56,11 @@ static void print(const char *name, const MobileoneAnswer *answer) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) return 2;
-    size_t length, floats;
+    if (argc != 5) return 2;
+    size_t length, floats, file_length;
     unsigned char *bytes = read_file(argv[2], &length);
     float *values = read_file(argv[3], &floats);
+    unsigned char *file_bytes = read_file(argv[4], &file_length);
     floats /= sizeof(float);
     MobileoneModel model;
     MobileoneDevice device;
@@ -122,6 +124,17 @@ int main(int argc, char **argv) {
     check(mobileone_run(session, &yuyv, &answer));
     print("yuyv", &answer);
 
+    MobileonePicture file = {.size = sizeof file,
+                             .format = MOBILEONE_FORMAT_FILE,
+                             .bytes = file_bytes,
+                             .length = file_length,
+                             .crop = {10, 40, 200, 230},
+                             .rotation = MOBILEONE_ROTATION_QUARTER};
+    check(mobileone_submit(session, &file, &ticket));
+    memset(file_bytes, 0, file_length);
+    check(mobileone_wait(ticket, &answer));
+    print("file", &answer);
+
     /* Three pictures: two submits. */
     check(mobileone_run_tensor(session, values, floats, &answer));
     print("tensor", &answer);
@@ -135,5 +148,6 @@ int main(int argc, char **argv) {
     check(mobileone_model_close(model));
     free(bytes);
     free(values);
+    free(file_bytes);
     return 0;
 }

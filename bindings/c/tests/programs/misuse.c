@@ -193,6 +193,17 @@ static void sizes(MobileoneSession session) {
     good = picture(), good.format = MOBILEONE_FORMAT_NV12, good.height = UINT32_MAX, good.stride = (size_t)-1;
     EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
 
+    /* Files that hold no picture, or are said to have a size. */
+    good = picture(), good.format = MOBILEONE_FORMAT_FILE;
+    BAD_ARGUMENT(mobileone_run(session, &good, &place));
+    good.width = good.height = 0;
+    EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
+    CHECK(strstr(mobileone_last_error(), "not a picture") != NULL);
+    good.length = 0;
+    EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
+    good.bytes = NULL, good.length = 1;
+    BAD_ARGUMENT(mobileone_run(session, &good, &place));
+
     /* Tensors of another size, and of values that are none. */
     static float tensor[80 * 80 * 3];
     EXPECT(MOBILEONE_INPUT, mobileone_run_tensor(session, tensor, 80 * 80 * 3 - 1, &place));

@@ -1,12 +1,25 @@
 """The compiled half of the package `mobileone`."""
 
+import builtins
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any, Optional, Protocol, Union, final, overload
+from typing import Any, Literal, Optional, Protocol, Union, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Device", "Error", "Model", "Top", "__version__", "devices"]
+__all__ = [
+    "Device",
+    "Error",
+    "FileNotFoundError",
+    "IsADirectoryError",
+    "Model",
+    "OSError",
+    "PermissionError",
+    "Top",
+    "__version__",
+    "devices",
+]
 
 __version__: str
 
@@ -17,13 +30,36 @@ class _Image(Protocol):
     def mode(self) -> str: ...
     def convert(self, mode: Any = ...) -> Any: ...
 
-# A picture by itself: a path, an image of PIL, or [height, width, 3 or 4] of uint8.
-_Picture = Union[str, PathLike[str], _Image]
+class _File(Protocol):
+    """A file of bytes, or a response of urllib."""
+
+    def read(self) -> bytes: ...
+
+class _Response(Protocol):
+    """A response of requests."""
+
+    @property
+    def content(self) -> bytes: ...
+
+# A picture by itself, where it is no array [height, width, 3 or 4] of uint8.
+_Picture = Union[str, PathLike[str], bytes, bytearray, memoryview, _File, _Response, _Image]
 _Pictures = Union[list[Any], tuple[Any, ...]]
 _Values = NDArray[np.float32]
 
 class Error(Exception):
     """What went wrong, in one line that names the thing and what to do about it."""
+
+class FileNotFoundError(Error, builtins.FileNotFoundError):
+    """A mobileone.Error that is Python's own FileNotFoundError too."""
+
+class PermissionError(Error, builtins.PermissionError):
+    """A mobileone.Error that is Python's own PermissionError too."""
+
+class IsADirectoryError(Error, builtins.IsADirectoryError):
+    """A mobileone.Error that is Python's own IsADirectoryError too."""
+
+class OSError(Error, builtins.OSError):
+    """A mobileone.Error that is Python's own OSError too."""
 
 @final
 class Top:
@@ -80,20 +116,67 @@ class Model:
         batch: int = 1,
         top_k: int = 5,
         size: Optional[Union[int, tuple[int, int]]] = None,
-        labels: Optional[Union[str, PathLike[str]]] = None,
+        labels: Optional[Union[str, PathLike[str], Sequence[str], Mapping[int, str]]] = None,
     ) -> Model: ...
     @overload
-    def __call__(self, pictures: _Picture) -> list[Top]: ...
+    def classify(
+        self, pictures: _Picture, *, errors: Literal["raise"] = "raise", exif: bool = False
+    ) -> list[Top]: ...
     @overload
-    def __call__(self, pictures: _Pictures) -> list[list[Top]]: ...
+    def classify(
+        self, pictures: _Pictures, *, errors: Literal["raise"] = "raise", exif: bool = False
+    ) -> list[list[Top]]: ...
     @overload
-    def __call__(self, pictures: NDArray[np.uint8]) -> Any:
-        """A list of one picture, [height, width, 3 or 4]; a list of lists of [n, height, width, 3 or 4]."""
-    def logits(self, x: Union[_Picture, _Pictures, NDArray[np.uint8], _Values]) -> _Values:
+    def classify(
+        self, pictures: _Picture, *, errors: Literal["return"], exif: bool = False
+    ) -> Union[list[Top], Exception]: ...
+    @overload
+    def classify(
+        self, pictures: _Pictures, *, errors: Literal["return"], exif: bool = False
+    ) -> list[Union[list[Top], Exception]]: ...
+    @overload
+    def classify(
+        self, pictures: NDArray[np.uint8], *, errors: Literal["raise", "return"] = "raise", exif: bool = False
+    ) -> Any:
+        """The best classes of a picture, or a list of such lists for a list of pictures.
+
+        Of an array: a list for [height, width, 3 or 4], a list of lists for [n, height, width, 3 or 4].
+        """
+    @overload
+    def __call__(
+        self, pictures: _Picture, *, errors: Literal["raise"] = "raise", exif: bool = False
+    ) -> list[Top]: ...
+    @overload
+    def __call__(
+        self, pictures: _Pictures, *, errors: Literal["raise"] = "raise", exif: bool = False
+    ) -> list[list[Top]]: ...
+    @overload
+    def __call__(
+        self, pictures: _Picture, *, errors: Literal["return"], exif: bool = False
+    ) -> Union[list[Top], Exception]: ...
+    @overload
+    def __call__(
+        self, pictures: _Pictures, *, errors: Literal["return"], exif: bool = False
+    ) -> list[Union[list[Top], Exception]]: ...
+    @overload
+    def __call__(
+        self, pictures: NDArray[np.uint8], *, errors: Literal["raise", "return"] = "raise", exif: bool = False
+    ) -> Any:
+        """The best classes of a picture, or a list of such lists for a list of pictures.
+
+        Of an array: a list for [height, width, 3 or 4], a list of lists for [n, height, width, 3 or 4].
+        """
+    def logits(
+        self, x: Union[_Picture, _Pictures, NDArray[np.uint8], _Values], *, exif: bool = False
+    ) -> _Values:
         """The scores before the softmax, [n, classes], or [classes] of one picture."""
-    def features(self, x: Union[_Picture, _Pictures, NDArray[np.uint8], _Values]) -> _Values:
+    def features(
+        self, x: Union[_Picture, _Pictures, NDArray[np.uint8], _Values], *, exif: bool = False
+    ) -> _Values:
         """The pooled features before the classifier, [n, channels], or [channels] of one picture."""
-    def preprocess(self, pictures: Union[_Picture, _Pictures, NDArray[np.uint8]]) -> _Values:
+    def preprocess(
+        self, pictures: Union[_Picture, _Pictures, NDArray[np.uint8]], *, exif: bool = False
+    ) -> _Values:
         """What the network reads of pictures: [n, height, width, 3], or [height, width, 3] of one."""
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
 //! The device: opened on a thread, taken when it is there, opened anew when it is lost.
 
-use super::{Event, Live};
+use super::{Event, Live, wait_at};
 use crate::{
     gpu::{self, Gpu},
     load::Progress,
@@ -44,12 +44,9 @@ impl Live {
         let wanted = self.settings.device.clone();
         self.progress = Some(Progress { text: format!("opening {wanted}"), share: None });
         let lost = self.gpu.is_lost();
-        // One that is lost as soon as it is there is not asked for all the time.
-        self.pause = match lost && self.opened.elapsed() < Duration::from_secs(1) {
-            true => (2 * self.pause).clamp(Duration::from_millis(250), Duration::from_secs(8)),
-            false => Duration::ZERO,
-        };
-        let (number, pause, ended) = (self.openings, self.pause + self.settings.slow, self.ended.clone());
+        self.pause = if lost { pause(self.pause, self.opened.elapsed()) } else { Duration::ZERO };
+        let (number, pause, ended) = (self.openings, self.pause, self.ended.clone());
+        let gate = self.settings.gate.clone();
         let (tell, wake, instance, surface) =
             (self.teller(), self.wake.clone(), self.instance.clone(), self.surface.clone());
         let run = move || {
@@ -57,6 +54,7 @@ impl Live {
             while begun.elapsed() < pause && !ended.load(Ordering::Acquire) {
                 thread::sleep(Duration::from_millis(20));
             }
+            wait_at(gate.as_deref(), || ended.load(Ordering::Acquire));
             let open = |wanted: &str| Gpu::open(&instance, surface.as_deref(), wanted, wake.clone());
             let gpu = match open(&wanted) {
                 // A GPU may be gone for good.
@@ -94,6 +92,15 @@ impl Live {
     }
 }
 
+/// How long to wait before a lost device is opened anew: one that is lost as soon as it is there is not asked for all
+/// the time. `before` is the last such pause, `lived` how long the device was there.
+fn pause(before: Duration, lived: Duration) -> Duration {
+    match lived < Duration::from_secs(1) {
+        true => (2 * before).clamp(Duration::from_millis(250), Duration::from_secs(8)),
+        false => Duration::ZERO,
+    }
+}
+
 /// The names of all that could be opened, each once: a GPU has one for every backend that shows it.
 pub(super) fn names(gpu: &Gpu) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -103,4 +110,19 @@ pub(super) fn names(gpu: &Gpu) -> Vec<String> {
         }
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_in_a_row_are_answered_slower() {
+        let (mut before, mut pauses) = (Duration::ZERO, Vec::new());
+        for lived in [5000, 10, 10, 999, 10, 10, 10, 10, 1000, 10] {
+            before = pause(before, Duration::from_millis(lived));
+            pauses.push(before.as_millis());
+        }
+        assert_eq!(pauses, [0, 250, 500, 1000, 2000, 4000, 8000, 8000, 0, 250]);
+    }
 }

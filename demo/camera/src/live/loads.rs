@@ -1,7 +1,10 @@
 //! Models: loaded and made ready on a thread; the newest choice wins.
 
-use super::{Event, Live, Settings};
-use crate::load::{self, Loaded, Progress};
+use super::{Event, Live, Settings, wait_at};
+use crate::{
+    load::{self, Loaded, Progress},
+    plain::plain,
+};
 use mobileone::tune::Tuned;
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -21,10 +24,12 @@ impl Live {
         self.supersede();
         self.progress = Some(Progress { text: format!("loading {}", self.settings.model), share: None });
         let (tell, load, gpu) = (self.teller(), self.load, self.gpu.clone());
-        let Settings { model, device, half, slow, .. } = self.settings.clone();
+        let Settings { model, device, half, gate, .. } = self.settings.clone();
         let (compiling, newest, tables) = (self.compiling.clone(), self.newest.clone(), self.tables.clone());
         let known = self.loaded.clone().filter(|loaded| loaded.name == model);
+        let under_way = self.loads.clone();
         let run = move || {
+            let _under_way = under_way;
             let progress = |progress| tell(Event::Progress(load, progress));
             let wanted = || match newest.load(Ordering::Acquire) == load {
                 true => Ok(()),
@@ -48,7 +53,7 @@ impl Live {
                     return Err("the program ends".to_string());
                 }
                 wanted()?;
-                thread::sleep(slow);
+                wait_at(gate.as_deref(), || wanted().is_err());
                 let say = |line| tell(Event::Line(line));
                 let engine = |half| load::engine(&loaded, &gpu, &device, half, load, &tables, &say);
                 match engine(half) {
@@ -125,7 +130,7 @@ impl Live {
                 true => Err(mobileone::Error::Stopped),
                 false => load::tune(&loaded, &gpu, half, budget, &tables, &goes_on),
             };
-            tell(Event::Tuned(load, tuned.map_err(|error| error.to_string())));
+            tell(Event::Tuned(load, tuned.map_err(plain)));
         };
         if thread::Builder::new().name("tune".into()).spawn(run).is_err() {
             self.supersede();

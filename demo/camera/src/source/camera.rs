@@ -10,9 +10,9 @@ use super::{
     synthetic_until,
     watch::Watched,
 };
-#[cfg(feature = "camera")]
-use crate::frame::Colour;
 use crate::frame::{Format, Frame};
+#[cfg(feature = "camera")]
+use crate::{frame::Colour, plain::plain};
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
@@ -100,7 +100,7 @@ impl Camera {
             #[cfg(feature = "camera")]
             Camera::Native(_, opened) => {
                 let (camera, colour) = opened.as_mut().ok_or("the camera is closed")?;
-                let buffer = camera.frame().map_err(|error| error.to_string())?;
+                let buffer = camera.frame().map_err(plain)?;
                 bytes.extend_from_slice(buffer.buffer());
                 let resolution = buffer.resolution();
                 let size = (resolution.width() as usize, resolution.height() as usize);
@@ -121,6 +121,9 @@ impl Camera {
     }
 }
 
+/// What is done while there is no camera.
+const INSTEAD: &str = "Playing the synthetic scene, and looking for it.";
+
 /// Plays a camera until it is stopped.
 pub fn play(mut camera: Watched, stage: &Stage) {
     // A camera that stays away, or sends nothing, is told of once; after its next frame everything is news again.
@@ -135,12 +138,10 @@ pub fn play(mut camera: Watched, stage: &Stage) {
         match camera.open() {
             Ok(name) => tell(&mut told, format!("{name} is open.")),
             Err(reason) => {
-                tell(
-                    &mut told,
-                    format!("No camera: {reason}. Playing the synthetic scene, and looking for it."),
-                );
+                let line = format!("No camera: {reason}. {INSTEAD}");
+                tell(&mut told, line.clone());
                 let mut found = None;
-                synthetic_until(stage, || {
+                synthetic_until(stage, Some(line), || {
                     found = camera.open().ok();
                     found.is_some()
                 });
@@ -148,12 +149,13 @@ pub fn play(mut camera: Watched, stage: &Stage) {
                 tell(&mut told, if was { "The camera is back.".into() } else { format!("{name} is open.") });
             }
         }
-        let mut came = false;
+        let (mut came, mut gone) = (false, String::new());
         while !stage.stopped() {
             let (bytes, sent) = match camera.frame(stage.slot.buffer()) {
                 Ok(sent) => sent,
                 Err(reason) => {
-                    tell(&mut told, format!("The camera is gone: {reason}."));
+                    gone = format!("The camera is gone: {reason}.");
+                    tell(&mut told, gone.clone());
                     break;
                 }
             };
@@ -164,7 +166,7 @@ pub fn play(mut camera: Watched, stage: &Stage) {
                         told.clear();
                     }
                     (came, was) = (true, true);
-                    stage.put(Frame { id: 0, captured, size, format, bytes, truth: None });
+                    stage.put(Frame { id: 0, captured, size, format, bytes, truth: None, caption: None });
                 }
                 Err(reason) => tell(&mut told, format!("A frame was dropped: {reason}.")),
             }
@@ -172,7 +174,7 @@ pub fn play(mut camera: Watched, stage: &Stage) {
         camera.close();
         if !came {
             // It opens and sends nothing: not to be asked again at once.
-            synthetic_until(stage, || true);
+            synthetic_until(stage, Some(format!("{gone} {INSTEAD}")), || true);
         }
     }
     camera.close();
@@ -255,7 +257,7 @@ fn open(wanted: &Wanted) -> Result<(nokhwa::Camera, String), String> {
     });
     let index = CameraIndex::Index(wanted.index);
     let any = RequestedFormat::with_formats(RequestedFormatType::None, &formats);
-    let mut camera = nokhwa::Camera::new(index, any).map_err(|error| error.to_string())?;
+    let mut camera = nokhwa::Camera::new(index, any).map_err(plain)?;
     let offered = camera.compatible_camera_formats().unwrap_or_default();
     let apart = |a: u32, b: u32| u64::from(a.abs_diff(b));
     let (width, height) = if wanted.size.0 > 0 { wanted.size } else { (640, 480) };
@@ -272,7 +274,7 @@ fn open(wanted: &Wanted) -> Result<(nokhwa::Camera, String), String> {
     } else if wanted.size.0 > 0 {
         camera.set_resolution(Resolution::new(width, height)).ok();
     }
-    camera.open_stream().map_err(|error| error.to_string())?;
+    camera.open_stream().map_err(plain)?;
     let name = format!("{} ({})", camera.info().human_name(), camera.camera_format());
     Ok((camera, name))
 }

@@ -12,14 +12,14 @@ mod watch;
 
 use crate::{
     convert,
-    frame::{Colour, Format, Frame, Slot},
+    frame::{Caption, Colour, Format, Frame, Slot},
 };
 use std::{
     path::{Path, PathBuf},
     process::Child,
     sync::{
         Arc, Mutex, TryLockError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicIsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -89,6 +89,15 @@ impl Source {
     }
 }
 
+/// What a hand does with the pictures of a folder.
+#[derive(Default)]
+pub struct Leafing {
+    /// Pictures to go on by, or back by, that are still to be turned.
+    by: AtomicIsize,
+    /// Whether the picture stays until a hand leafs on.
+    stays: AtomicBool,
+}
+
 /// What a source works with.
 #[derive(Clone)]
 pub struct Stage {
@@ -100,8 +109,11 @@ pub struct Stage {
     pub rgba: Arc<AtomicBool>,
     /// Frames per second of what has no pace of its own; 0 for as many as are taken.
     pub rate: f64,
+    /// Whether what has a rate goes on by it and does not wait for its moments: as many frames as are taken.
+    pub unpaced: bool,
     /// How cameras and videos made their luma and chroma, whatever they say.
     pub yuv: Option<Colour>,
+    leafing: Arc<Leafing>,
     stop: Arc<AtomicBool>,
     /// The process that this source reads from, ended with it.
     child: Arc<Mutex<Option<Child>>>,
@@ -126,9 +138,9 @@ impl Stage {
         self.slot.put_unless(frame, &self.stop);
     }
 
-    /// Waits for the moment of the frame after `before`, or until the last one was taken where there is no rate.
+    /// Waits for the moment of the frame after `before`, or until the last one was taken where nothing is waited for.
     fn pace(&self, before: &mut Instant) {
-        if self.rate <= 0.0 {
+        if self.rate <= 0.0 || self.unpaced {
             while !self.stopped() && !self.slot.wait_taken(Duration::from_millis(50)) {}
             return;
         }
@@ -154,6 +166,7 @@ const HANDOVER: Duration = Duration::from_secs(3);
 
 /// A source at work. Dropped, it stops, but is not waited for: a camera may hang.
 pub struct Capture {
+    leafing: Arc<Leafing>,
     stop: Arc<AtomicBool>,
     slot: Arc<Slot>,
     child: Arc<Mutex<Option<Child>>>,
@@ -166,7 +179,7 @@ impl Capture {
         let stop = Arc::new(AtomicBool::new(false));
         stage.stop = stop.clone();
         let tell = stage.tell.clone();
-        let (slot, child) = (stage.slot.clone(), stage.child.clone());
+        let (slot, child, leafing) = (stage.slot.clone(), stage.child.clone(), stage.leafing.clone());
         if let Some(before) = before {
             before.stop();
             stage.turn = before.turn.clone();
@@ -190,7 +203,23 @@ impl Capture {
         if let Err(error) = thread::Builder::new().name("capture".into()).spawn(run) {
             tell(format!("The system gives no thread for this source: {error}."));
         }
-        Capture { stop, slot, child, turn }
+        Capture { leafing, stop, slot, child, turn }
+    }
+
+    /// Goes on by so many pictures of a folder, or back, to one that stays.
+    pub fn leaf(&self, by: isize) {
+        self.leafing.stays.store(true, Ordering::Release);
+        self.leafing.by.fetch_add(by, Ordering::AcqRel);
+    }
+
+    /// Whether a folder's pictures follow each other by themselves.
+    pub fn plays(&self) -> bool {
+        !self.leafing.stays.load(Ordering::Acquire)
+    }
+
+    /// Has them follow each other by themselves, or the present one stay.
+    pub fn set_plays(&self, plays: bool) {
+        self.leafing.stays.store(!plays, Ordering::Release);
     }
 
     fn stop(&self) {
@@ -217,8 +246,8 @@ impl Stage {
         yuv: Option<Colour>,
         tell: Arc<dyn Fn(String) + Send + Sync>,
     ) -> Stage {
-        let (stop, child, turn) = (Arc::default(), Arc::default(), Arc::default());
-        Stage { slot, tell, rgba, rate, yuv, stop, child, turn }
+        let (leafing, stop, child, turn) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        Stage { slot, tell, rgba, rate, unpaced: false, yuv, leafing, stop, child, turn }
     }
 }
 
@@ -234,18 +263,21 @@ fn play(source: &Source, stage: &Stage) {
             let script = script::script(cues);
             return camera::play(Watched::new(move || camera::Camera::Script(script.clone())), stage);
         }
-        Source::Picture(path) => picture::play(std::slice::from_ref(path), stage),
+        Source::Picture(path) => picture::play_one(path, stage),
         Source::Folder(path) => picture::play_folder(path, stage),
         Source::Video(place) => video::play(place, stage),
     };
-    if let Err(reason) = ended {
-        (stage.tell)(format!("{reason}. Playing the synthetic scene."));
+    let stand_in = ended.err().map(|reason| format!("{reason}. Playing the synthetic scene."));
+    if let Some(line) = &stand_in {
+        (stage.tell)(line.clone());
     }
-    synthetic_until(stage, || false);
+    synthetic_until(stage, stand_in, || false);
 }
 
-/// Plays the synthetic scene until it is stopped or `enough` says so, which is asked about every second.
-fn synthetic_until(stage: &Stage, mut enough: impl FnMut() -> bool) {
+/// Plays the synthetic scene until it is stopped or `enough` says so, which is asked about every second. `stand_in` says
+/// in whose place it is played.
+fn synthetic_until(stage: &Stage, stand_in: Option<String>, mut enough: impl FnMut() -> bool) {
+    let caption = stand_in.map(|line| Arc::new(Caption::StandIn(line)));
     let mut scene = synthetic::Scene::default();
     let step = 1.0 / if stage.rate > 0.0 { stage.rate } else { 30.0 };
     let (mut before, mut asked) = (Instant::now(), Instant::now());
@@ -259,7 +291,8 @@ fn synthetic_until(stage: &Stage, mut enough: impl FnMut() -> bool) {
             }
             asked = Instant::now();
         }
-        stage.put(scene.frame(count as f64 * step, stage.slot.buffer()));
+        let frame = scene.frame(count as f64 * step, stage.slot.buffer());
+        stage.put(Frame { caption: caption.clone(), ..frame });
         stage.pace(&mut before);
     }
 }

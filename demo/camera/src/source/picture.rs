@@ -1,13 +1,15 @@
 //! Pictures: one that stays, or a folder's, one after the other.
 
 use super::Stage;
-use crate::frame::{Format, Frame};
+use crate::frame::{Caption, Format, Frame};
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-/// How long a picture of a folder stays.
+/// How long a picture of a folder stays, unless a hand leafs through it.
 const STAY: Duration = Duration::from_secs(2);
 /// The longest side of a frame; larger pictures are shrunk by a whole number.
 const MOST: usize = 4096;
@@ -20,51 +22,64 @@ pub fn play_folder(folder: &Path, stage: &Stage) -> Result<(), String> {
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut pictures: Vec<PathBuf> = paths.filter(|path| mobileone::picture::is_picture_name(path)).collect();
     pictures.sort();
-    play(&pictures, stage)
+    play(&pictures, true, stage)
 }
 
-/// Plays pictures until it is stopped. Those that cannot be read are told of and passed over.
-pub fn play(pictures: &[PathBuf], stage: &Stage) -> Result<(), String> {
+/// Plays one picture.
+pub fn play_one(picture: &Path, stage: &Stage) -> Result<(), String> {
+    play(&[picture.into()], false, stage)
+}
+
+/// Plays pictures until it is stopped, each with its name where they are a folder's. Those that cannot be read are told
+/// of once and passed over, forwards or backwards as the hand leafs.
+fn play(pictures: &[PathBuf], folder: bool, stage: &Stage) -> Result<(), String> {
     let still =
         Stage { rate: if stage.rate > 0.0 { stage.rate.min(RATE) } else { stage.rate }, ..stage.clone() };
+    let leafing = &stage.leafing;
+    let (of, mut at, mut way) = (pictures.len(), 0, 1);
+    let (mut unread, mut told) = (0, HashSet::new());
     let mut last = "no picture there".to_string();
-    loop {
-        let mut played = false;
-        for path in pictures {
-            let (size, rgba) = match mobileone::picture::open(path) {
-                Ok(picture) => shrink((picture.width, picture.height), picture.rgba),
-                Err(error) => {
-                    last = error.to_string();
-                    if pictures.len() > 1 {
-                        (stage.tell)(format!("{last}."));
-                    }
-                    continue;
+    while unread < of {
+        let path = &pictures[at];
+        let (size, rgba) = match mobileone::picture::open(path) {
+            Ok(picture) => shrink((picture.width, picture.height), picture.rgba),
+            Err(error) => {
+                last = error.to_string();
+                if of > 1 && told.insert(at) {
+                    (stage.tell)(format!("{last}."));
                 }
-            };
-            played = true;
-            let begun = Instant::now();
-            let mut before = begun;
-            while !stage.stopped() && (pictures.len() == 1 || begun.elapsed() < STAY) {
-                let mut bytes = stage.slot.buffer();
-                bytes.extend_from_slice(&rgba);
-                stage.put(Frame {
-                    id: 0,
-                    captured: Instant::now(),
-                    size,
-                    format: Format::Rgba,
-                    bytes,
-                    truth: None,
-                });
-                still.pace(&mut before);
+                (unread, at) = (unread + 1, step(at, way, of));
+                continue;
             }
+        };
+        unread = 0;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let caption = folder.then(|| Arc::new(Caption::File { name, at: at + 1, of }));
+        let begun = Instant::now();
+        let mut before = begun;
+        let by = loop {
             if stage.stopped() {
                 return Ok(());
             }
-        }
-        if !played {
-            return Err(last);
-        }
+            match leafing.by.swap(0, Ordering::AcqRel) {
+                // Round, to where it was.
+                by if by % of as isize != 0 => break by,
+                _ if of > 1 && !leafing.stays.load(Ordering::Acquire) && begun.elapsed() >= STAY => break 1,
+                _ => {}
+            }
+            let (captured, caption, mut bytes) = (Instant::now(), caption.clone(), stage.slot.buffer());
+            bytes.extend_from_slice(&rgba);
+            stage.put(Frame { id: 0, captured, size, format: Format::Rgba, bytes, truth: None, caption });
+            still.pace(&mut before);
+        };
+        (at, way) = (step(at, by, of), by.signum());
     }
+    Err(last)
+}
+
+/// So many places on among `of`, or back, round and round.
+fn step(at: usize, by: isize, of: usize) -> usize {
+    (at as isize + by).rem_euclid(of as isize) as usize
 }
 
 /// The picture, or the mean of each block of its pixels where it is too large.
@@ -94,6 +109,14 @@ fn shrink((width, height): (usize, usize), rgba: Vec<u8>) -> ((usize, usize), Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pictures_go_round() {
+        let rows = [(0, 1, 1), (2, 1, 0), (0, -1, 2), (1, -4, 0), (1, 7, 2)];
+        for (at, by, expected) in rows {
+            assert_eq!(step(at, by, 3), expected, "{at} {by}");
+        }
+    }
 
     #[test]
     fn large_pictures_are_shrunk() {

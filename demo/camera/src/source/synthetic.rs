@@ -125,7 +125,8 @@ impl Scene {
         let pen = [0.13, 0.10, 0.155][(act / 3 % 3) as usize];
         self.draw(&Pose::at(t as f32), paper, colour, ink, pen, &mut bytes);
         let truth = Some(Truth { digit, ink });
-        Frame { id: 0, captured: Instant::now(), size: SIZE, format: Format::Rgba, bytes, truth }
+        let captured = Instant::now();
+        Frame { id: 0, captured, size: SIZE, format: Format::Rgba, bytes, truth, caption: None }
     }
 
     fn draw(&self, pose: &Pose, paper: [f32; 3], colour: [f32; 3], ink: f32, pen: f32, bytes: &mut Vec<u8>) {

@@ -85,7 +85,7 @@ fn read(pipe: &mut impl BufRead, stage: &Stage) -> Result<(), String> {
             std::io::ErrorKind::UnexpectedEof => "ffmpeg ended amid a frame".to_string(),
             _ => error.to_string(),
         })?;
-        stage.put(Frame { id: 0, captured: Instant::now(), size, format, bytes, truth: None });
+        stage.put(Frame { id: 0, captured: Instant::now(), size, format, bytes, truth: None, caption: None });
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A camera on a thread of its own: drivers may wait for a frame for ever, and then it is left to itself.
 
 use super::camera::{Camera, Sent};
+use crate::plain::plain;
 use std::{
     sync::{
         Arc,
@@ -111,5 +112,5 @@ fn start(make: Arc<dyn Fn() -> Camera + Send + Sync>) -> Result<(Sender<Ask>, Re
         }
     };
     let thread = thread::Builder::new().name("camera".into()).spawn(run);
-    thread.map(|_| (asks, replied)).map_err(|error| error.to_string())
+    thread.map(|_| (asks, replied)).map_err(plain)
 }

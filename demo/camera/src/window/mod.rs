@@ -4,7 +4,7 @@ mod open;
 mod opening;
 mod surface;
 
-use crate::{args::Args, controls, headless, source::camera};
+use crate::{args::Args, controls, headless, plain::plain, source::camera};
 use open::Open;
 use opening::{First, Opening};
 use std::{
@@ -41,8 +41,9 @@ enum Event {
 /// A line when no window or no device can be opened.
 pub fn run(args: &Args) -> Result<(), String> {
     let events = EventLoop::<Event>::with_user_event().build();
-    let events = events
-        .map_err(|error| format!("no window can be opened here ({error}); try --headless --frames 100"))?;
+    let events = events.map_err(|error| {
+        format!("no window can be opened here ({}); try --headless --frames 100", plain(error))
+    })?;
     let proxy = events.create_proxy();
     let looks = proxy.clone();
     thread::spawn(move || {
@@ -52,7 +53,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     });
     let begun = Instant::now();
     let mut app = App { args, proxy, phase: Phase::Before, failed: None, begun, away: Duration::ZERO };
-    events.run_app(&mut app).map_err(|error| error.to_string())?;
+    events.run_app(&mut app).map_err(plain)?;
     app.failed.map_or(Ok(()), Err)
 }
 

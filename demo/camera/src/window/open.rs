@@ -12,6 +12,7 @@ use crate::{
     headless::Tally,
     live::Live,
     paint::{self, Drawing, Offscreen, Painter},
+    plain::plain,
     record, theme,
     view::{Action, RECENT, SPAN, Scene, View},
 };
@@ -134,8 +135,8 @@ impl Open {
             if let Some(error) = refused {
                 // One that is busy with the engine's work may not come to rest in time, and does soon.
                 if self.refused.is_multiple_of(REFUSALS) {
-                    let error = error.to_string();
-                    self.live.say(format!("The window cannot be drawn yet: {}", error.replace('\n', " ")));
+                    let error = plain(error).replace('\n', " ");
+                    self.live.say(format!("The window cannot be drawn yet: {error}"));
                 }
                 self.later(Duration::from_millis(50));
             }
@@ -221,6 +222,7 @@ impl Open {
             adapters: &self.live.adapters,
             cameras: &self.cameras,
             frozen: self.live.is_frozen(),
+            plays: self.live.plays(),
         };
         let (view, mut actions) = (&mut self.view, Vec::new());
         let input = self.input.take_egui_input(&self.window);
@@ -265,7 +267,8 @@ impl Open {
             Step::Remake => {
                 self.live.say("The window's surface was lost; made anew.".into());
                 let surface = self.instance.create_surface(self.window.clone());
-                let surface = surface.map_err(|error| format!("the window's surface is lost: {error}"))?;
+                let surface =
+                    surface.map_err(|error| format!("the window's surface is lost: {}", plain(error)))?;
                 self.surface = Arc::new(surface);
                 self.live.surface = Some(self.surface.clone());
                 self.configure();
@@ -317,6 +320,8 @@ impl Open {
             Action::Source(source) => self.live.set_source(source),
             Action::Freeze => self.live.set_frozen(!self.live.is_frozen()),
             Action::Tune => self.live.tune(),
+            Action::Leaf(by) => self.live.leaf(by),
+            Action::Play(plays) => self.live.set_plays(plays),
             Action::Snapshot => self.snapshot = true,
             Action::Quit => events.exit(),
             Action::Say(line) => self.live.say(line),

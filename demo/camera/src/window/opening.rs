@@ -1,7 +1,15 @@
 //! The window while there is no device to draw it: its title says what is waited for.
 
 use super::Event;
-use crate::{args::Args, gpu, gpu::Gpu, live::Settings, paint, paint::Painter};
+use crate::{
+    args::Args,
+    gpu,
+    gpu::Gpu,
+    live::{Settings, wait_at},
+    paint,
+    paint::Painter,
+    plain::plain,
+};
 use std::{
     path::PathBuf,
     sync::{
@@ -50,7 +58,8 @@ impl Opening {
             .with_title(format!("{TITLE}: opening {}", settings.device))
             .with_inner_size(LogicalSize::new(args.size.0, args.size.1))
             .with_min_inner_size(LogicalSize::new(240, 180));
-        let window = events.create_window(attributes).map_err(|error| format!("no window: {error}"))?;
+        let window =
+            events.create_window(attributes).map_err(|error| format!("no window: {}", plain(error)))?;
         let woken = Arc::new(AtomicBool::new(false));
         let wake = {
             let (proxy, woken) = (proxy.clone(), woken.clone());
@@ -77,11 +86,12 @@ impl Opening {
     /// Makes the surface, which some systems let the window's thread do only, and has a device opened for it.
     pub(super) fn open(&mut self, instance: wgpu::Instance) -> Result<(), String> {
         let surface = instance.create_surface(self.window.clone());
-        let surface = Arc::new(surface.map_err(|error| format!("no window: {error}"))?);
+        let surface = Arc::new(surface.map_err(|error| format!("no window: {}", plain(error)))?);
         self.drawn_by = Some((instance.clone(), surface.clone()));
-        let (device, slow, wake) = (self.settings.device.clone(), self.settings.slow, self.wake.clone());
+        let (device, gate, wake) =
+            (self.settings.device.clone(), self.settings.gate.clone(), self.wake.clone());
         self.start(move || {
-            thread::sleep(slow);
+            wait_at(gate.as_deref(), || false);
             let gpu = Gpu::open(&instance, Some(&surface), &device, wake);
             Event::Device(Box::new(gpu.map(|gpu| {
                 let painter = paint::of_window(&gpu, &surface);
