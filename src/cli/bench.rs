@@ -24,15 +24,17 @@ use work::{Left, Work};
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone bench                                       the five variants on the device that auto takes
-  mobileone bench --model s0 --device cpu --device gpu --dtype f32 --dtype f16 --batch 1,8,64
-  mobileone bench --plot bench.svg --markdown           tables and charts for a report
+  mobileone bench                    the five variants, on what auto takes
+  mobileone bench --model s0 --device cpu --device gpu --dtype f32 \\
+      --dtype f16 --batch 1,8,64
+  mobileone bench --plot bench.svg --markdown    tables and charts, for a report
   mobileone bench --model random:s0 --sweep --plot sweep.svg
   mobileone bench --model s0 --start --device cpu --device vulkan
-  mobileone bench --protocol modelbench --json          as Apple's app for phones measures
+  mobileone bench --protocol modelbench --json   as Apple's app for phones does
 
-A round trip is: input tensor in host memory to logits in host memory. `random:s0` to `random:s4` have random
-weights, which take the time that trained ones take.";
+A round trip is: input tensor in host memory to logits in host memory.
+`random:s0` to `random:s4` have random weights, which take the time that trained
+ones take.";
 
 /// Measure how fast models are on devices
 ///

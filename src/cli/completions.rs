@@ -8,7 +8,7 @@ use super::{
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone completions bash > ~/.local/share/bash-completion/completions/mobileone
+  mobileone completions bash >> ~/.bash_completion
   mobileone completions zsh > ~/.zfunc/_mobileone
   mobileone completions fish > ~/.config/fish/completions/mobileone.fish";
 

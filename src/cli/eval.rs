@@ -19,9 +19,11 @@ use super::{
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone eval --model s1 validation/               validation/n02124075/*.JPEG, or validation/Egyptian cat/*.jpg
-  mobileone eval --model flowers.safetensors --labels flowers.txt --json test/ > report.json
-  mobileone eval --model flowers.pth --classes class_to_idx.json --mistakes wrong.csv test/";
+  mobileone eval --model s1 validation/     validation/n02124075/*.JPEG, or
+                                            validation/Egyptian cat/*.jpg
+  mobileone eval --model flowers.pth --labels flowers.txt --json test/
+  mobileone eval --model flowers.pth --classes class_to_idx.json \\
+      --mistakes wrong.csv test/";
 
 /// Measure the accuracy on a folder per class
 ///

@@ -21,7 +21,7 @@ use super::{
 const EXAMPLES: &str = "\
 Examples:
   mobileone profile --model s0
-  mobileone profile --model random:s4 --device vulkan --dtype f16 --plot layers.svg
+  mobileone profile --model random:s4 --device vulkan --plot layers.svg
   mobileone profile --json | jq '.steps | sort_by(-.us) | .[:5]'";
 
 /// Show where the time of a run goes, step by step

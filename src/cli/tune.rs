@@ -24,11 +24,11 @@ use super::{
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone tune                       random:s0, on the GPU that auto takes
+  mobileone tune                  random:s0, on the GPU that auto takes
   mobileone tune --model s1 --dtype f16
   mobileone tune --device vulkan --seconds 300 --output here.json
-  mobileone tune --list                what is kept
-  mobileone tune --reset               forget what is kept of the GPU that auto takes";
+  mobileone tune --list           what is kept
+  mobileone tune --reset          forget what is kept of the GPU that auto takes";
 
 /// Measure which shaders are fastest on this device, and keep what was found
 ///

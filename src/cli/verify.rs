@@ -17,7 +17,7 @@ use super::{
 
 const EXAMPLES: &str = "\
 Examples:
-  mobileone verify                                 random:s0 and random:s4 on the device that auto takes
+  mobileone verify           random:s0 and random:s4, on what auto takes
   mobileone verify --device vulkan --dtype f16 --all
   mobileone verify --model s1 --device cpu --json";
 

@@ -136,7 +136,7 @@ fn a_threshold_hides_what_is_below_it() {
         assert_eq!(text.ends_with("rgb.jpg: nothing above the threshold\n"), count == 0, "{text}");
         let lines = run(start.iter().chain(&more).chain(&["--csv"])).out;
         assert_eq!(lines.lines().count(), 1 + count.max(1), "{lines}");
-        assert_eq!(lines.ends_with("rgb.jpg,,,,,\n"), count == 0, "{lines}");
+        assert_eq!(lines.ends_with("rgb.jpg,,,,,,\n"), count == 0, "{lines}");
     }
 }
 
@@ -164,15 +164,15 @@ fn values_between_commas() {
         false => text.to_string(),
     };
     let rows = report["results"].as_array().unwrap();
-    let mut expected = vec!["image,rank,index,label,probability,error".to_string()];
+    let mut expected = vec!["image,rank,index,label,probability,warning,error".to_string()];
     for (at, class) in rows[0]["top"].as_array().unwrap().iter().enumerate() {
         let label = quote(class["label"].as_str().unwrap());
         let image = quote(odd.to_str().unwrap());
         let probability = serde_json::to_string(&(class["probability"].as_f64().unwrap() as f32)).unwrap();
-        expected.push(format!("{image},{},{},{label},{probability},", at + 1, class["index"]));
+        expected.push(format!("{image},{},{},{label},{probability},,", at + 1, class["index"]));
     }
     let error = rows[1]["error"].as_str().unwrap();
-    expected.push(format!("no.png,,,,,{}", quote(error)));
+    expected.push(format!("no.png,,,,,,{}", quote(error)));
     let found: Vec<&str> = lines.out.lines().collect();
     assert_eq!(found, expected);
 }

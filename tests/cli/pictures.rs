@@ -238,6 +238,10 @@ fn damaged_pictures_are_answered_with_a_warning() {
     let mut warnings = text.err.lines().filter(|line| line.starts_with("warning: "));
     assert!(warnings.any(|line| line.contains("a little.jpg") && line.contains("is missing")), "{text:?}");
 
+    let lines = run(args.iter().chain(&["--csv", "--top-k", "1"]));
+    let line = lines.out.lines().find(|line| line.contains("a little.jpg")).unwrap();
+    assert!(line.contains("damaged") && line.ends_with(','), "{line}");
+
     // Alone it is an answer.
     let alone = run(["classify", "--model", &model, class.join("a little.jpg").to_str().unwrap()]);
     assert_eq!(alone.code, Some(0), "{alone:?}");

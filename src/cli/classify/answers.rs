@@ -65,7 +65,7 @@ impl Answers {
     pub fn begin(&mut self, header: &Header) -> Result<(), Stop> {
         match self.form {
             Form::Text | Form::JsonLines => Ok(()),
-            Form::Csv => self.write("image,rank,index,label,probability,error\n"),
+            Form::Csv => self.write("image,rank,index,label,probability,warning,error\n"),
             Form::Json => {
                 let text = serde_json::to_string_pretty(header).map_err(io::Error::from)?;
                 let open = text.strip_suffix("\n}").expect("an object over many lines");
@@ -140,17 +140,17 @@ fn text(row: &Row) -> Vec<String> {
 
 /// A line per class; one for a picture without any.
 fn csv(row: &Row) -> Result<String, Stop> {
-    let line = |cells: [&str; 6]| cells.map(quote).join(",") + "\n";
-    let name = &row.name();
+    let line = |cells: [&str; 7]| cells.map(quote).join(",") + "\n";
+    let (name, warning) = (&row.name(), row.warning.as_deref().unwrap_or(""));
     let class = |(rank, class): (usize, &Class)| {
         let Class { index, label, probability } = class;
         let (rank, index) = ((rank + 1).to_string(), index.to_string());
-        Ok(line([name, &rank, &index, label, &one_line(probability)?, ""]))
+        Ok(line([name, &rank, &index, label, &one_line(probability)?, warning, ""]))
     };
     match &row.found {
         Found::Top(top) if !top.is_empty() => top.iter().enumerate().map(class).collect(),
-        Found::Top(_) => Ok(line([name, "", "", "", "", ""])),
-        Found::Error(error) => Ok(line([name, "", "", "", "", error])),
+        Found::Top(_) => Ok(line([name, "", "", "", "", warning, ""])),
+        Found::Error(error) => Ok(line([name, "", "", "", "", warning, error])),
     }
 }
 
