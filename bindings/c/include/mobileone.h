@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 /// The version of this ABI: it grows when something is added. What is there stays as it is.
-#define MOBILEONE_ABI_VERSION 1
+#define MOBILEONE_ABI_VERSION 2
 
 /// A GPU with memory of its own.
 #define MOBILEONE_DEVICE_DISCRETE 0
@@ -59,6 +59,11 @@
 
 /// Y, Cb, Y, Cr for every two pixels of a row.
 #define MOBILEONE_FORMAT_YUYV 3
+
+/// The bytes of a picture's file: JPEG, PNG, WebP, BMP, or a GIF's first frame; turned upright as its EXIF data says, alpha
+/// laid over white. `width`, `height` and `stride` are 0: the file knows them. One of which a part is damaged is read all the
+/// same, and the log has a line. A library that was built without the feature `image` gives MOBILEONE_OPTION.
+#define MOBILEONE_FORMAT_FILE 4
 
 /// The picture is upright.
 #define MOBILEONE_ROTATION_NONE 0
@@ -208,11 +213,11 @@ typedef struct {
   uint32_t size;
   /// A `MOBILEONE_FORMAT_` number.
   uint32_t format;
-  /// Pixels in a row.
+  /// Pixels in a row; of a file 0.
   uint32_t width;
-  /// Rows.
+  /// Rows; of a file 0.
   uint32_t height;
-  /// The rows; of NV12 those of luma. The last one may end with its last pixel.
+  /// The rows; of NV12 those of luma. The last one may end with its last pixel. Or the file.
   const uint8_t *bytes;
   /// How many bytes there are.
   size_t length;
