@@ -29,6 +29,7 @@ use std::{io::Read, path::Path};
 mod exif;
 mod jpeg;
 mod large;
+mod mended;
 
 /// Pixels that a picture may have: 64 Mi.
 pub const MAX_PIXELS: u64 = 1 << 26;
@@ -152,20 +153,20 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
     }
     let name = name(format);
     if format == ImageFormat::Jpeg {
-        let jpeg = jpeg::decode(bytes).map_err(|reason| match reason.starts_with("too large") {
-            true => reason,
-            false => format!("not a sound JPEG: {reason}"),
+        let jpeg = jpeg::decode(bytes).map_err(|reason| match reason {
+            reason if reason.starts_with("too large") || reason.contains("is not read here") => reason,
+            reason => format!("not a sound JPEG: {reason}"),
         })?;
         let orientation = jpeg.exif.as_deref().and_then(exif::orientation);
         let image = RgbaImage::from_raw(jpeg.width as u32, jpeg.height as u32, jpeg.rgba);
         return Ok(upright(image.expect("four bytes per pixel"), orientation, jpeg.warning));
     }
-    let converted = match format {
-        ImageFormat::Png => ended(bytes),
-        ImageFormat::Bmp => os2(bytes)?,
+    let mended = match format {
+        ImageFormat::Bmp => mended::os2(bytes)?,
+        ImageFormat::Png => mended::ended(bytes),
         _ => None,
     };
-    let bytes = converted.as_deref().unwrap_or(bytes);
+    let bytes = mended.as_deref().unwrap_or(bytes);
     if format == ImageFormat::Png && claimed(bytes).is_some_and(|pixels| pixels > MAX_PIXELS) {
         let (image, orientation) = large::halved_png(bytes, false)?;
         return Ok(upright(image, orientation, None));
@@ -202,46 +203,6 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
         pixels.iter_mut().for_each(lay_over_white);
     }
     Ok(upright(image, orientation, None))
-}
-
-/// A PNG that lacks nothing but the chunk at its end, with that chunk: the decoder wants it, though no pixel does.
-fn ended(bytes: &[u8]) -> Option<Vec<u8>> {
-    const END: &[u8] = b"\0\0\0\0IEND\xaeB`\x82";
-    let (mut at, mut pixels) = (8usize, false);
-    while let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let (length, name) = head.split_at(4);
-        if name == b"IEND" {
-            return None;
-        }
-        pixels |= name == b"IDAT";
-        let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
-        at = at.checked_add(12)?.checked_add(length as usize)?;
-    }
-    (pixels && at == bytes.len()).then(|| [bytes, END].concat())
-}
-
-/// A BMP with the header of OS/2 2.x, which is Windows' with more fields or with fewer, as one of Windows.
-fn os2(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    const WINDOWS: usize = 40;
-    let number = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize);
-    let (Some(data), Some(size @ 16..=64)) = (number(10), number(14)) else { return Ok(None) };
-    // Windows' own.
-    if matches!(size, WINDOWS | 52 | 56) {
-        return Ok(None);
-    }
-    let (Some(header), Some(rest)) = (bytes.get(18..14 + size), bytes.get(14 + size..)) else {
-        return Err("not a sound BMP: its header is cut off".into());
-    };
-    if matches!(header.get(12), Some(3 | 4)) {
-        return Err("a BMP with OS/2's own compression is not read here: convert it with \
-                    `magick picture.bmp picture.png`"
-            .into());
-    }
-    let mut windows = header[..header.len().min(WINDOWS - 4)].to_vec();
-    windows.resize(WINDOWS - 4, 0);
-    let data = (data + WINDOWS).saturating_sub(size) as u32;
-    let start = [&bytes[..10], &data.to_le_bytes(), &(WINDOWS as u32).to_le_bytes()].concat();
-    Ok(Some([start, windows, rest.to_vec()].concat()))
 }
 
 fn upright(image: RgbaImage, orientation: Option<Orientation>, warning: Option<String>) -> Picture {

@@ -267,8 +267,11 @@ impl std::fmt::Display for Plan {
             };
             writeln!(
                 f,
-                "{at:3}  {:<44} {:>6} workgroups  {:>11} MACs  slot {slot}{choice}",
-                dispatch.label, dispatch.kernel.workgroups, dispatch.macs
+                "{at:3}  {:<44} {:>6} {:<10}  {:>11} MACs  slot {slot}{choice}",
+                dispatch.label,
+                dispatch.kernel.workgroups,
+                if dispatch.kernel.workgroups == 1 { "workgroup" } else { "workgroups" },
+                dispatch.macs
             )?;
         }
         Ok(())

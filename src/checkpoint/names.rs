@@ -139,6 +139,7 @@ pub(super) fn is_head(component: &str) -> bool {
 }
 
 /// Whether `name` may be a parameter's, whatever stands under it.
+#[cfg(feature = "pth")]
 pub(super) fn may_be(name: &str) -> bool {
     let head = |module: &str| module.split('.').any(is_head);
     body(name).is_some()

@@ -331,6 +331,8 @@ fn build(
         let instead = match fault.about {
             About::Size => ", or give --size",
             About::CropPct => ", or give --crop-pct",
+            About::CropMode => ", or give --crop-mode",
+            About::Interpolation => ", or give --interpolation",
             About::Mean => ", or give --mean",
             About::Std => ", or give --std",
             About::Strides => ", or give --strides",
@@ -375,6 +377,11 @@ fn read(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
     opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
 }
 
+/// Whether normalizations are still to be folded.
+fn has_norms(checkpoint: &Checkpoint) -> bool {
+    checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"))
+}
+
 /// What was chosen or left out as `checkpoint` was read, a line each.
 fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
     let mut lines = Vec::new();
@@ -404,8 +411,7 @@ fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
             "if the network normalizes pictures with {name}, give those values to --mean and --std"
         ));
     }
-    let normalizes = checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"));
-    if args.bn_eps.is_some() && !normalizes {
+    if args.bn_eps.is_some() && !has_norms(checkpoint) {
         lines.push("--bn-eps changes nothing: the model is fused already".into());
     }
     lines.extend(checkpoint.notes.iter().cloned());
@@ -447,9 +453,9 @@ pub fn probability(text: &str) -> Result<f32, String> {
 
 fn triple(text: &str) -> Result<[f64; 3], String> {
     let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse()).collect();
-    match &numbers.unwrap_or_default()[..] {
-        &[one] => Ok([one; 3]),
-        &[r, g, b] => Ok([r, g, b]),
+    match numbers.unwrap_or_default()[..] {
+        [one] => Ok([one; 3]),
+        [r, g, b] => Ok([r, g, b]),
         _ => Err("expected three numbers such as 0.485,0.456,0.406, or one for all".into()),
     }
 }

@@ -154,7 +154,7 @@ fn go_through(
     drop(bar);
     if end.is_ok() && paths.len() > 1 {
         let pictures = count(paths.len(), "picture");
-        let failures = if failed > 0 { format!(", {failed} of them unreadable") } else { String::new() };
+        let failures = if failed > 0 { format!(", {failed} of them unreadable,") } else { String::new() };
         let rate = paths.len() as f64 / seconds;
         note(&format!("{pictures}{failures} in {seconds:.1} s, {rate:.1} pictures/s"));
     }

@@ -11,7 +11,7 @@ use super::{
     Verdict,
     args::{Preprocessing, ReadArgs, built, describe, model_or_digits, open, without_pictures},
     opened::{DeviceArgs, session, summary},
-    out::{self, Stop, bytes, commas, count, plain, say},
+    out::{self, Stop, WIDTH, bytes, commas, count, plain, say},
 };
 
 const EXAMPLES: &str = "\
@@ -185,7 +185,55 @@ fn print(report: &Report) -> Result<(), Stop> {
         row("source", plain(&report.preprocess_source)),
     ];
     out::fields(&rows).iter().try_for_each(|line| say(line))?;
-    report.layers.iter().flatten().try_for_each(|line| say(line))
+    let Some(layers) = &report.layers else { return Ok(()) };
+    say("")?;
+    columns(layers).iter().try_for_each(|line| say(line))
+}
+
+/// The lines of a plan under heads in place of the words in them, with which they are wider than a terminal.
+fn columns(lines: &[String]) -> Vec<String> {
+    const MACS: usize = 4;
+    // What a dispatch has, and a node of the CPU in part.
+    let mut head = ["", "layer", "size", "groups", "MACs", "slot", "choice"].map(String::from);
+    let place = |cell: &str| match cell {
+        _ if cell.contains(" workgroup") => 3,
+        _ if cell.ends_with(" MACs") => MACS,
+        _ if cell.starts_with("slot ") => 5,
+        _ if cell.contains("->") => 2,
+        _ => 6,
+    };
+    let row = |line: &String| {
+        let mut row = [const { String::new() }; 7];
+        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+        for (at, cell) in cells.enumerate() {
+            let place = if at < 2 { at } else { place(cell) };
+            row[place] = match place {
+                3..=5 => cell.chars().filter(char::is_ascii_digit).collect(),
+                _ => cell.into(),
+            };
+        }
+        row
+    };
+    let mut rows: Vec<_> = lines.iter().map(row).collect();
+    let macs = |row: &[String; 7]| row[MACS].parse::<u64>().unwrap_or(0);
+    if rows.iter().any(|row| macs(row) >= 10_000_000) {
+        head[MACS] = "kMACs".into();
+        rows.iter_mut().for_each(|row| row[MACS] = ((macs(row) + 500) / 1000).to_string());
+    }
+    rows.insert(0, head);
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let used: Vec<usize> = (0..7).filter(|&at| rows[1..].iter().any(|row| !row[at].is_empty())).collect();
+    let whole = used.iter().map(|&at| width(at) + 2).sum::<usize>() - 2;
+    let gap = if whole > WIDTH { " " } else { "  " };
+    let line = |row: &[String; 7]| {
+        // Numbers stand at the right.
+        let cell = |&at: &usize| match at {
+            0 | 3..=5 => format!("{:>1$}", row[at], width(at)),
+            _ => format!("{:1$}", row[at], width(at)),
+        };
+        used.iter().map(cell).collect::<Vec<_>>().join(gap).trim_end().to_string()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// The paper's variants, with 1000 classes.

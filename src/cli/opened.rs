@@ -80,7 +80,7 @@ impl DeviceArgs {
         self.take(Some((model, size)), self.dtype.on_cpu())
     }
 
-    /// The same, to measure or judge it: which is the fastest for a network has no say.
+    /// The same, to measure or judge it, which is said in a line: which is the fastest for a network has no say.
     pub fn open(&self) -> Result<Device, Stop> {
         self.take(None, false)
     }
@@ -92,7 +92,10 @@ impl DeviceArgs {
         };
         let opened = if self.matrices { opened.with_matrices()? } else { opened };
         let (device, known, said) = opened.settle(runs, cpu)?;
-        detail(&said);
+        match runs {
+            Some(_) => detail(&said),
+            None => note(&said),
+        }
         self.dtype.why(&known).into_iter().for_each(detail);
         self.known.get_or_init(|| known);
         if self.matrices && self.dtype() == DType::F32 {

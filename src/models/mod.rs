@@ -66,8 +66,8 @@ impl Model {
     /// The network that `checkpoint` holds, to be run in `form`.
     ///
     /// # Errors
-    /// [`Error::Tensor`](crate::Error::Tensor) for a tensor that is missing, misshapen, not finite, left over or contradicts another,
-    /// and for [`Form::Train`] of a checkpoint without branches; [`Error::Metadata`](crate::Error::Metadata) for strides
+    /// [`Error::Tensor`] for a tensor that is missing, misshapen, not finite, left over or contradicts another,
+    /// and for [`Form::Train`] of a checkpoint without branches; [`Error::Metadata`] for strides
     /// that do not fit the tensors, and for what a `config.json` says and this program cannot follow, unless
     /// [`Metadata::pass_over`] has made notes of it.
     pub fn new(checkpoint: Checkpoint, form: Form) -> Result<Model> {

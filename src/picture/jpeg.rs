@@ -179,7 +179,7 @@ impl<'f> File<'f> {
             0xc0..=0xc3 => self.frame = Some(Frame::parse(marker, body)?),
             0xc4 => self.huffman(body)?,
             0xc9..=0xcc => {
-                return Err("arithmetic coding is not read here: convert it with \
+                return Err("a JPEG with arithmetic coding is not read here: convert it with \
                             `jpegtran -outfile picture2.jpg picture.jpg` or `magick picture.jpg picture.png`"
                     .into());
             }

@@ -69,7 +69,7 @@ fn a_failure_leaves_everything_as_it_was() {
 
     std::fs::create_dir(folder.join("taken")).unwrap();
     let error = checkpoint.save(folder.join("taken"), DType::F32).unwrap_err().to_string();
-    assert!(error.contains("taken") && error.contains("no regular file"), "{error}");
+    assert!(error.contains("taken") && error.contains("not a regular file"), "{error}");
     let error = checkpoint.save(folder.join("absent/x"), DType::F32).unwrap_err().to_string();
     assert!(error.contains("absent"), "{error}");
     assert!(checkpoint.save("", DType::F32).is_err());
@@ -90,7 +90,7 @@ fn a_link_stays_a_link() {
     let sizes = ["link", "file"].map(|name| std::fs::metadata(folder.join(name)).unwrap().len());
     assert_eq!(sizes[0], sizes[1]);
     let device = checkpoint.save("/dev/null", DType::F32).unwrap_err().to_string();
-    assert!(device.contains("no regular file"), "{device}");
+    assert!(device.contains("not a regular file"), "{device}");
     std::fs::remove_dir_all(folder).unwrap();
 }
 

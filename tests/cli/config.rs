@@ -153,6 +153,8 @@ fn options_stand_in_for_a_wrong_configuration() {
     for (wrong, option) in [
         (r#""input_size": [3, 0, 0]"#, ["--size", "64"]),
         (r#""crop_pct": "abc""#, ["--crop-pct", "0.9"]),
+        (r#""crop_mode": "pad""#, ["--crop-mode", "border"]),
+        (r#""interpolation": "nearest""#, ["--interpolation", "bicubic"]),
         (r#""mean": "cifar""#, ["--mean", "0.5"]),
         (r#""std": [0, 0, 0]"#, ["--std", "0.25,0.25,0.25"]),
     ] {

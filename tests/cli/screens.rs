@@ -71,6 +71,17 @@ fn tables_fit_a_terminal() {
         assert_eq!(run.code, Some(0), "{run:?}");
         assert_narrow(&format!("{args:?}"), &run.out, 80);
     }
+    // On a GPU a plan has more columns.
+    if crate::gpu::device().is_some() {
+        for model in ["random:s4", "random:s0", &data("se.timm.train.safetensors")] {
+            let run = run(["info", model, "--layers", "--device", &crate::gpu::wanted()]);
+            assert_eq!(run.code, Some(0), "{run:?}");
+            assert_narrow(model, &run.out, 80);
+            assert!(
+                run.out.contains("groups") && run.out.lines().any(|line| line.contains(" stem 112x112 3->"))
+            );
+        }
+    }
     // The picture's own name is as long as it is.
     let here = folder("screens");
     std::fs::copy(picture, here.join("rgb.jpg")).unwrap();

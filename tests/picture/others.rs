@@ -201,7 +201,7 @@ fn pngs_above_64_megapixels() {
         let expected = (x / 32 + y / 32 * 3) as u8 / 2 + 50;
         assert_eq!(pixel(&picture, x, y), [expected, expected, expected, 255], "({x}, {y})");
     }
-    assert_eq!(pixel(&picture, 4500, 0)[0], (9_000u32 / 64 / 2) as u8, "the last column by itself");
+    assert_eq!(pixel(&picture, 4500, 0)[0], 70, "the last column by itself");
     let error = picture::decode(&bytes[..bytes.len() / 2]).unwrap_err().to_string();
     assert!(error.contains("not a sound PNG"), "{error}");
 }

@@ -10,7 +10,10 @@ use mobileone::{
     preprocess::Scratch,
 };
 use numpy::PyReadonlyArrayDyn;
-use pyo3::{exceptions::PyException, prelude::*};
+use pyo3::{
+    exceptions::{PyException, PyUserWarning},
+    prelude::*,
+};
 
 use crate::{
     Error,

@@ -119,8 +119,8 @@ fn tuning_and_its_ends() {
     said.extend(until(&mut live, "the model again", |live| live.progress.is_none()));
     assert!(said.iter().any(|line| line.starts_with("Tun")), "{said:?}");
     labels(&mut live, 3);
-    let kept = tune::read(&path, &live.gpu.info).expect("a sound table").expect("a table");
-    assert!(!kept.tuning.layers.is_empty(), "{kept:?}");
+    // What it holds is what was proven, which a busy machine may leave nothing of.
+    tune::read(&path, &live.gpu.info).expect("a sound table").expect("a table");
 
     // Another model, another device, and a loss: each ends it.
     live.tune();

@@ -44,7 +44,7 @@ fn labels_are_right() {
 /// Everything changes all the while: memory stays flat, and no label is older than the one before.
 #[test]
 fn soak() {
-    let frames = std::env::var("SOAK_FRAMES").unwrap_or("320".into());
+    let frames = std::env::var("SOAK_FRAMES").unwrap_or("500".into());
     // What the program may grow by, in MB, however long the run is: pools of the allocators, one for every thread, that
     // fill up late. A frame has 1.2 MB of pixels, a loaded model as much, its pipelines on a software GPU about 10 MB.
     let rows = [

@@ -261,7 +261,7 @@ fn fit(name: &str) -> Picture {
         |x: usize, y: usize| 4 * (y * picture.height / height * picture.width + x * picture.width / width);
     let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
     let rgba = places.flat_map(|(x, y)| &picture.rgba[at(x, y)..][..4]).copied().collect();
-    Picture { width, height, rgba }
+    Picture { width, height, rgba, warning: None }
 }
 
 /// Serves the page, the driver and the pictures on a port of this machine's own; what is posted goes to `reports`.
