@@ -61,8 +61,8 @@
 #define MOBILEONE_FORMAT_YUYV 3
 
 /// The bytes of a picture's file: JPEG, PNG, WebP, BMP, or a GIF's first frame; turned upright as its EXIF data says, alpha
-/// laid over white. `width`, `height` and `stride` are 0: the file knows them. A library that was built without the feature
-/// `image` gives MOBILEONE_OPTION.
+/// laid over white. `width`, `height` and `stride` are 0: the file knows them. One of which a part is damaged is read all the
+/// same, and the log has a line. A library that was built without the feature `image` gives MOBILEONE_OPTION.
 #define MOBILEONE_FORMAT_FILE 4
 
 /// The picture is upright.

@@ -21,8 +21,8 @@ pub const MOBILEONE_FORMAT_NV12: u32 = 2;
 /// Y, Cb, Y, Cr for every two pixels of a row.
 pub const MOBILEONE_FORMAT_YUYV: u32 = 3;
 /// The bytes of a picture's file: JPEG, PNG, WebP, BMP, or a GIF's first frame; turned upright as its EXIF data says, alpha
-/// laid over white. `width`, `height` and `stride` are 0: the file knows them. A library that was built without the feature
-/// `image` gives MOBILEONE_OPTION.
+/// laid over white. `width`, `height` and `stride` are 0: the file knows them. One of which a part is damaged is read all the
+/// same, and the log has a line. A library that was built without the feature `image` gives MOBILEONE_OPTION.
 pub const MOBILEONE_FORMAT_FILE: u32 = 4;
 
 /// The picture is upright.
@@ -173,6 +173,9 @@ impl MobileonePicture {
 #[cfg(feature = "image")]
 fn decode(bytes: &[u8], rgba: &mut Vec<u8>) -> Result<(usize, usize)> {
     let picture = engine::picture::decode(bytes)?;
+    if let Some(warning) = &picture.warning {
+        log::warn!("{warning}");
+    }
     *rgba = picture.rgba;
     Ok((picture.width, picture.height))
 }

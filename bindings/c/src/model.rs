@@ -55,6 +55,7 @@ fn open(checkpoint: Checkpoint, model: &mut MobileoneModel) -> Result<()> {
     let opened = Model::new(checkpoint, Form::Fused)?;
     let classes = opened.graph.classes().unwrap_or(0);
     let labels = Labels::choose(None, opened.labels.as_deref(), classes)?;
+    opened.notes.iter().for_each(|note| log::warn!("{}: {note}", opened.name));
     log::info!("{}: {classes} classes, labels: {}", opened.name, labels.source());
     *model = MODELS.insert(Arc::new(Opened { model: opened, labels }))?;
     Ok(())

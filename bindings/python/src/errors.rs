@@ -1,11 +1,11 @@
 //! What Python sees of the library's errors.
 
-use std::{io::ErrorKind, path::Path};
+use std::{ffi::CString, io::ErrorKind, path::Path};
 
 use mobileone::Error::{File, Io};
 use pyo3::{
     create_exception,
-    exceptions::PyException,
+    exceptions::{PyException, PyUserWarning},
     prelude::*,
     sync::PyOnceLock,
     types::{PyDict, PyType},
@@ -114,4 +114,10 @@ pub fn of_a_list(py: Python, error: PyErr, at: usize) -> PyErr {
         }
         _ => Error::new_err(format!("picture {at} of the list: {value}")),
     }
+}
+
+/// Hands a line to Python's warnings, where a program may make an error of it.
+pub fn warn(py: Python, line: &str) -> PyResult<()> {
+    let line = CString::new(line.replace('\0', " ")).expect("no NUL is left");
+    PyErr::warn(py, &py.get_type::<PyUserWarning>(), &line, 1)
 }

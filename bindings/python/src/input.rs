@@ -7,7 +7,7 @@ use std::{
 };
 
 use mobileone::{
-    Preprocess,
+    Preprocess, Shape,
     picture::{self, Picture},
 };
 use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArray, prelude::*};
@@ -31,15 +31,15 @@ pub struct Given<'py> {
 pub enum What<'py> {
     /// Paths, files and their bytes, images of PIL, arrays `[h, w, 3]` or `[h, w, 4]` of uint8.
     Pictures(Vec<Bound<'py, PyAny>>),
-    /// `[n, h, w, 3]`, aligned, C-contiguous.
+    /// `[n, h, w, c]`, aligned, C-contiguous.
     Values(PyReadonlyArrayDyn<'py, f32>),
 }
 
 /// A picture of more would take over a gigabyte here.
 const MAX_PIXELS: usize = 1 << 28;
 
-/// Sorts `object`; `size` is the network's input, as values have it.
-pub fn sort<'py>(object: &Bound<'py, PyAny>, (h, w): (usize, usize), values: bool) -> PyResult<Given<'py>> {
+/// Sorts `object`; `one` is the network's input, as values have it.
+pub fn sort<'py>(object: &Bound<'py, PyAny>, one: Shape, values: bool) -> PyResult<Given<'py>> {
     let pictures = |list: Vec<Bound<'py, PyAny>>, alone| {
         if list.is_empty() {
             return Err(Error::new_err("input: nothing was given: at least one picture is needed"));
@@ -70,17 +70,18 @@ pub fn sort<'py>(object: &Bound<'py, PyAny>, (h, w): (usize, usize), values: boo
             "input: an array of float32, which logits() and features() take; a picture is an array of uint8",
         ));
     }
+    let Shape { h, w, c, .. } = one;
     let alone = match *shape {
-        [n, height, width, 3] if n > 0 && (height, width) == (h, w) => false,
-        [height, width, 3] if (height, width) == (h, w) => true,
+        [n, ref picture @ ..] if n > 0 && *picture == [h, w, c] => false,
+        ref picture if *picture == [h, w, c] => true,
         _ => {
             let hint = match *shape {
-                [_, 3, ..] if shape.len() == 4 => "; x.transpose(0, 2, 3, 1) makes NHWC of NCHW",
-                [3, ..] if shape.len() == 3 => "; x.transpose(1, 2, 0) makes HWC of CHW",
+                [_, channels, _, _] if channels == c => "; x.transpose(0, 2, 3, 1) makes NHWC of NCHW",
+                [channels, _, _] if channels == c => "; x.transpose(1, 2, 0) makes HWC of CHW",
                 _ => "",
             };
             return Err(Error::new_err(format!(
-                "input: expected [n, {h}, {w}, 3] with n at least 1, or [{h}, {w}, 3], found {shape:?}{hint}"
+                "input: expected [n, {h}, {w}, {c}] with n at least 1, or [{h}, {w}, {c}], found {shape:?}{hint}"
             )));
         }
     };

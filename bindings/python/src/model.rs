@@ -3,13 +3,14 @@
 use std::{path::PathBuf, sync::Mutex};
 
 use mobileone::{
-    DType, Form, Model as Network, Options, Outputs, Preprocess, Session, labels::Labels, named,
+    DType, Form, Model as Network, Options, Outputs, Preprocess, Session, Shape, labels::Labels, named,
 };
 use numpy::{PyArray1, PyArrayDyn, prelude::*};
 use pyo3::prelude::*;
 
 use crate::{
     Device, Error,
+    errors::warn,
     options::{Errors, Names, count, sides},
     refused,
     run::{Memory, Ran},
@@ -52,12 +53,15 @@ impl Top {
 /// maps are stored: "f32", "f16", or "f16-fast", which also sums up to 32 products in f16. `threads` are those of
 /// the CPU. Of a list, up to `batch` pictures run at once. `size` is (height, width) of the network's input, or one
 /// number for both, where it is not to be the model's own, and `labels` the names of the classes, where they are not
-/// to be: a list of them, a dict of them by number, or the path of a file.
+/// to be: a list of them, a dict of them by number, or the path of a file. What the file leaves open and had to be
+/// guessed is a warning.
 ///
 /// model(picture) gives the best classes of a picture: help(Model.__call__) says what a picture may be.
 #[pyclass(frozen, module = "mobileone")]
 pub struct Model {
     pub(crate) session: Session,
+    /// One picture as the network reads it.
+    pub(crate) input: Shape,
     pub(crate) preprocess: Preprocess,
     labels: Labels,
     name: String,
@@ -115,24 +119,32 @@ impl Model {
                 top_k: top_k.get().min(classes.unwrap_or(0)),
                 features: true,
             };
-            Ok(Model {
+            let labels = Names::choose(names, network.labels.as_deref(), classes.unwrap_or(0))?;
+            let (h, w) = options.preprocess.size;
+            let mut notes = network.notes.clone();
+            notes.extend(labels.note().map(|note| format!("labels: {note}")));
+            let model = Model {
                 session: Session::new(&device, &network, &options)?,
+                input: Shape::new(1, h, w, network.graph.input_channels()),
                 preprocess: options.preprocess,
-                labels: Names::choose(names, network.labels.as_deref(), classes.unwrap_or(0))?,
+                labels,
                 name: network.name,
                 device: device.info().clone(),
                 dtype: name,
                 classifies: classes.is_some(),
                 process: std::process::id(),
                 free: Mutex::default(),
-            })
+            };
+            Ok((model, notes))
         });
-        made.map_err(|error: mobileone::Error| match error {
+        let (model, notes) = made.map_err(|error: mobileone::Error| match error {
             mobileone::Error::Tensor { .. } | mobileone::Error::Metadata { .. } => {
                 refused(py, Some(&spec), &error)
             }
             _ => refused(py, None, &error),
-        })
+        })?;
+        notes.iter().try_for_each(|note| warn(py, note))?;
+        Ok(model)
     }
 
     /// The best classes of a picture, best first, or a list of such lists for a list of pictures. model(pictures) is
@@ -220,8 +232,8 @@ impl Model {
         exif: bool,
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         let (values, n, alone) = self.values(py, pictures, exif)?;
-        let (h, w) = self.preprocess.size;
-        PyArray1::from_vec(py, values).reshape(&[n, h, w, 3][usize::from(alone)..])
+        let Shape { h, w, c, .. } = self.input;
+        PyArray1::from_vec(py, values).reshape(&[n, h, w, c][usize::from(alone)..])
     }
 
     /// The name of the architecture, such as MobileOne-S0.

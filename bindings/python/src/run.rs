@@ -1,5 +1,7 @@
 //! Pictures and values through a session, with the GIL released while it works.
 
+use std::path::PathBuf;
+
 use mobileone::{
     Answer,
     Error::{File as NotSound, Input as NotFit, Io},
@@ -15,7 +17,7 @@ use pyo3::{
 
 use crate::{
     Error,
-    errors::{of_a_list, refused, refused_picture},
+    errors::{of_a_list, refused, refused_picture, warn},
     input::{self, Canvas, Encoded, File, Given, What},
     model::Model,
     options::Errors,
@@ -69,8 +71,26 @@ struct Faults {
 }
 
 impl Faults {
-    /// Keeps what is wrong with picture `at`, or ends the call with it.
-    fn sift<T>(&mut self, py: Python, at: usize, done: Result<T, PyErr>) -> PyResult<Option<T>> {
+    /// Keeps what is wrong with picture `at`, which is `object`, or ends the call with it. What is wrong with one that was
+    /// read all the same is a warning of Python's, which may be an error there.
+    fn sift<T>(
+        &mut self,
+        (at, object): (usize, &Bound<PyAny>),
+        read: &mut Picture,
+        done: Result<T, PyErr>,
+    ) -> PyResult<Option<T>> {
+        let py = object.py();
+        let done = match read.warning.take() {
+            Some(line) => {
+                let line = match object.extract::<PathBuf>() {
+                    Ok(path) => format!("{}: {line}", path.display()),
+                    Err(_) if self.alone => format!("picture: {line}"),
+                    Err(_) => format!("picture {at} of the list: {line}"),
+                };
+                warn(py, &line).and(done)
+            }
+            None => done,
+        };
         match done {
             Ok(done) => Ok(Some(done)),
             Err(fault) if self.errors == Errors::Return => {
@@ -87,7 +107,7 @@ impl Model {
     /// Runs pictures or values.
     pub fn run(&self, py: Python, object: &Bound<PyAny>, exif: bool) -> PyResult<Ran> {
         self.check_process()?;
-        let Given { what, alone } = input::sort(object, self.preprocess.size, true)?;
+        let Given { what, alone } = input::sort(object, self.input, true)?;
         match what {
             What::Values(array) => Ok(Ran { answer: self.run_values(py, array)?, faults: vec![], alone }),
             What::Pictures(list) => {
@@ -112,14 +132,14 @@ impl Model {
     /// The input of pictures, how many there are, and whether it was one by itself.
     pub fn values(&self, py: Python, object: &Bound<PyAny>, exif: bool) -> PyResult<(Vec<f32>, usize, bool)> {
         let (list, alone) = self.pictures(object)?;
-        let (h, w) = self.preprocess.size;
+        let one = self.input;
         let mut faults = Faults { errors: Errors::Raise, alone, found: vec![] };
         let mut memory = self.memory();
-        let mut values = Vec::with_capacity(list.len() * h * w * 3);
+        let mut values = Vec::with_capacity(list.len() * one.len());
         for (at, picture) in list.iter().enumerate() {
-            memory.reshape(Shape::new(1, h, w, 3));
+            memory.reshape(one);
             let done = self.prepare(py, picture, exif, &mut memory, 0)?;
-            faults.sift(py, at, done)?;
+            faults.sift((at, picture), &mut memory.picture, done)?;
             values.extend_from_slice(memory.tensor.data());
             py.check_signals()?;
         }
@@ -128,7 +148,7 @@ impl Model {
     }
 
     fn pictures<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<(Vec<Bound<'py, PyAny>>, bool)> {
-        let Given { what, alone } = input::sort(object, self.preprocess.size, false)?;
+        let Given { what, alone } = input::sort(object, self.input, false)?;
         let What::Pictures(list) = what else { unreachable!("values were not asked for") };
         Ok((list, alone))
     }
@@ -144,12 +164,12 @@ impl Model {
     }
 
     fn run_values(&self, py: Python, array: PyReadonlyArrayDyn<f32>) -> PyResult<Answer> {
-        let (h, w) = self.preprocess.size;
+        let one = self.input;
         let values = array.as_slice().map_err(|error| Error::new_err(error.to_string()))?;
         // All of them before the first runs: without the GIL, another thread may write to the array.
         let copied = values
-            .chunks(self.session.batch() * h * w * 3)
-            .map(|chunk| Tensor::new(Shape::new(chunk.len() / (h * w * 3), h, w, 3), chunk.to_vec()));
+            .chunks(self.session.batch() * one.len())
+            .map(|chunk| Tensor::new(one.with_batch(chunk.len() / one.len()), chunk.to_vec()));
         let copied = copied.collect::<Result<Vec<Tensor>, _>>();
         drop(array);
         let mut answer = Answer::default();
@@ -160,25 +180,26 @@ impl Model {
     }
 
     fn run_list(&self, py: Python, list: &[Bound<PyAny>], exif: bool, mut faults: Faults) -> PyResult<Ran> {
-        let (batch, (h, w)) = (self.session.batch(), self.preprocess.size);
+        let batch = self.session.batch();
         let mut memory = self.memory();
         let mut answer = Answer::default();
         if batch == 1 {
             for (at, picture) in list.iter().enumerate() {
                 let done = self.run_picture(py, picture, exif, &mut memory)?;
-                answer.extend(faults.sift(py, at, done)?.unwrap_or_default());
+                answer.extend(faults.sift((at, picture), &mut memory.picture, done)?.unwrap_or_default());
             }
         } else {
             for (first, chunk) in (0..).step_by(batch).zip(list.chunks(batch)) {
-                memory.reshape(Shape::new(chunk.len(), h, w, 3));
+                memory.reshape(self.input.with_batch(chunk.len()));
                 let mut sound = 0;
                 for (place, picture) in chunk.iter().enumerate() {
                     let done = self.prepare(py, picture, exif, &mut memory, sound)?;
-                    sound += usize::from(faults.sift(py, first + place, done)?.is_some());
+                    let done = faults.sift((first + place, picture), &mut memory.picture, done)?;
+                    sound += usize::from(done.is_some());
                 }
                 if sound < chunk.len() {
                     let values = memory.tensor.pictures(0..sound).to_vec();
-                    let shape = Shape::new(sound, h, w, 3);
+                    let shape = self.input.with_batch(sound);
                     memory.tensor = Tensor::new(shape, values).map_err(|error| refused(py, None, &error))?;
                 }
                 if sound > 0 {
@@ -212,9 +233,7 @@ impl Model {
             read(file, &mut memory.picture)?;
             self.session.run(Input::Pixels(memory.picture.pixels()))
         };
-        let ran = of_picture(py, py.detach(run));
-        warn(py, &mut memory.picture)?;
-        ran
+        of_picture(py, py.detach(run))
     }
 
     /// Puts the input of a picture into the tensor, as its picture `place`.
@@ -238,9 +257,7 @@ impl Model {
             let dst = &mut tensor.data_mut()[place * one..][..one];
             self.preprocess.run_into(&picture.pixels(), scratch, dst)
         };
-        let done = of_picture(py, py.detach(run));
-        warn(py, picture)?;
-        done
+        of_picture(py, py.detach(run))
     }
 
     /// Draws what `object` is, or gives its file. Whatever goes wrong is the picture's fault, but for what ends a program.
@@ -251,6 +268,12 @@ impl Model {
         exif: bool,
         memory: &mut Memory,
     ) -> OfPicture<Option<Encoded<'py>>> {
+        let (reads, has) = (self.input.c, self.preprocess.colour.channels());
+        if reads != has {
+            return Err(Error::new_err(format!(
+                "input: the network reads {reads} channels, which no picture has here; give values of float32"
+            )));
+        }
         let mut canvas = Canvas { picture: &mut memory.picture, preprocess: &self.preprocess };
         match input::take(object, exif, &mut canvas) {
             Ok(file) => Ok(Ok(file)),
@@ -281,11 +304,4 @@ fn read(file: Option<File>, picture: &mut Picture) -> mobileone::Result<()> {
         *picture = file.read()?;
     }
     Ok(())
-}
-
-/// Hands what is wrong with a picture that was read all the same to Python's warnings.
-fn warn(py: Python, picture: &mut Picture) -> PyResult<()> {
-    let Some(warning) = picture.warning.take() else { return Ok(()) };
-    let warning = std::ffi::CString::new(warning).expect("a sentence of this program's");
-    PyErr::warn(py, &py.get_type::<PyUserWarning>(), &warning, 1)
 }

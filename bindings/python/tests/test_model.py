@@ -2,9 +2,11 @@
 
 import copy
 import io
+import json
 import pickle
 import types
 import urllib.request
+import warnings
 import zipfile
 
 import numpy as np
@@ -329,6 +331,99 @@ def test_a_file_of_weights(tmp_path, digits):
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(weights.read_bytes())
     assert np.array_equal(mobileone.Model(folder, device="cpu").logits(PICTURES[0]), digits.logits(PICTURES[0]))
+
+
+def damaged(path):
+    """A picture whose last rows are missing: its data end early, and an end marker follows."""
+    data = path.read_bytes()
+    return data[: len(data) * 97 // 100] + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_damaged_picture_is_a_warning(batch, tmp_path):
+    model = mobileone.Model("digits", device="cpu", batch=batch)
+    file = tmp_path / "damaged.jpg"
+    file.write_bytes(damaged(PICTURES[0]))
+    with pytest.warns(UserWarning, match=r"damaged\.jpg: .*is missing") as caught:
+        found = model([PICTURES[1], file, PICTURES[2]])
+    assert len(caught) == 1 and len(found) == 3 and all(found)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="picture 1 of the list: .*is missing"):
+        model([PICTURES[1], file.read_bytes()])
+    with pytest.warns(UserWarning, match="^picture: .*is missing"):
+        model.preprocess(file.read_bytes())
+    # Where warnings are errors, it is the picture's.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning):
+            model(file)
+        found = model([PICTURES[1], file, PICTURES[2]], errors="return")
+        assert isinstance(found[1], UserWarning) and found[0] and found[2]
+        # The others say nothing.
+        model(PICTURES)
+
+
+def with_channels(channels):
+    """The built-in model for inputs of so many channels: the first ones of its stem's, or zeros after them."""
+    data = (IMAGES.parents[1] / "src" / "sample" / "digits.safetensors").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header, values = json.loads(data[8 : 8 + length]), data[8 + length :]
+    header.pop("__metadata__", None)
+    out, tensors = {}, b""
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        array = np.frombuffer(values[begin:end], np.dtype({"F32": "<f4", "F16": "<f2"}[entry["dtype"]]))
+        array = array.reshape(entry["shape"])
+        if array.ndim == 4 and array.shape[1] == 3:
+            wide = np.zeros((array.shape[0], channels, *array.shape[2:]), array.dtype)
+            wide[:, : min(3, channels)] = array[:, :channels]
+            array = wide
+        out[name] = {
+            "dtype": entry["dtype"],
+            "shape": array.shape,
+            "data_offsets": [len(tensors), len(tensors) + array.nbytes],
+        }
+        tensors += array.tobytes()
+    header = json.dumps(out).encode()
+    return len(header).to_bytes(8, "little") + header + tensors
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_channels(channels, batch, tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(with_channels(channels))
+    model = mobileone.Model(file, device="cpu", batch=batch, size=80)
+    x = np.random.default_rng(7).standard_normal((3, 80, 80, channels)).astype(np.float32)
+    together = model.logits(x)
+    assert together.shape == (3, 11)
+    for one, row in zip(x, together):
+        assert np.abs(model.logits(one) - row).max() <= 2e-6 * np.abs(row).max()
+    with pytest.raises(mobileone.Error, match=rf"\[n, 80, 80, {channels}\]"):
+        model.logits(np.zeros((1, 80, 80, 3), np.float32))
+    if channels == 1:
+        grey = model.preprocess(PICTURES)
+        assert grey.shape == (len(PICTURES), 80, 80, 1)
+        for path, row in zip(PICTURES, model.logits(PICTURES)):
+            expected = model.logits(PIL.Image.open(path).convert("L"))
+            assert np.abs(expected - row).max() <= 2e-6 * np.abs(row).max()
+    else:
+        for ask in (model, model.logits, model.preprocess):
+            with pytest.raises(mobileone.Error, match="4 channels, which no picture has"):
+                ask(PICTURES[0])
+
+
+def test_a_guess_is_a_warning(tmp_path):
+    """The built-in file says everything; without its metadata, its strides are guessed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mobileone.Model("digits", device="cpu")
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(with_channels(3))
+    with pytest.warns(UserWarning, match="guess") as caught:
+        mobileone.Model(file, device="cpu")
+    assert all(warning.filename == __file__ for warning in caught)
 
 
 def test_half_precision():
