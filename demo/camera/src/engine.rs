@@ -177,6 +177,7 @@ const FAILURES: usize = 30;
 struct Trouble {
     count: usize,
     reason: String,
+    last: Option<Instant>,
     /// What people were told of last: the same is not told again.
     told: String,
 }
@@ -186,10 +187,13 @@ impl Trouble {
     fn keep(&mut self, reason: String) {
         self.count += 1;
         self.reason = reason;
+        self.last = Some(Instant::now());
     }
 
-    fn end(&mut self, place: &Place) {
-        if std::mem::take(&mut self.count) > 0 {
+    /// A label has come of a frame that was submitted then: if after the failures, they are over.
+    fn end(&mut self, submitted: Instant, place: &Place) {
+        if self.last.is_some_and(|last| submitted > last) {
+            (self.count, self.last) = (0, None);
             self.tell(format!("A frame has no label: {}.", self.reason), place);
         }
     }
@@ -361,7 +365,7 @@ fn collect(
                 continue;
             }
         };
-        trouble.end(place);
+        trouble.end(flight.submitted, place);
         let top = answer.top.pop().unwrap_or_default();
         let judged = truth.map(|truth| {
             let right = top.first().is_some_and(|best| truth.accepts(engine.labels.name(best.index)));
