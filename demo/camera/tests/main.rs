@@ -43,13 +43,21 @@ fn folder(name: &str) -> std::path::PathBuf {
     folder
 }
 
+/// Says on a line of its own what a test leaves out and why, past the harness, which swallows what tests that pass
+/// print.
+fn skipped(what: impl std::fmt::Display) {
+    use std::io::Write;
+    let line = format!("\nSKIPPED: {what}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
+}
+
 /// A device, or a loud skip where there is none.
 fn gpu() -> Option<camera::gpu::Gpu> {
     let opened =
         camera::gpu::Gpu::open(&camera::gpu::instance(None), None, "auto", std::sync::Arc::new(|| {}));
     if let Err(reason) = &opened {
         assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{reason}");
-        eprintln!("SKIPPED: {reason}; install mesa-vulkan-drivers");
+        skipped(format_args!("{reason}; install mesa-vulkan-drivers"));
     }
     opened.ok()
 }
@@ -61,7 +69,7 @@ fn has(program: &str, package: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
     if !found {
         assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{program} is missing: install {package}");
-        eprintln!("SKIPPED: {program} is missing; install {package}");
+        skipped(format_args!("{program} is missing; install {package}"));
     }
     found
 }
