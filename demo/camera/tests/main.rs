@@ -10,6 +10,7 @@ mod run;
 mod window;
 
 use std::{
+    io::Write,
     process::{Command, Output},
     time::Duration,
 };
@@ -43,13 +44,19 @@ fn folder(name: &str) -> std::path::PathBuf {
     folder
 }
 
+/// Says that a test is skipped: not by `eprintln!`, of which nothing is shown where a test passes.
+fn skipped(why: &str) {
+    let line = format!("SKIPPED: demo/camera: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error takes a line");
+}
+
 /// A device, or a loud skip where there is none.
 fn gpu() -> Option<camera::gpu::Gpu> {
     let opened =
         camera::gpu::Gpu::open(&camera::gpu::instance(None), None, "auto", std::sync::Arc::new(|| {}));
     if let Err(reason) = &opened {
         assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{reason}");
-        eprintln!("SKIPPED: {reason}; install mesa-vulkan-drivers");
+        skipped(&format!("{reason}; install mesa-vulkan-drivers"));
     }
     opened.ok()
 }
@@ -61,7 +68,7 @@ fn has(program: &str, package: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
     if !found {
         assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{program} is missing: install {package}");
-        eprintln!("SKIPPED: {program} is missing; install {package}");
+        skipped(&format!("{program} is missing; install {package}"));
     }
     found
 }
