@@ -72,7 +72,7 @@ impl From<engine::Error> for Failure {
     fn from(error: engine::Error) -> Failure {
         use engine::Error::*;
         let status = match &error {
-            Io { .. } | File { .. } => MOBILEONE_FILE,
+            Io { .. } | File { .. } | Weights { .. } => MOBILEONE_FILE,
             Tensor { .. } | Metadata { .. } | Model(_) => MOBILEONE_MODEL,
             Input(_) => MOBILEONE_INPUT,
             Option(_) => MOBILEONE_OPTION,

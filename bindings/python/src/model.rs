@@ -121,7 +121,7 @@ impl Model {
             };
             let labels = Names::choose(names, network.labels.as_deref(), classes.unwrap_or(0))?;
             let (h, w) = options.preprocess.size;
-            let mut notes = network.notes.clone();
+            let mut notes: Vec<String> = network.notes.iter().map(ToString::to_string).collect();
             notes.extend(labels.note().map(|note| format!("labels: {note}")));
             let model = Model {
                 session: Session::new(&device, &network, &options)?,
