@@ -153,9 +153,9 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
     }
     let name = name(format);
     if format == ImageFormat::Jpeg {
-        let jpeg = jpeg::decode(bytes).map_err(|reason| match reason {
-            reason if reason.starts_with("too large") || reason.contains("is not read here") => reason,
-            reason => format!("not a sound JPEG: {reason}"),
+        let jpeg = jpeg::decode(bytes).map_err(|refused| match refused {
+            jpeg::Refused::Unread(reason) => reason,
+            jpeg::Refused::Damaged(reason) => format!("not a sound JPEG: {reason}"),
         })?;
         let orientation = jpeg.exif.as_deref().and_then(exif::orientation);
         let image = RgbaImage::from_raw(jpeg.width as u32, jpeg.height as u32, jpeg.rgba);

@@ -183,7 +183,7 @@ impl Labels {
     fn unknown(&self, text: &str) -> Error {
         let near = near::nearest(text, self.names.iter().map(String::as_str));
         Error::Option(format!(
-            "\"{text}\" is no class of the model{}: expected a name such as \"{}\"{}, or a number from 0 to {}",
+            "\"{text}\" is not a class of the model{}: expected a name such as \"{}\"{}, or a number from 0 to {}",
             near.map_or(String::new(), |name| format!(" (did you mean \"{name}\"?)")),
             self.names.first().map_or("", String::as_str),
             if self.synsets.is_empty() { "" } else { ", a WordNet id such as n01440764" },
