@@ -1,7 +1,5 @@
 //! Devices: what there is, and which to take.
 
-#[cfg(feature = "gpu")]
-pub(crate) mod look;
 #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 mod machine;
 
@@ -14,12 +12,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+#[cfg(feature = "gpu")]
+use crate::info::look::{Look, settles};
 use crate::{
     error::{Error, Result},
     info::DeviceInfo,
 };
-#[cfg(feature = "gpu")]
-use look::{Look, settles};
 
 /// Why `auto` takes the CPU where no driver refused.
 #[cfg(feature = "gpu")]
@@ -114,7 +112,7 @@ impl Device {
                 return Ok(Device { executor, info: there.swap_remove(at), why });
             }
         }
-        // What there is instead is told.
+        // The error names what there is instead.
         for look in Look::all().into_iter().filter(|look| !looks.contains(look)) {
             there.extend(crate::gpu::look(look).await.into_iter().map(|found| found.info));
         }
@@ -167,8 +165,8 @@ impl Device {
         }
     }
 
-    /// The least that a device must have for [`Device::from_wgpu`]. It is no wish: wgpu's default limits are above it,
-    /// and a device with all that its adapter has holds larger batches and pictures in a submit.
+    /// The least that a device must have for [`Device::from_wgpu`]. More is better: wgpu's default
+    /// limits are above it, and a device with all that its adapter has holds larger batches and pictures in a submit.
     #[cfg(feature = "gpu")]
     pub fn required_limits() -> wgpu::Limits {
         wgpu::Limits::downlevel_defaults()

@@ -22,6 +22,16 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         reason: String,
     },
+    /// Which weights of a file to take must be chosen: [`Reading::weights`](crate::checkpoint::Reading::weights).
+    #[error("{}: {reason}", shown(path))]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What stands beside what in it.
+        reason: String,
+        /// The network that may be meant; none where it may be any.
+        network: Option<String>,
+    },
     /// One tensor of a checkpoint is missing, doubled, misshapen or contradicts another.
     #[error("tensor \"{name}\": {reason}")]
     Tensor {
@@ -33,7 +43,7 @@ pub enum Error {
     /// What a checkpoint says of itself does not fit its tensors.
     #[error("{place} \"{field}\": {reason}")]
     Metadata {
-        /// Where it stands: the file's own `metadata`, or the `config.json` beside it.
+        /// Where it stands: the file's own `metadata`, the `config.json` beside it, or the `reading` asked for.
         place: &'static str,
         /// The field.
         field: String,

@@ -1,5 +1,8 @@
 //! What is known of a device before it is opened.
 
+#[cfg(feature = "gpu")]
+pub(crate) mod look;
+
 /// What a device is, from the best to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 pub use crate::hub::is_weights_name;
 pub use crate::near::nearest;
 use crate::{
-    checkpoint::{Checkpoint, Reading},
+    checkpoint::{Checkpoint, Note, Reading},
     error::{Error, Result},
     home,
     hub::{self, Id},
@@ -67,7 +67,9 @@ pub fn open_with(
         let (_, variant) = found.ok_or_else(|| {
             Error::Model(format!("{RANDOM}{variant}: random networks are {RANDOM}s0 to s4"))
         })?;
-        return Ok(synthetic(variant, 1000, 0));
+        let mut random = synthetic(variant, 1000, 0);
+        random.metadata.follow(reading)?;
+        return Ok(random);
     }
     match locate(name)? {
         Place::File(path) => Checkpoint::open_with(&path, reading),
@@ -75,10 +77,10 @@ pub fn open_with(
             let (file, unknown) = fetch(&id, progress).map_err(|error| with_path(error, name))?;
             let mut checkpoint = Checkpoint::open_with(file, reading)?;
             checkpoint.notes.extend(unknown.map(|reason| {
-                format!(
+                Note::warning(format!(
                     "{id}: its config.json is not in the cache ({reason}), so preprocessing and labels are a guess \
                      where the weights do not say"
-                )
+                ))
             }));
             Ok(checkpoint)
         }
@@ -122,7 +124,8 @@ pub enum Place {
 /// an address. What lies on this machine comes first; `~` is the home folder where no shell has said so.
 ///
 /// # Errors
-/// [`Error::File`] when it is none of these.
+/// [`Error::File`] when it is none of these, or a folder in which nothing decides; [`Error::Hub`] when it begins as an
+/// address or an id does and goes on as none; [`Error::Io`] when a folder cannot be listed.
 pub fn locate(model: &Path) -> Result<Place> {
     let at_home = home::expand(model);
     let path = if model.exists() { model } else { &at_home };

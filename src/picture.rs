@@ -153,9 +153,9 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
     }
     let name = name(format);
     if format == ImageFormat::Jpeg {
-        let jpeg = jpeg::decode(bytes).map_err(|reason| match reason {
-            reason if reason.starts_with("too large") || reason.contains("is not read here") => reason,
-            reason => format!("not a sound JPEG: {reason}"),
+        let jpeg = jpeg::decode(bytes).map_err(|refused| match refused {
+            jpeg::Refused::Unread(reason) => reason,
+            jpeg::Refused::Damaged(reason) => format!("not a sound JPEG: {reason}"),
         })?;
         let orientation = jpeg.exif.as_deref().and_then(exif::orientation);
         let image = RgbaImage::from_raw(jpeg.width as u32, jpeg.height as u32, jpeg.rgba);
@@ -168,7 +168,7 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
     };
     let bytes = mended.as_deref().unwrap_or(bytes);
     if format == ImageFormat::Png && claimed(bytes).is_some_and(|pixels| pixels > MAX_PIXELS) {
-        let (image, orientation) = large::halved_png(bytes, false)?;
+        let (image, orientation) = large::halved_png(bytes, Alpha::Filled)?;
         return Ok(upright(image, orientation, None));
     }
     let damaged = |error: image::ImageError| match error {
@@ -194,13 +194,13 @@ fn read(bytes: &[u8]) -> Result<Picture, String> {
     let has_alpha = picture.color().has_alpha();
     let mut image = picture.into_rgba8();
     if has_alpha {
-        let pixels = image.as_chunks_mut().0;
-        // Where nothing at all would be seen, the channel was never filled in. A GIF has none: what is transparent
-        // there was meant so.
-        if format != ImageFormat::Gif && pixels.iter().all(|pixel: &[u8; 4]| pixel[3] == 0) {
-            pixels.iter_mut().for_each(|pixel| pixel[3] = 255);
-        }
-        pixels.iter_mut().for_each(lay_over_white);
+        let pixels = image.as_chunks_mut::<4>().0;
+        let alpha = match format {
+            // It has no channel of alpha: what is transparent was meant so.
+            ImageFormat::Gif => Alpha::Filled,
+            _ => Alpha::of(pixels.iter().map(|pixel| pixel[3])),
+        };
+        alpha.lay_over_white(pixels);
     }
     Ok(upright(image, orientation, None))
 }
@@ -222,17 +222,40 @@ fn too_large() -> String {
     )
 }
 
-/// Makes a pixel with alpha the colour that shows where it lies on white, rounded to the nearest.
-pub fn lay_over_white(pixel: &mut [u8; 4]) {
-    let alpha = u32::from(pixel[3]);
-    // Most pixels are opaque: they stay as they are.
-    if alpha == 255 {
-        return;
+/// Whether a picture's channel of alpha was filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpha {
+    /// It counts.
+    Filled,
+    /// It is 0 everywhere, so that nothing at all would be seen, and is ignored.
+    Unfilled,
+}
+
+impl Alpha {
+    /// That of a picture whose pixels have these alphas.
+    pub fn of(alphas: impl IntoIterator<Item = u8>) -> Alpha {
+        match alphas.into_iter().all(|alpha| alpha == 0) {
+            true => Alpha::Unfilled,
+            false => Alpha::Filled,
+        }
     }
-    for value in pixel.iter_mut() {
-        *value = ((u32::from(*value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+
+    /// Makes pixels opaque: each becomes the colour that shows where it lies on white, rounded to the nearest.
+    pub fn lay_over_white(self, pixels: &mut [[u8; 4]]) {
+        for pixel in pixels {
+            let alpha = match self {
+                Alpha::Filled => u32::from(pixel[3]),
+                Alpha::Unfilled => 255,
+            };
+            // Most pixels are opaque: their colours stay as they are.
+            if alpha < 255 {
+                for value in pixel.iter_mut() {
+                    *value = ((u32::from(*value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+                }
+            }
+            pixel[3] = 255;
+        }
     }
-    pixel[3] = 255;
 }
 
 /// A format's name for people.

@@ -67,7 +67,31 @@ pub enum Interpolation {
     Bicubic,
 }
 
+impl CropMode {
+    /// All of them, as timm's `config.json` calls them.
+    pub const NAMES: &[(&str, CropMode)] =
+        &[("center", CropMode::Center), ("squash", CropMode::Squash), ("border", CropMode::Border)];
+
+    /// What timm's `config.json` calls it.
+    pub fn name(self) -> &'static str {
+        name(CropMode::NAMES, self)
+    }
+}
+
+fn name<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, named)| *named == value).expect("every value has a name").0
+}
+
 impl Interpolation {
+    /// All of them, as timm's `config.json` calls them.
+    pub const NAMES: &[(&str, Interpolation)] =
+        &[("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)];
+
+    /// What timm's `config.json` calls it.
+    pub fn name(self) -> &'static str {
+        name(Interpolation::NAMES, self)
+    }
+
     /// How far the filter reaches on each side, in pixels of the coarser picture.
     pub fn support(self) -> f64 {
         match self {

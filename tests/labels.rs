@@ -226,7 +226,7 @@ fn a_folder_name_finds_its_class() {
     assert!(Labels::choose(None, Some(&own), 1000).unwrap().find("n02124075").is_err(), "not ImageNet");
     let error = labels.find("Egiptian cat").unwrap_err().to_string();
     assert!(
-        error.starts_with("\"Egiptian cat\" is no class of the model (did you mean \"Egyptian cat\"?)"),
+        error.starts_with("\"Egiptian cat\" is not a class of the model (did you mean \"Egyptian cat\"?)"),
         "{error}"
     );
 }

@@ -3,7 +3,7 @@
 use crate::reference::{data, relative_l2};
 use mobileone::{
     Checkpoint, Error, Model, Shape, Tensor, Weights,
-    checkpoint::{GivenStrides, Metadata, PreprocessFields, Strides},
+    checkpoint::{GivenStrides, Metadata, PreprocessFields, Setting, Strides},
     graph::Op,
     models::{
         Form,
@@ -251,6 +251,11 @@ fn preprocessing_field_by_field() {
         let source = (preprocess != PreprocessFields::default()).then_some("config.json");
         let metadata = Metadata { preprocess, preprocess_source: source, ..checkpoint.metadata };
         let model = Model::new(Checkpoint { metadata, ..checkpoint }, Form::Fused).unwrap();
+        let said = model.notes.iter().filter(|note| note.setting == Some(Setting::Preprocess));
+        let said: Vec<&str> = said.map(|note| note.text.as_str()).collect();
+        let guess = format!("preprocessing: {}", model.preprocess_source);
+        assert_eq!(said, if model.preprocess_guessed { vec![guess.as_str()] } else { Vec::new() });
+        assert_eq!(model.preprocess_guessed, guess.contains("guess"), "{guess}");
         (model.preprocess, model.preprocess_source)
     };
     let s0 = synthetic(&VARIANTS[0], 5, 1);
@@ -304,7 +309,8 @@ fn only_known_strides_are_written() {
     let read = |config: &str| {
         let checkpoint = Checkpoint::from_bytes_with_config(&bytes, config).unwrap();
         let model = Model::new(checkpoint, Form::Fused).unwrap();
-        (model.architecture.strides.to_string(), model.notes.len())
+        let other = model.notes.iter().filter(|note| note.setting != Some(Setting::Preprocess));
+        (model.architecture.strides.to_string(), other.count())
     };
     assert_eq!(read("{}"), ("2,1,2,1".into(), 1));
     assert_eq!(read(r#"{"strides": {"stem": 1}}"#), ("1,1,2,1".into(), 0));

@@ -301,7 +301,8 @@ fn bombs_are_refused_before_they_are_unpacked() {
     ];
     for (format, width, height) in rows {
         let error = picture::decode(&claims(format, width, height)).expect_err(format).to_string();
-        assert!(error.contains("too large"), "{format} {width}x{height}: {error}");
+        let sound = error.contains("too large") && !error.contains("not a sound JPEG");
+        assert!(sound, "{format} {width}x{height}: {error}");
     }
 }
 

@@ -46,7 +46,7 @@ fn a_label_for_each_class() {
     let model = Model::new(checkpoint.clone(), Form::Fused).unwrap();
     assert_eq!(model.labels, None);
     let expected = "metadata has 4 labels for 5 classes: passed over";
-    assert!(model.notes.iter().any(|line| line == expected), "{:?}", model.notes);
+    assert!(model.notes.iter().any(|note| note.text == expected), "{:?}", model.notes);
     let config = r#"{"label_names": ["cat"], "strides": {"stem": 2, "stages": [2]}}"#;
     let bytes = checkpoint.to_bytes(DType::F32).unwrap();
     let read = Checkpoint::from_bytes_with_config(&bytes, config).unwrap();

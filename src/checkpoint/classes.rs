@@ -1,6 +1,10 @@
 //! Names of classes and other settings that training scripts leave in checkpoints.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+
+use super::Note;
 
 /// Under which keys names of classes stand, in lower case and without `_`.
 #[rustfmt::skip]
@@ -29,7 +33,7 @@ pub(super) struct Settings {
     /// ε, and under which path it stands.
     pub bn_eps: Option<(f64, String)>,
     /// What was read or passed over, for people.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 impl Settings {
@@ -52,21 +56,23 @@ impl Settings {
             lists.into_iter().partition(|(_, names)| names.len() == classes);
         match fitting.first() {
             Some((path, names)) if fitting.iter().all(|(_, other)| other == names) => {
-                read.notes.push(format!("the classes' names are the checkpoint's own, under \"{path}\""));
+                read.notes.push(Note::fact(format!(
+                    "the classes' names are the checkpoint's own, under \"{path}\""
+                )));
                 read.labels = Some(names.clone());
             }
             Some((path, _)) => {
                 let other = fitting.iter().find(|(_, names)| *names != fitting[0].1).expect("they differ").0;
-                read.notes.push(format!(
+                read.notes.push(Note::warning(format!(
                     "the checkpoint names its classes differently under \"{path}\" and \"{other}\": both are passed over"
-                ));
+                )));
             }
             None => {
                 if let Some((path, names)) = other.first() {
                     let count = names.len();
-                    read.notes.push(format!(
+                    read.notes.push(Note::warning(format!(
                         "the names under \"{path}\" are passed over: they are {count}, and the classes {classes}"
-                    ));
+                    )));
                 }
             }
         }
@@ -84,19 +90,30 @@ fn names(value: &Value) -> Option<Vec<String>> {
         },
         Value::Array(list) => list.iter().map(text).collect::<Option<_>>()?,
         Value::Object(map) if map.values().all(Value::is_u64) => {
-            let mut names = vec![None; map.len()];
-            for (name, at) in map {
-                let place = names.get_mut(usize::try_from(at.as_u64()?).ok()?)?;
-                if place.replace(name.clone()).is_some() {
-                    return None;
-                }
-            }
-            names.into_iter().collect::<Option<_>>()?
+            by_number(map.iter().map(|(name, at)| (at.as_u64(), name.clone())))?
         }
         Value::Object(map) => {
-            (0..map.len()).map(|at| text(map.get(&at.to_string())?)).collect::<Option<_>>()?
+            let pairs = map.iter().map(|(at, name)| Some((at.parse().ok(), text(name)?)));
+            by_number(pairs.collect::<Option<Vec<_>>>()?)?
         }
         _ => return None,
     };
     (!names.is_empty() && names.iter().all(|name| !name.trim().is_empty())).then_some(names)
+}
+
+/// The most classes that names are read of.
+const MOST_CLASSES: u64 = 1 << 20;
+
+/// Names in the order of their numbers; where a number is left out, its name is empty. `None` where one has two names,
+/// or is none.
+pub(super) fn by_number(pairs: impl IntoIterator<Item = (Option<u64>, String)>) -> Option<Vec<String>> {
+    let mut names = BTreeMap::new();
+    for (number, name) in pairs {
+        let number = number.filter(|&number| number < MOST_CLASSES)?;
+        if names.insert(number, name).is_some() {
+            return None;
+        }
+    }
+    let all = names.keys().next_back().map_or(0, |last| last + 1);
+    Some((0..all).map(|number| names.remove(&number).unwrap_or_default()).collect())
 }

@@ -7,21 +7,19 @@ use serde_json::{Map, Value};
 
 use super::{
     args,
+    classes::by_number,
     json::brief,
     metadata::{
-        About, CONFIG, CROP_MODES, Claims, Fault, GivenStrides, INTERPOLATIONS, Metadata, PreprocessFields,
-        SHARE, share, side, stage_strides, stride, within,
+        About, CONFIG, Claims, Fault, GivenStrides, Metadata, PreprocessFields, SHARE, share, side,
+        stage_strides, stride, within,
     },
     raw::Source,
     reading::EPSILON_RANGE,
 };
 use crate::{
     error::Result,
-    preprocess::{Units, units},
+    preprocess::{CropMode, Interpolation, Units, units},
 };
-
-/// The most classes that names are read of.
-const MOST_CLASSES: usize = 1 << 20;
 
 /// Objects that say how pictures become inputs: timm's, and mmpretrain's.
 const PICTURES: [&str; 3] = ["pretrained_cfg", "data_preprocessor", "img_norm_cfg"];
@@ -291,19 +289,19 @@ impl<'a> Level<'a> {
             "input_size",
             "[channels, height, width], the sides from 1 to 4096",
             |value| match value {
-                Value::Number(_) => side(value, 0).map(|side| (side, side)),
+                Value::Number(_) => side(value).map(|side| (side, side)),
                 _ => match &value.as_array()?[..] {
-                    [h, w] => Some((side(h, 0)?, side(w, 0)?)),
+                    [h, w] => Some((side(h)?, side(w)?)),
                     [c, h, w] => {
-                        c.as_u64().filter(|c| (1..=4096).contains(c)).and(Some((side(h, 0)?, side(w, 0)?)))
+                        c.as_u64().filter(|c| (1..=4096).contains(c)).and(Some((side(h)?, side(w)?)))
                     }
                     _ => None,
                 },
             },
         );
         let crop_pct = self.read(About::CropPct, "crop_pct", SHARE, share);
-        let crop_mode = self.one_of(About::CropMode, "crop_mode", &CROP_MODES);
-        let interpolation = self.one_of(About::Interpolation, "interpolation", &INTERPOLATIONS);
+        let crop_mode = self.one_of(About::CropMode, "crop_mode", CropMode::NAMES);
+        let interpolation = self.one_of(About::Interpolation, "interpolation", Interpolation::NAMES);
         let Units { mean, std, .. } = self.normalization();
         PreprocessFields { size, crop_pct, crop_mode, interpolation, mean, std }
     }
@@ -396,7 +394,10 @@ impl<'a> Level<'a> {
             match read(value) {
                 Some(names) if names.is_empty() => {}
                 Some(names) => return Some(names),
-                None => self.passed_over(key, value, "names of classes"),
+                None => {
+                    let each = if value.is_object() { ", each with a number of its own" } else { "" };
+                    self.passed_over(key, value, &format!("names of classes{each}"));
+                }
             }
         }
         None
@@ -438,8 +439,8 @@ fn names(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::Array(list) => list.iter().map(name).collect(),
         Value::Object(map) => {
-            let pairs = map.iter().map(|(id, value)| Some((id.parse().ok()?, name(value)?)));
-            by_number(pairs.collect::<Option<_>>()?)
+            let pairs = map.iter().map(|(id, value)| Some((id.parse().ok(), name(value)?)));
+            by_number(pairs.collect::<Option<Vec<_>>>()?)
         }
         _ => None,
     }
@@ -447,18 +448,5 @@ fn names(value: &Value) -> Option<Vec<String>> {
 
 /// Names with their numbers, as in `{"cat": 0}`.
 fn numbered(value: &Value) -> Option<Vec<String>> {
-    let pairs = value.as_object()?.iter().map(|(name, id)| Some((id.as_u64()? as usize, name.clone())));
-    by_number(pairs.collect::<Option<_>>()?)
-}
-
-fn by_number(pairs: Vec<(usize, String)>) -> Option<Vec<String>> {
-    let most = pairs.iter().map(|(id, _)| id + 1).max().unwrap_or(0);
-    if most > MOST_CLASSES {
-        return None;
-    }
-    let mut names = vec![String::new(); most];
-    for (id, name) in pairs {
-        names[id] = name;
-    }
-    Some(names)
+    by_number(value.as_object()?.iter().map(|(name, id)| (id.as_u64(), name.clone())))
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Opened, fault,
+    Opened,
+    candidate::Candidate,
+    fault,
     names::{self, LINEAR},
     raw::Content,
-    select::Candidate,
 };
 use crate::error::Result;
 
@@ -79,7 +80,10 @@ pub(super) fn find(
         }
         for &(field, at) in fields {
             if !LINEAR.contains(&field) {
-                return Err(fault(&name(at), "is no part of a classifier, which has a weight and a bias"));
+                return Err(fault(
+                    &name(at),
+                    format!("is no part of a classifier, which has a weight and a bias: {ONE}"),
+                ));
             }
             head.parameters.push((format!("head.fc.{field}"), at));
         }

@@ -63,16 +63,15 @@ impl<'a> Keys<'a> {
         self.read(key, "a list of texts", |value| value.as_array()?.iter().map(text).collect())
     }
 
-    /// Exactly `N` values, each read by `read` from the value and its place in the list.
+    /// Exactly `N` values, each read by `read`.
     pub fn numbers<T, const N: usize>(
         &self,
         key: &str,
         expected: &str,
-        read: impl Fn(&Value, usize) -> Option<T>,
+        read: impl Fn(&Value) -> Option<T>,
     ) -> Result<Option<[T; N]>> {
         self.read(key, expected, |value| {
-            let list = value.as_array()?;
-            let values: Option<Vec<T>> = list.iter().enumerate().map(|(at, value)| read(value, at)).collect();
+            let values: Option<Vec<T>> = value.as_array()?.iter().map(read).collect();
             values?.try_into().ok()
         })
     }

@@ -1,10 +1,14 @@
 //! What a checkpoint says of itself beside its tensors.
 
-use std::{fmt, ops::RangeInclusive};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use serde_json::{Value, json};
 
-use super::{json::Keys, raw::Source, reading::EPSILON_RANGE};
+use super::{
+    json::Keys,
+    raw::Source,
+    reading::{EPSILON_RANGE, Reading, check_epsilon},
+};
 use crate::{
     error::{Error, Result},
     preprocess::{CropMode, Interpolation, units},
@@ -33,6 +37,8 @@ pub struct Metadata {
     pub license: Option<String>,
     /// Which of `variant`, `strides` and `labels` the `config.json` gave.
     pub from_config: Vec<&'static str>,
+    /// Whether the strides are those of [`Reading::strides`](super::Reading::strides).
+    pub strides_asked: bool,
     /// What the `config.json` says of the network that only its tensors can confirm.
     pub claims: Claims,
     /// What the `config.json` says and this program cannot follow. [`Model::new`](crate::Model::new) refuses the
@@ -121,6 +127,27 @@ impl Strides {
     pub(crate) const KNOWN: RangeInclusive<usize> = 1..=2;
 }
 
+impl FromStr for Strides {
+    type Err = Error;
+
+    /// `2,2,2,2,2`: the stem's, then the stages'.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for anything else.
+    fn from_str(text: &str) -> Result<Strides> {
+        let stride = |text: &str| text.trim().parse().ok().filter(|stride| Strides::KNOWN.contains(stride));
+        let all: Option<Vec<usize>> = text.split(',').map(stride).collect();
+        match all.as_deref() {
+            Some([stem, stages @ ..]) if !stages.is_empty() => {
+                Ok(Strides { stem: *stem, stages: stages.to_vec() })
+            }
+            _ => Err(Error::Option(
+                "expected 1 or 2 for the stem and for each stage, such as 1,2,2,2,2".into(),
+            )),
+        }
+    }
+}
+
 impl fmt::Display for Strides {
     /// `2,2,2,2,2`: the stem's, then the stages'.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -191,11 +218,6 @@ pub struct PreprocessFields {
     pub std: Option<[f32; 3]>,
 }
 
-pub(super) const CROP_MODES: [(&str, CropMode); 3] =
-    [("center", CropMode::Center), ("squash", CropMode::Squash), ("border", CropMode::Border)];
-pub(super) const INTERPOLATIONS: [(&str, Interpolation); 2] =
-    [("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)];
-
 impl Metadata {
     /// Reads our own metadata: the JSON text under `mobileone` in a safetensors header, as
     /// [`Metadata::to_json`] writes it. Keys that it does not know are passed over.
@@ -227,7 +249,8 @@ impl Metadata {
     }
 
     /// The file's own metadata with what the `config.json` beside it says: the file's counts, field by field, but for
-    /// strides that no branches have shown, which `fuse` once wrote though they were guessed.
+    /// epsilon, and for strides that no branches have shown: nobody has measured them, and they may be a guess of
+    /// whoever wrote the file.
     pub(super) fn beside(mut self, mut config: Metadata) -> Metadata {
         let (own, theirs) = (self.strides.take(), config.strides.take());
         let given = theirs.is_some();
@@ -248,6 +271,14 @@ impl Metadata {
             }
             (own, theirs) => own.or(theirs),
         };
+        if let (Some(own), Some(theirs)) = (self.bn_eps, config.bn_eps) {
+            if own != theirs {
+                self.notes.push(format!(
+                    "batch norm's epsilon is {theirs} in {CONFIG} and {own} in the file's metadata: {CONFIG}'s counts"
+                ));
+            }
+            self.bn_eps = None;
+        }
         let named = config.variant.is_some() && config.variant == self.variant;
         let mut all = self.or(config);
         if named {
@@ -311,6 +342,7 @@ impl Metadata {
             training: self.training.or(other.training),
             license: self.license.or(other.license),
             from_config,
+            strides_asked: self.strides_asked,
             claims: Claims {
                 classes: self.claims.classes.or(other.claims.classes),
                 channels: self.claims.channels.or(other.claims.channels),
@@ -321,7 +353,26 @@ impl Metadata {
         }
     }
 
-    /// Makes notes of the faults that `instead` gives a reason to pass over, such as "--mean is given".
+    /// Takes what `reading` asks for, in place of what was found.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for an epsilon that is not possible.
+    pub(crate) fn follow(&mut self, reading: &Reading) -> Result<()> {
+        let epsilon = reading.bn_eps.map(check_epsilon).transpose()?;
+        self.bn_eps = epsilon.or(self.bn_eps);
+        if let Some(strides) = &reading.strides {
+            self.strides = Some(strides.clone().into());
+            self.strides_asked = true;
+        }
+        self.pass_over(|about| match about {
+            About::Strides => reading.strides.as_ref().map(|_| "as strides are given".into()),
+            About::Epsilon => epsilon.map(|_| "as an epsilon is given".into()),
+            _ => None,
+        });
+        Ok(())
+    }
+
+    /// Makes notes of the faults that `instead` gives a reason to pass over, such as "as a mean is given".
     pub fn pass_over(&mut self, instead: impl Fn(About) -> Option<String>) {
         let faults = std::mem::take(&mut self.faults);
         for fault in faults {
@@ -334,7 +385,11 @@ impl Metadata {
 
     /// The error that `field`, `strides` or `labels`, does not fit the tensors.
     pub(crate) fn fault(&self, field: &'static str, reason: String) -> Error {
-        let place = if self.from_config.contains(&field) { "config.json" } else { "metadata" };
+        let place = match field {
+            "strides" if self.strides_asked => "reading",
+            field if self.from_config.contains(&field) => CONFIG,
+            _ => "metadata",
+        };
         Error::Metadata { place, field: field.into(), reason }
     }
 
@@ -354,8 +409,8 @@ impl Metadata {
         let mut preprocess = json!({
             "size": fields.size.map(|(h, w)| [h, w]),
             "crop_pct": fields.crop_pct,
-            "crop_mode": fields.crop_mode.map(|mode| name(&CROP_MODES, mode)),
-            "interpolation": fields.interpolation.map(|filter| name(&INTERPOLATIONS, filter)),
+            "crop_mode": fields.crop_mode.map(CropMode::name),
+            "interpolation": fields.interpolation.map(Interpolation::name),
             "mean": fields.mean.map(|mean| mean.map(shortest)),
             "std": fields.std.map(|std| std.map(shortest)),
         });
@@ -392,8 +447,8 @@ fn preprocess(
     size: Option<(usize, usize)>,
     notes: &mut Vec<String>,
 ) -> Result<PreprocessFields> {
-    let number = |value: &Value, _| value.as_f64().filter(|v| (*v as f32).is_finite());
-    let positive = |value: &Value, _| number(value, 0).filter(|&v| v > 0.0);
+    let number = |value: &Value| value.as_f64().filter(|v| (*v as f32).is_finite());
+    let positive = |value: &Value| number(value).filter(|&v| v > 0.0);
     let mean: Option<[f64; 3]> = keys.numbers("mean", "3 numbers", number)?;
     let std: Option<[f64; 3]> = keys.numbers("std", "3 numbers above 0", positive)?;
     let units = units(mean, std).map_err(|reason| keys.fault("mean", &reason))?;
@@ -401,8 +456,8 @@ fn preprocess(
     Ok(PreprocessFields {
         size,
         crop_pct: keys.read("crop_pct", SHARE, share)?,
-        crop_mode: keys.one_of("crop_mode", &CROP_MODES)?,
-        interpolation: keys.one_of("interpolation", &INTERPOLATIONS)?,
+        crop_mode: keys.one_of("crop_mode", CropMode::NAMES)?,
+        interpolation: keys.one_of("interpolation", Interpolation::NAMES)?,
         mean: units.mean,
         std: units.std,
     })
@@ -443,7 +498,7 @@ pub(super) fn stage_strides(value: &Value) -> Option<Vec<Option<usize>>> {
 }
 
 /// One side of the input, in pixels.
-pub(super) fn side(value: &Value, _at: usize) -> Option<usize> {
+pub(super) fn side(value: &Value) -> Option<usize> {
     value.as_u64().filter(|side| (1..=4096).contains(side)).map(|side| side as usize)
 }
 
@@ -454,10 +509,6 @@ fn pair([a, b]: [usize; 2]) -> (usize, usize) {
 /// The shortest decimal that is read as `value` again.
 fn shortest(value: f32) -> f64 {
     value.to_string().parse().expect("a number as Rust writes it")
-}
-
-fn name<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
-    names.iter().find(|(_, v)| *v == value).expect("every value has a name").0
 }
 
 fn drop_nulls(value: &mut Value) {

@@ -11,6 +11,7 @@
 //! are finite, and no variance is negative.
 
 mod args;
+mod candidate;
 mod classes;
 mod config;
 mod foreign;
@@ -21,6 +22,7 @@ mod json;
 mod machine;
 mod metadata;
 mod names;
+mod note;
 mod npy;
 #[cfg(feature = "pth")]
 mod pickle;
@@ -42,6 +44,7 @@ use std::{
 };
 
 pub use metadata::{About, Claims, Fault, GivenStrides, Metadata, PreprocessFields, Strides};
+pub use note::{Note, Setting};
 pub use reading::{Found, Reading, Which};
 pub use save::{write_npy, write_tensors};
 
@@ -82,8 +85,8 @@ pub struct Checkpoint {
     pub passed_over: Vec<String>,
     /// The networks that the file holds, when they are several.
     pub networks: Vec<Found>,
-    /// What else a reader should know: a sentence each, for people.
-    pub notes: Vec<String>,
+    /// What was chosen and passed over, in sentences for people; [`Model::notes`](crate::Model::notes) has them too.
+    pub notes: Vec<Note>,
 }
 
 /// The longest `config.json` read, in bytes.
@@ -91,13 +94,14 @@ const MAX_CONFIG: u64 = 8 << 20;
 
 impl Checkpoint {
     /// Reads a safetensors file or a PyTorch checkpoint, and the `config.json` in the same folder if there is
-    /// one; the file's own metadata wins over it, field by field.
+    /// one. The file's own metadata wins over it, field by field, but for epsilon, and for strides that no branches
+    /// have shown: those the `config.json` decides.
     ///
     /// The file must not be written to meanwhile.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be opened; [`Error::File`] when it is something else, damaged, or holds several
-    /// networks of which none is preferred; [`Error::Tensor`] when a tensor is doubled, of no use, or has no place in
+    /// [`Error::Io`] when it cannot be opened; [`Error::File`] when it is something else or damaged;
+    /// [`Error::Weights`] when it holds several networks of which none is preferred; [`Error::Tensor`] when a tensor is doubled, of no use, or has no place in
     /// a MobileOne; [`Error::Model`] when it is another network that is known by its names.
     pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint> {
         Checkpoint::open_with(path, &Reading::default())
@@ -295,6 +299,11 @@ fn read(source: &Source, config: Option<(&Source, &str)>, reading: &Reading) -> 
     let mut file = contents(*source)?;
     let Selected { parameters, passed_over, networks } = select(&mut file, &reading.weights)?;
     let weights = weights(&mut file, &parameters)?;
+    let mut notes: Vec<Note> = reading::chosen(&networks, reading).into_iter().collect();
+    notes.extend(reading::left_out(&passed_over));
+    if epsilon.is_some() && !weights.iter().any(|(name, _)| name.ends_with(".running_var")) {
+        notes.push(Note::warning("the epsilon that was given changes nothing: the model is fused already"));
+    }
     let mut metadata = match file.metadata.remove("mobileone") {
         Some(text) => Metadata::from_own(source, &text)?,
         None => Metadata::default(),
@@ -308,14 +317,16 @@ fn read(source: &Source, config: Option<(&Source, &str)>, reading: &Reading) -> 
     if let Some((beside, text)) = config {
         metadata = metadata.beside(config::read(beside, text)?);
     }
-    if epsilon.is_some() {
-        metadata.bn_eps = epsilon;
-    } else if let (None, Some((value, path))) = (metadata.bn_eps, settings.bn_eps) {
+    if let (None, None, Some((value, path))) = (epsilon, metadata.bn_eps, settings.bn_eps) {
         let value = check_epsilon(value).map_err(|e| source.fault(format!("\"{path}\": {e}")))?;
-        settings.notes.push(format!("batch norm's epsilon is {value}, as \"{path}\" in the checkpoint says"));
+        settings.notes.push(Note::fact(format!(
+            "batch norm's epsilon is {value}, as \"{path}\" in the checkpoint says"
+        )));
         metadata.bn_eps = Some(value);
     }
-    Ok(Checkpoint { weights, metadata, passed_over, networks, notes: settings.notes })
+    notes.extend(settings.notes);
+    metadata.follow(reading)?;
+    Ok(Checkpoint { weights, metadata, passed_over, networks, notes })
 }
 
 /// The `parameters`, by canonical name and place in the file.

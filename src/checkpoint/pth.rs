@@ -75,7 +75,7 @@ impl<'a> Torch<'a> {
             Node::Made(module, function) => {
                 Ok(Content::Other(format!("is made by {module}.{function}, which is never called here")))
             }
-            _ => Ok(Content::Other("is no tensor".into())),
+            _ => Ok(Content::Other("is not a tensor".into())),
         }
     }
 
@@ -178,7 +178,7 @@ fn other_archive(source: &Source, names: &[&[u8]]) -> Option<String> {
         return None;
     }
     let what = if any(&[".npy"]) {
-        "is a NumPy archive (.npz): MobileOne checkpoints are safetensors or PyTorch files"
+        "is a NumPy archive (.npz): save one array as .npy for an input; checkpoints are safetensors or PyTorch files"
     } else if any(&["model.weights.h5", ".h5", "keras_metadata.pb"]) {
         "is a Keras model: MobileOne checkpoints are safetensors or PyTorch files"
     } else if any(&[".mlmodel", "coremldata.bin"]) {

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Found, Opened, Which, fault, foreign, head,
+    Found, Opened, Which,
+    candidate::Candidate,
+    fault, foreign, head,
     names::{self, COUNTER},
     raw::Content,
     refuse,
@@ -23,15 +25,6 @@ const AVERAGES: [&str; 7] = ["ema", "swa", "avg", "averaged", "average", "averag
 /// The most networks of a file.
 const MAX_NETWORKS: usize = 64;
 
-/// One network of a file.
-pub(super) struct Candidate {
-    /// What stands before its own names, the last dot included.
-    pub prefix: String,
-    /// The stem's and the stages' parameters: canonical names, and places among the file's entries.
-    members: Vec<(String, usize)>,
-    averaged: bool,
-}
-
 /// What was taken of a file.
 pub(super) struct Selected {
     /// Canonical names, and places among the file's entries.
@@ -46,7 +39,8 @@ pub(super) struct Selected {
 ///
 /// # Errors
 /// [`Error::File`] when there is none, or several and nothing says which; [`Error::Tensor`] when a tensor may be a
-/// part of the network but has no place in it; [`Error::Model`] when it is another network.
+/// part of the network but has no place in it; [`Error::Weights`] for either where a choice mends it; [`Error::Model`]
+/// when it is another network.
 pub(super) fn select(file: &mut Opened, which: &Which) -> Result<Selected> {
     let paths: Vec<String> = file.entries.iter().map(|entry| names::unwrapped(&entry.path)).collect();
     let mut candidates = candidates(file, &paths);
@@ -126,24 +120,6 @@ pub(super) fn select(file: &mut Opened, which: &Which) -> Result<Selected> {
     });
     let networks: Vec<Found> = if candidates.len() > 1 { networks.collect() } else { Vec::new() };
     Ok(Selected { parameters, passed_over, networks })
-}
-
-impl Candidate {
-    /// Where it stands, for people.
-    fn name(&self) -> &str {
-        self.prefix.trim_end_matches('.')
-    }
-
-    /// Whether it begins and goes on as a network does.
-    fn is_whole(&self) -> bool {
-        let has = |position: &str| self.members.iter().any(|(name, _)| name.starts_with(position));
-        has("stem.") && has("stages.0.0.") && has("stages.0.1.")
-    }
-
-    /// Whether `name` means it: all of what stands before its names, or some whole components of that.
-    fn is_named(&self, name: &str) -> bool {
-        self.name() == name || !name.is_empty() && format!(".{}", self.prefix).contains(&format!(".{name}."))
-    }
 }
 
 /// All networks of the file, in its order; parts of networks only if there is nothing else.
@@ -254,10 +230,11 @@ fn choose(file: &mut Opened, candidates: &[Candidate], which: &Which) -> Result<
     }
     match found[..] {
         [only] => Ok(only),
-        _ => Err(file.source.fault(format!(
-            "holds several networks, {}: say which with --weights NAME, or in a program with Reading::weights",
-            listed(candidates, &found)
-        ))),
+        _ => Err(Error::Weights {
+            path: file.source.path.into(),
+            reason: format!("holds several networks, {}: choose one of them", listed(candidates, &found)),
+            network: None,
+        }),
     }
 }
 
@@ -328,9 +305,19 @@ fn no_part(file: &Opened, at: usize, apart: Option<&Candidate>) -> Error {
     if let Some((network, name)) = foreign::by_names(beside.map(|entry| entry.name())) {
         return refuse(network, name);
     }
-    let mut reason = "is no part of a MobileOne, in any naming that is known here".to_string();
-    if let Some(apart) = apart {
-        reason += &format!("; the network under \"{0}\" alone is read with --weights {0}", apart.name());
+    let name = file.entries[at].name();
+    let reason = "is no part of a MobileOne, in any naming that is known here";
+    match apart.map(Candidate::name) {
+        Some(network) if !network.is_empty() => Error::Weights {
+            path: file.source.path.into(),
+            reason: format!(
+                "tensor \"{name}\": {reason}; the network under \"{network}\" can be read alone: choose it"
+            ),
+            network: Some(network.into()),
+        },
+        _ => fault(
+            name,
+            format!("{reason}: give a MobileOne's file, or remove the tensor if the network runs without it"),
+        ),
     }
-    fault(file.entries[at].name(), reason)
 }

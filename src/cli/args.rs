@@ -1,15 +1,12 @@
 //! Arguments that several commands take.
 
-use std::{
-    num::NonZero,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
     Checkpoint, Device, Error, Form, Model, Options, Outputs, Preprocess, Session,
-    checkpoint::{About, Found, Reading, Strides, Which},
+    checkpoint::{About, Note, Reading, Setting, Strides, Which},
     labels::{IMAGENET_CLASSES, Labels},
     named::{self, Place, locate},
     preprocess::{Colour, CropMode, Interpolation, Units, units},
@@ -39,10 +36,10 @@ pub struct PictureArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub crop_pct: Option<f64>,
     /// How the picture is made to fit: its middle, both sides squeezed, or all of it with a border
-    #[arg(long, value_name = "MODE", value_parser = one_of(CROP_MODES))]
+    #[arg(long, value_name = "MODE", value_parser = one_of(CropMode::NAMES))]
     pub crop_mode: Option<CropMode>,
     /// The filter of the resize
-    #[arg(long, value_name = "FILTER", value_parser = one_of(INTERPOLATIONS))]
+    #[arg(long, value_name = "FILTER", value_parser = one_of(Interpolation::NAMES))]
     pub interpolation: Option<Interpolation>,
     /// Subtracted from red, green and blue: 0.485,0.456,0.406, or of bytes, 123.675,116.28,103.53
     #[arg(long, value_name = "R,G,B", value_parser = triple, allow_hyphen_values = true)]
@@ -63,13 +60,17 @@ pub struct ReadArgs {
     #[arg(long, value_name = "EPS")]
     bn_eps: Option<f64>,
     /// Strides (1 or 2) of the stem and of each stage: 1,2,2,2,2
-    #[arg(long, value_name = "S,S,...", value_parser = strides)]
+    #[arg(long, value_name = "S,S,...")]
     strides: Option<Strides>,
 }
 
 impl ReadArgs {
     fn reading(&self) -> Reading {
-        Reading { weights: self.weights.clone().unwrap_or_default(), bn_eps: self.bn_eps }
+        Reading {
+            weights: self.weights.clone().unwrap_or_default(),
+            bn_eps: self.bn_eps,
+            strides: self.strides.clone(),
+        }
     }
 }
 
@@ -82,17 +83,22 @@ impl PictureArgs {
     /// The network that `spec` names, whose `config.json` need not be right where an option stands in for it.
     pub fn load(&self, spec: &Path, args: &ReadArgs) -> Result<Model, Stop> {
         load(spec, Form::Fused, args, |about| {
-            let (name, typed) = match about {
-                About::Size => ("--size", self.size.is_some()),
-                About::CropPct => ("--crop-pct", self.crop_pct.is_some()),
-                About::CropMode => ("--crop-mode", self.crop_mode.is_some()),
-                About::Interpolation => ("--interpolation", self.interpolation.is_some()),
-                About::Mean => ("--mean", self.mean.is_some()),
-                About::Std => ("--std", self.std.is_some()),
-                _ => return None,
-            };
-            typed.then(|| format!("as {name} is given"))
+            let name = option(about).filter(|_| self.typed().contains(&about))?;
+            Some(format!("as {name} is given"))
         })
+    }
+
+    /// What was typed of how pictures become inputs.
+    fn typed(&self) -> Vec<About> {
+        let all = [
+            (About::Size, self.size.is_some()),
+            (About::CropPct, self.crop_pct.is_some()),
+            (About::CropMode, self.crop_mode.is_some()),
+            (About::Interpolation, self.interpolation.is_some()),
+            (About::Mean, self.mean.is_some()),
+            (About::Std, self.std.is_some()),
+        ];
+        all.into_iter().filter(|(_, typed)| *typed).map(|(about, _)| about).collect()
     }
 
     /// The mean and std that were typed, for colours from 0 to 1.
@@ -124,9 +130,9 @@ impl PictureArgs {
             note(&format!("warning: {line}"));
         }
         detail(&format!("preprocessing: {} ({})", describe(&preprocess), plain(&self.source(model))));
-        let typed =
-            self.size.is_some() && self.crop_pct.is_some() && self.mean.is_some() && self.std.is_some();
-        if model.preprocess_source.contains("a guess") && !typed {
+        let typed = self.typed();
+        let all = [About::Size, About::CropPct, About::Mean, About::Std];
+        if model.preprocess_guessed && !all.iter().all(|about| typed.contains(about)) {
             note(&format!(
                 "warning: preprocessing: {}; --size, --crop-pct, --mean and --std set it",
                 plain(&self.source(model))
@@ -137,15 +143,7 @@ impl PictureArgs {
 
     /// Where the preprocessing came from, for people.
     pub fn source(&self, model: &Model) -> String {
-        let typed = [
-            ("--size", self.size.is_some()),
-            ("--crop-pct", self.crop_pct.is_some()),
-            ("--crop-mode", self.crop_mode.is_some()),
-            ("--interpolation", self.interpolation.is_some()),
-            ("--mean", self.mean.is_some()),
-            ("--std", self.std.is_some()),
-        ];
-        let typed = typed.iter().filter(|(_, typed)| *typed).map(|(name, _)| format!("{name}, "));
+        let typed = self.typed().into_iter().filter_map(option).map(|name| format!("{name}, "));
         typed.collect::<String>() + &model.preprocess_source
     }
 
@@ -224,8 +222,7 @@ impl Preprocessing {
     /// `preprocess`, and where it came from.
     pub fn new(preprocess: &Preprocess, source: String) -> Preprocessing {
         let Preprocess { size: (h, w), crop_pct, crop_mode, interpolation, mean, std, colour } = *preprocess;
-        let crop_mode = name_of(CROP_MODES, crop_mode);
-        let interpolation = name_of(INTERPOLATIONS, interpolation);
+        let (crop_mode, interpolation) = (crop_mode.name(), interpolation.name());
         let colour = if colour == Colour::Grey { "grey" } else { "rgb" };
         Preprocessing { size: [h, w], crop_pct, crop_mode, interpolation, mean, std, colour, source }
     }
@@ -241,14 +238,19 @@ impl Preprocessing {
     }
 }
 
-const CROP_MODES: &[(&str, CropMode)] =
-    &[("center", CropMode::Center), ("squash", CropMode::Squash), ("border", CropMode::Border)];
-
-const INTERPOLATIONS: &[(&str, Interpolation)] =
-    &[("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)];
-
-fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
-    names.iter().find(|(_, named)| *named == value).map_or("other", |(name, _)| name)
+/// The option that stands in for what a `config.json` says of this.
+fn option(about: About) -> Option<&'static str> {
+    Some(match about {
+        About::Size => "--size",
+        About::CropPct => "--crop-pct",
+        About::CropMode => "--crop-mode",
+        About::Interpolation => "--interpolation",
+        About::Mean => "--mean",
+        About::Std => "--std",
+        About::Strides => "--strides",
+        About::Epsilon => "--bn-eps",
+        _ => return None,
+    })
 }
 
 /// Reads one of `names`.
@@ -281,7 +283,7 @@ pub fn keep(output: &Path, read: &[&Path]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The network that `spec` names, in a certain form; says what of it was guessed or passed over. A fault of its
+/// The network that `spec` names, in a certain form; says what of it was guessed, passed over or chosen. A fault of its
 /// `config.json` is passed over where `instead` gives a reason.
 pub fn load(
     spec: &Path,
@@ -301,13 +303,28 @@ pub fn built(
     instead: impl Fn(About) -> Option<String>,
 ) -> Result<Model, Stop> {
     let model = build(spec, checkpoint, form, args, instead)?;
-    model.notes.iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
+    // How pictures become inputs is said where there are pictures.
+    model.notes.iter().filter(|note| note.setting != Some(Setting::Preprocess)).for_each(remark);
     Ok(model)
+}
+
+/// Says what was guessed, passed over or chosen, with the option that decides otherwise.
+fn remark(said: &Note) {
+    let option = match said.setting {
+        Some(Setting::Weights) if said.warning => " (--weights NAME takes another)",
+        Some(Setting::Weights) => " (--weights raw takes the others)",
+        Some(Setting::Strides) => " (--strides)",
+        Some(Setting::Epsilon) => " (--bn-eps)",
+        Some(Setting::Normalization) => " (--mean, --std)",
+        _ => "",
+    };
+    let warning = if said.warning { "warning: " } else { "" };
+    note(&plain(&format!("{warning}{said}{option}")));
 }
 
 /// The network of a file that was loaded before, without pictures and without the lines on what was chosen.
 pub fn load_again(spec: &Path, args: &ReadArgs) -> Result<Model, Stop> {
-    build(spec, read(spec, args)?, Form::Fused, args, without_pictures)
+    build(spec, open(spec, args)?, Form::Fused, args, without_pictures)
 }
 
 fn build(
@@ -318,27 +335,9 @@ fn build(
     instead: impl Fn(About) -> Option<String>,
 ) -> Result<Model, Stop> {
     let spec = spec.display().to_string();
-    let metadata = &mut checkpoint.metadata;
-    if let Some(strides) = &args.strides {
-        metadata.strides = Some(strides.clone().into());
-    }
-    metadata.pass_over(|about| match about {
-        About::Strides => args.strides.as_ref().map(|_| "as --strides is given".into()),
-        About::Epsilon => args.bn_eps.map(|_| "as --bn-eps is given".into()),
-        about => instead(about),
-    });
-    if let Some(fault) = metadata.faults.first() {
-        let instead = match fault.about {
-            About::Size => ", or give --size",
-            About::CropPct => ", or give --crop-pct",
-            About::CropMode => ", or give --crop-mode",
-            About::Interpolation => ", or give --interpolation",
-            About::Mean => ", or give --mean",
-            About::Std => ", or give --std",
-            About::Strides => ", or give --strides",
-            About::Epsilon => ", or give --bn-eps",
-            _ => "",
-        };
+    checkpoint.metadata.pass_over(instead);
+    if let Some(fault) = checkpoint.metadata.faults.first() {
+        let instead = option(fault.about).map_or_else(String::new, |name| format!(", or give {name}"));
         return Err(Stop::Error(plain(&format!("{spec}: {}{instead}", fault.error()))));
     }
     Model::new(checkpoint, form).map_err(|error| match &error {
@@ -354,14 +353,8 @@ pub fn without_pictures(about: About) -> Option<String> {
     about.is_picture().then(|| "as no picture is read".into())
 }
 
-/// The checkpoint that `spec` names; a bar shows how its download goes on. What was chosen or left out is said.
+/// The checkpoint that `spec` names; a bar shows how its download goes on.
 pub fn open(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
-    let checkpoint = read(spec, args)?;
-    remarks(&checkpoint, args).iter().for_each(|line| note(&plain(&format!("warning: {line}"))));
-    Ok(checkpoint)
-}
-
-fn read(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
     let bar = ProgressBar::no_length();
     let style = "{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
@@ -374,48 +367,17 @@ fn read(spec: &Path, args: &ReadArgs) -> Result<Checkpoint, Stop> {
         bar.set_position(fetch.come);
     });
     bar.finish_and_clear();
-    opened.map_err(|error| Stop::about(&spec.display().to_string(), error))
-}
-
-/// Whether normalizations are still to be folded.
-fn has_norms(checkpoint: &Checkpoint) -> bool {
-    checkpoint.weights.iter().any(|(name, _)| name.ends_with(".running_var"))
-}
-
-/// What was chosen or left out as `checkpoint` was read, a line each.
-fn remarks(checkpoint: &Checkpoint, args: &ReadArgs) -> Vec<String> {
-    let mut lines = Vec::new();
-    let name = |found: &Found| match found.name.as_str() {
-        "" => "the weights at the top".into(),
-        name => format!("\"{name}\""),
-    };
-    let (taken, left): (Vec<_>, Vec<_>) = checkpoint.networks.iter().partition(|found| found.taken);
-    if let (Some(taken), None) = (taken.first(), &args.weights) {
-        let kind = if taken.averaged { ", the averaged weights" } else { "" };
-        let left: Vec<String> = left.iter().map(|found| name(found)).collect();
-        let other =
-            if taken.averaged { "--weights raw takes the others" } else { "--weights NAME takes another" };
-        lines.push(format!("took {}{kind}, not {} ({other})", name(taken), left.join(", ")));
-    }
-    let passed = &checkpoint.passed_over;
-    if !passed.is_empty() {
-        let shown = passed.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = if passed.len() > 4 { format!(" and {} more", passed.len() - 4) } else { String::new() };
-        let tensors = if passed.len() == 1 { "1 tensor" } else { &format!("{} tensors", passed.len()) };
-        lines.push(format!("passed over {tensors} that inference does not need: {shown}{more}"));
-    }
-    let normalizes =
-        |name: &&String| [".mean", ".std", "_mean", "_std"].iter().any(|end| name.ends_with(end));
-    if let Some(name) = passed.iter().find(normalizes) {
-        lines.push(format!(
-            "if the network normalizes pictures with {name}, give those values to --mean and --std"
-        ));
-    }
-    if args.bn_eps.is_some() && !has_norms(checkpoint) {
-        lines.push("--bn-eps changes nothing: the model is fused already".into());
-    }
-    lines.extend(checkpoint.notes.iter().cloned());
-    lines
+    opened.map_err(|error| {
+        let option = match &error {
+            Error::Weights { network: Some(name), .. } => format!(" with --weights {name}"),
+            Error::Weights { network: None, .. } => " with --weights NAME".into(),
+            _ => String::new(),
+        };
+        match Stop::about(&spec.display().to_string(), error) {
+            Stop::Error(line) => Stop::Error(line + &option),
+            stop => stop,
+        }
+    })
 }
 
 /// The least height and width of an input: below it, the last maps shrink to nothing.
@@ -428,12 +390,6 @@ pub fn size(text: &str) -> Result<(usize, usize), String> {
         (Ok(h), Ok(w)) if h >= LEAST && w >= LEAST => Ok((h, w)),
         _ => Err(format!("expected a height and a width from {LEAST}, such as 224 or 192x256")),
     }
-}
-
-/// A count of threads that a system can give.
-pub fn threads(text: &str) -> Result<NonZero<usize>, String> {
-    let count = text.trim().parse().ok().filter(|count: &NonZero<usize>| count.get() <= 1024);
-    count.ok_or("expected a number from 1 to 1024".into())
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -457,16 +413,5 @@ fn triple(text: &str) -> Result<[f64; 3], String> {
         [one] => Ok([one; 3]),
         [r, g, b] => Ok([r, g, b]),
         _ => Err("expected three numbers such as 0.485,0.456,0.406, or one for all".into()),
-    }
-}
-
-fn strides(text: &str) -> Result<Strides, String> {
-    let stride = |text: &str| text.trim().parse().ok().filter(|stride| (1..=2).contains(stride));
-    let all: Option<Vec<usize>> = text.split(',').map(stride).collect();
-    match all.as_deref() {
-        Some([stem, stages @ ..]) if !stages.is_empty() => {
-            Ok(Strides { stem: *stem, stages: stages.to_vec() })
-        }
-        _ => Err("expected 1 or 2 for the stem and for each stage, such as 1,2,2,2,2".into()),
     }
 }

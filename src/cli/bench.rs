@@ -14,9 +14,9 @@ use mobileone::{DeviceKind, Form, bench::Limit};
 
 use super::{
     Verdict,
-    args::{ReadArgs, load, size, threads, without_pictures},
+    args::{ReadArgs, load, size, without_pictures},
     chart, limit,
-    opened::{Opened, Precision},
+    opened::{Opened, Precision, threads},
     out::{Stop, chain, note, plain},
 };
 use report::{Report, Row};
@@ -57,7 +57,7 @@ pub struct Args {
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZero<usize>>,
-    /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers rightly; an experiment
+    /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers correctly; an experiment
     #[arg(long)]
     matrices: bool,
     /// Pictures in a round trip: 1,8,64

@@ -56,11 +56,13 @@ Examples:
 A model is a file (safetensors, or PyTorch's .pth, .pth.tar, .bin), a folder
 with model.safetensors and config.json, a hub id such as
 timm/mobileone_s1.apple_in1k, s0 to s4 for timm's, the built-in digits, or
-random:s0 to random:s4 for random weights. Where none is named, it is digits.
+random:s0 to random:s4 for random weights. Where none is named, classify, eval,
+run and info take digits.
 A device is auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an
 adapter's name or driver.
-Of an option given twice, the last counts. Outputs replace regular files; their
-folder must exist. Colours are for terminals, unless NO_COLOR is set.
+Of an option given twice, the last counts; bench runs all models, devices,
+storages, batches and sizes that it is given. Outputs replace regular files;
+their folder must exist. Colours are for terminals, unless NO_COLOR is set.
 
 Exit status: 0 done; 1 some pictures could not be read, verify failed, or a
 floor was beaten; 2 nothing could be done.";

@@ -10,7 +10,6 @@ use mobileone::{
 };
 
 use super::{
-    args::threads,
     cache,
     out::{Stop, detail, note, plain},
 };
@@ -27,7 +26,7 @@ pub struct DeviceArgs {
     /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZero<usize>>,
-    /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers rightly; an experiment
+    /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers correctly; an experiment
     #[arg(long)]
     pub matrices: bool,
     /// What was opened already.
@@ -198,6 +197,12 @@ pub fn hardware(info: &DeviceInfo) -> String {
         DeviceKind::Cpu => format!("{info} ({})", info.driver),
         _ => info.to_string(),
     }
+}
+
+/// A count of threads that a system can give.
+pub fn threads(text: &str) -> Result<NonZero<usize>, String> {
+    let count = text.trim().parse().ok().filter(|count: &NonZero<usize>| count.get() <= 1024);
+    count.ok_or("expected a number from 1 to 1024".into())
 }
 
 fn with_threads(device: Device, threads: Option<NonZero<usize>>) -> Result<Device, Stop> {

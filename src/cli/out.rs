@@ -147,9 +147,11 @@ pub fn check_output(path: &Path) -> Result<(), Stop> {
 /// Refuses an output whose folder is missing: no command makes folders above what it writes.
 pub fn check_parent(path: &Path) -> Result<(), Stop> {
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(Stop::Error(format!("{}: there is no folder {}", path.display(), folder.display())))
-        }
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(Stop::Error(format!(
+            "{}: there is no folder {}: make it, or choose another name",
+            path.display(),
+            folder.display()
+        ))),
         _ => Ok(()),
     }
 }

@@ -51,7 +51,7 @@ pub struct Args {
     /// Height and width of the input: 224, or 192x256
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
-    /// Nothing more is measured after so many seconds
+    /// Seconds after which nothing more is measured
     #[arg(long, value_name = "N", default_value = "50", value_parser = seconds)]
     seconds: u64,
     /// The file to write, in place of the one that later runs read

@@ -1,9 +1,6 @@
 //! Finding GPUs: every adapter of every backend.
 
-use crate::{
-    device::look::Look,
-    info::{DeviceInfo, DeviceKind},
-};
+use crate::info::{DeviceInfo, DeviceKind, look::Look};
 
 /// An adapter that can run compute shaders.
 pub struct Found {

@@ -189,7 +189,7 @@ fn upload(gpu: &Gpu, plan: &Plan, weights: &Weights) -> Result<(wgpu::Buffer, Ve
     }
     if size > gpu.limits.buffer {
         return Err(gpu.failure(format!(
-            "the weights ({size} bytes) do not fit its largest buffer ({} bytes); use --device cpu",
+            "the weights ({size} bytes) do not fit its largest buffer ({} bytes); use device cpu",
             gpu.limits.buffer
         )));
     }

@@ -24,7 +24,7 @@ const SIZES: [u32; 2] = [16, 8];
 const BOUND: f64 = 1e-3;
 
 impl Gpu {
-    /// This device opened anew with its cooperative matrices, which have computed two layers rightly in each way.
+    /// This device opened anew with its cooperative matrices, which have computed two layers correctly in each way.
     ///
     /// # Errors
     /// [`Error::Option`] where it has none for products of f16 with sums in f32, or is the caller's own;

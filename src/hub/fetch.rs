@@ -74,7 +74,7 @@ impl Hub {
     /// of weights, and the `config.json` beside it. Weights in the cache are not fetched again. A `config.json` that
     /// is missing beside them is asked for once, with little patience: without it the weights are of use.
     ///
-    /// `progress` is told the bytes that have come and the bytes in all.
+    /// `progress` gets the bytes that have come and the bytes in all.
     ///
     /// # Errors
     /// [`Error::Hub`] naming the address and what to do: no network, no such model, a private one, an answer

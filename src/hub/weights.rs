@@ -4,7 +4,7 @@
 pub(crate) const USUAL: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// Whether `name` ends as files of weights do, in any case: those that [`Checkpoint::open`](crate::Checkpoint::open)
-/// reads, and `.onnx`, which it refuses.
+/// reads, and those of other programs (`.onnx`, `.h5`, `.tflite`, `.gguf` and the like), which it refuses by name.
 ///
 /// ```
 /// use mobileone::named::is_weights_name;

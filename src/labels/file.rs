@@ -153,7 +153,6 @@ fn map(pairs: &[(Key, Value)], numbers: bool) -> Result<List, String> {
     match held {
         Some(("id2label" | "idx_to_class" | "idx2label", Value::Map(pairs))) => by_key(pairs, true),
         Some(("label2id" | "class_to_idx", Value::Map(pairs))) => by_value(pairs),
-        Some(("names", value)) => named(value, numbers),
         Some((_, value)) => named(value, numbers),
         None if pairs.is_empty() => Err("no names".into()),
         None => {

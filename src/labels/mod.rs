@@ -23,6 +23,7 @@ mod yaml;
 
 use std::path::Path;
 
+use self::numbered::{List, Row, by_number};
 use crate::{
     error::{Error, Result},
     home, near,
@@ -78,7 +79,26 @@ impl Labels {
             let reason = format!("{} labels for a model of {classes} classes", list.rows.len());
             return Err(Error::File { path: path.into(), reason });
         }
-        let mut source = path.display().to_string();
+        Ok(Labels::of(list, path.display().to_string()))
+    }
+
+    /// The names for a model of `classes` classes that stand beside their numbers, which are as in a file: in any order,
+    /// from 0 or 1 on, each once.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when the numbers have gaps or doubles, or there is another number of names.
+    pub fn numbered(names: impl IntoIterator<Item = (usize, String)>, classes: usize) -> Result<Labels> {
+        let wrong = |reason| Error::Option(format!("labels: {reason}"));
+        let rows = names.into_iter().map(|(number, name)| (number, Row { name, synset: None }));
+        let list = by_number(rows.collect()).map_err(wrong)?;
+        match list.rows.len() {
+            count if count == classes => Ok(Labels::of(list, "given".into())),
+            count => Err(wrong(format!("{count} names for a model of {classes} classes"))),
+        }
+    }
+
+    /// Those of `list`, which came from `source`.
+    fn of(list: List, mut source: String) -> Labels {
         if !list.how.is_empty() {
             source = format!("{source}, {}", list.how);
         }
@@ -88,12 +108,12 @@ impl Labels {
         let synsets = synsets
             .or_else(|| is_imagenet(&names).then(|| imagenet().map(|(id, _)| id.into()).collect()))
             .unwrap_or_default();
-        let unsorted = own && classes == IMAGENET_CLASSES && !synsets.is_sorted();
+        let unsorted = own && names.len() == IMAGENET_CLASSES && !synsets.is_sorted();
         let note = list.note.or_else(|| {
             unsorted
                 .then(|| "its WordNet ids are not in ImageNet's order, which almost all models have".into())
         });
-        Ok(Labels { names, synsets, source, note })
+        Labels { names, synsets, source, note }
     }
 
     /// The name of class `index`.
@@ -163,7 +183,7 @@ impl Labels {
     fn unknown(&self, text: &str) -> Error {
         let near = near::nearest(text, self.names.iter().map(String::as_str));
         Error::Option(format!(
-            "\"{text}\" is no class of the model{}: expected a name such as \"{}\"{}, or a number from 0 to {}",
+            "\"{text}\" is not a class of the model{}: expected a name such as \"{}\"{}, or a number from 0 to {}",
             near.map_or(String::new(), |name| format!(" (did you mean \"{name}\"?)")),
             self.names.first().map_or("", String::as_str),
             if self.synsets.is_empty() { "" } else { ", a WordNet id such as n01440764" },

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{
     Error, Result,
-    checkpoint::{Checkpoint, Claims, GivenStrides, Metadata, PreprocessFields},
+    checkpoint::{Checkpoint, Claims, GivenStrides, Metadata, Note, PreprocessFields, Setting, Strides},
     graph::Graph,
     preprocess::{Colour, CropMode, Interpolation, Preprocess},
     weights::Weights,
@@ -41,6 +41,8 @@ pub struct Model {
     pub preprocess: Preprocess,
     /// Where the preprocessing came from, for people: "metadata", "defaults of MobileOne-S0", ...
     pub preprocess_source: String,
+    /// Whether some of it is a guess: neither the checkpoint nor a variant's training says it.
+    pub preprocess_guessed: bool,
     /// Widths, blocks, branches, squeeze-excite, classes and strides.
     pub architecture: Architecture,
     /// Whether the graph keeps the branches.
@@ -49,8 +51,8 @@ pub struct Model {
     pub metadata: Metadata,
     /// The strides that are known. Others of `architecture` are a guess: the paper's.
     pub strides: GivenStrides,
-    /// What was guessed or passed over: a line each, for people.
-    pub notes: Vec<String>,
+    /// What was guessed, passed over or chosen, from the file to the network.
+    pub notes: Vec<Note>,
 }
 
 /// How the positions of a network run.
@@ -78,15 +80,17 @@ impl Model {
         let (graph, weights) = mobileone::build(&network, &checkpoint.weights, form)?;
         let (architecture, mut strides) = (network.architecture, network.strides);
         let mut metadata = checkpoint.metadata;
-        let mut notes = std::mem::take(&mut metadata.notes);
+        let mut notes = checkpoint.notes;
+        notes.extend(std::mem::take(&mut metadata.notes).into_iter().map(Note::warning));
         confirm(&metadata, &architecture, graph.input_channels(), &mut notes)?;
-        let guessed = complete(&mut strides, &metadata, &architecture, &mut notes);
-        if guessed && architecture.branches.is_some() && metadata.bn_eps.is_none() {
-            notes.push(
-                "batch norm's epsilon is a guess: 1e-5, MobileOne's own; --bn-eps gives another".into(),
-            );
+        let maker = maker(&metadata, &architecture);
+        notes.extend(complete(&mut strides, &architecture, maker));
+        // timm makes the network of a name, as the paper has it, with this epsilon; others may have any.
+        if maker == Maker::Unknown && architecture.branches.is_some() && metadata.bn_eps.is_none() {
+            let guess = "batch norm's epsilon is a guess: 1e-5, MobileOne's own; another can be given";
+            notes.push(Note::warning(guess).set_by(Setting::Epsilon));
         }
-        let (preprocess, preprocess_source) =
+        let (preprocess, preprocess_source, preprocess_guessed) =
             resolve(&metadata, &architecture, graph.input_channels(), &mut notes);
         let labels = labels(&metadata, architecture.classes, &mut notes);
         let name = architecture.name();
@@ -97,6 +101,7 @@ impl Model {
             labels,
             preprocess,
             preprocess_source,
+            preprocess_guessed,
             architecture,
             form,
             metadata,
@@ -152,6 +157,7 @@ impl Model {
             from_config: Vec::new(),
             // Folded into the weights
             bn_eps: None,
+            strides_asked: false,
             claims: Claims::default(),
             ..self.metadata.clone()
         };
@@ -165,16 +171,16 @@ fn confirm(
     metadata: &Metadata,
     architecture: &Architecture,
     channels: usize,
-    notes: &mut Vec<String>,
+    notes: &mut Vec<Note>,
 ) -> Result<()> {
     let claims = &metadata.claims;
     let mut compare = |claim: &Option<(String, u64)>, found: usize, what: &str| {
         if let Some((key, claimed)) = claim
             && *claimed != found as u64
         {
-            notes.push(format!(
+            notes.push(Note::warning(format!(
                 "config.json \"{key}\" is {claimed}, the tensors have {found} {what}: it may be about another model"
-            ));
+            )));
         }
     };
     compare(&claims.channels, channels, "channels of the input");
@@ -192,9 +198,9 @@ fn confirm(
         && !architecture.variant().is_some_and(|variant| is_variant(id, variant))
     {
         let name = architecture.name();
-        notes.push(format!(
+        notes.push(Note::warning(format!(
             "config.json \"architecture\" is {id}, the tensors are {name}: it may be about another model"
-        ));
+        )));
     }
     Ok(())
 }
@@ -204,18 +210,38 @@ fn is_variant(id: &str, variant: &Variant) -> bool {
     id.split('.').next().is_some_and(|name| name.eq_ignore_ascii_case(variant.id))
 }
 
-/// Makes known the strides that the network's name shows; says of others that they are a guess, and gives whether any
-/// are.
-fn complete(
-    strides: &mut GivenStrides,
-    metadata: &Metadata,
-    architecture: &Architecture,
-    notes: &mut Vec<String>,
-) -> bool {
+/// Who makes networks of a checkpoint's tensors, as far as that shows.
+#[derive(Clone, Copy, PartialEq)]
+enum Maker {
+    /// timm, by the name in its `config.json`.
+    Timm,
+    /// The paper's authors: its widths, and ImageNet's classes.
+    Authors,
+    /// Somebody else, or somebody who made the network of a name another one.
+    Unknown,
+}
+
+fn maker(metadata: &Metadata, architecture: &Architecture) -> Maker {
     let variant = architecture.variant();
     let id = metadata.variant.as_ref().filter(|_| metadata.from_config.contains(&"variant"));
+    match variant {
+        Some(variant) if id.is_some_and(|id| is_variant(id, variant)) => Maker::Timm,
+        Some(_) if architecture.classes == Some(IMAGENET_CLASSES) && papers(&architecture.strides) => {
+            Maker::Authors
+        }
+        _ => Maker::Unknown,
+    }
+}
+
+/// Whether these strides, given or taken, are the paper's.
+fn papers(strides: &Strides) -> bool {
+    strides.stem == 2 && strides.stages.iter().all(|&stride| stride == 2)
+}
+
+/// Makes known the strides that the network's name shows; the note that others are a guess.
+fn complete(strides: &mut GivenStrides, architecture: &Architecture, maker: Maker) -> Option<Note> {
     // timm makes the network again from its name, with the strides that are taken here.
-    if variant.zip(id).is_some_and(|(variant, id)| is_variant(id, variant)) {
+    if maker == Maker::Timm {
         let all = &architecture.strides;
         strides.stem = strides.stem.or(Some(all.stem));
         for (known, &taken) in strides.stages.iter_mut().zip(&all.stages) {
@@ -223,10 +249,8 @@ fn complete(
         }
     }
     let stages: Vec<usize> = (0..strides.stages.len()).filter(|&at| strides.stages[at].is_none()).collect();
-    // With ImageNet's classes it is the paper's network.
-    let paper = variant.is_some() && architecture.classes == Some(IMAGENET_CLASSES);
-    if paper || strides.stem.is_some() && stages.is_empty() {
-        return false;
+    if maker == Maker::Authors || strides.stem.is_some() && stages.is_empty() {
+        return None;
     }
     let stages = match &stages[..] {
         [] => None,
@@ -236,28 +260,31 @@ fn complete(
     };
     let stem = strides.stem.is_none().then(|| "of the stem".into());
     let unknown: Vec<String> = [stem, stages].into_iter().flatten().collect();
-    notes.push(format!(
-        "strides {} (stem, stages) are a guess, the paper's: nothing in the file shows those {}; others are given by \
-         --strides or in config.json",
+    let text = format!(
+        "strides {} (stem, stages) are a guess, the paper's: nothing in the file shows those {}; others can be given in \
+         config.json, or here",
         architecture.strides,
         unknown.join(" and ")
-    ));
-    true
+    );
+    Some(Note::warning(text).set_by(Setting::Strides))
 }
 
 /// The names of the classes, when there is one per class; names that are another network's get a note.
-fn labels(metadata: &Metadata, classes: Option<usize>, notes: &mut Vec<String>) -> Option<Vec<String>> {
+fn labels(metadata: &Metadata, classes: Option<usize>, notes: &mut Vec<Note>) -> Option<Vec<String>> {
     let mut labels = metadata.labels.clone()?;
     let Some(classes) = classes else { return Some(labels) };
     let place = if metadata.from_config.contains(&"labels") { "config.json" } else { "metadata" };
     let gaps = labels.iter().filter(|name| name.is_empty()).count();
     let found = labels.len();
     if found > classes || found < classes && gaps == 0 {
-        notes.push(format!("{place} has {found} labels for {classes} classes: passed over"));
+        notes.push(Note::warning(format!("{place} has {found} labels for {classes} classes: passed over")));
         return None;
     }
     if found < classes || gaps > 0 {
-        notes.push(format!("{place} names {} of {classes} classes: the others are numbered", found - gaps));
+        let named = found - gaps;
+        notes.push(Note::warning(format!(
+            "{place} names {named} of {classes} classes: the others are numbered"
+        )));
         labels.resize(classes, String::new());
     }
     for (class, name) in labels.iter_mut().enumerate().filter(|(_, name)| name.is_empty()) {
@@ -280,14 +307,14 @@ fn default_preprocess(variant: Option<&Variant>, channels: usize) -> Preprocess 
     }
 }
 
-/// How pictures become inputs, field by field from the metadata, else as the variant was trained, and where
-/// that came from.
+/// How pictures become inputs, field by field from the metadata, else as the variant was trained; where that came
+/// from; and whether some of it is a guess.
 fn resolve(
     metadata: &Metadata,
     architecture: &Architecture,
     channels: usize,
-    notes: &mut Vec<String>,
-) -> (Preprocess, String) {
+    notes: &mut Vec<Note>,
+) -> (Preprocess, String, bool) {
     let variant = architecture.variant();
     let default = default_preprocess(variant, channels);
     let colour = default.colour;
@@ -321,10 +348,14 @@ fn resolve(
     };
     let (mean, std) = (preprocess.mean, preprocess.std);
     if given.mean.is_some_and(|given| given != mean) || given.std.is_some_and(|given| given != std) {
-        notes.push(format!(
+        notes.push(Note::warning(format!(
             "a grey network with a mean and std of colours: their means are taken, {} and {}",
             mean[0], std[0]
-        ));
+        )));
     }
-    (preprocess, source)
+    let guessed = variant.is_none() && known.contains(&false);
+    if guessed {
+        notes.push(Note::warning(format!("preprocessing: {source}")).set_by(Setting::Preprocess));
+    }
+    (preprocess, source, guessed)
 }

@@ -35,8 +35,28 @@ pub struct Jpeg {
     pub warning: Option<String>,
 }
 
-/// Reads a JPEG; or the line on what is wrong, without the format's name.
-pub fn decode(bytes: &[u8]) -> Result<Jpeg, String> {
+/// Why there is no picture: a line each.
+pub enum Refused {
+    /// A sound file, perhaps, but one that is not read here: its size, its kind.
+    Unread(String),
+    /// What is wrong with the file, without the format's name.
+    Damaged(String),
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Refused {
+        Refused::Damaged(reason)
+    }
+}
+
+impl From<&str> for Refused {
+    fn from(reason: &str) -> Refused {
+        Refused::Damaged(reason.into())
+    }
+}
+
+/// Reads a JPEG.
+pub fn decode(bytes: &[u8]) -> Result<Jpeg, Refused> {
     let mut file = File::new(bytes);
     file.read()?;
     let frame = file.frame.as_mut().ok_or("it has no picture")?;
@@ -141,7 +161,7 @@ impl<'f> File<'f> {
     }
 
     /// Reads segments and scans until the picture is complete, or ends.
-    fn read(&mut self) -> Result<(), String> {
+    fn read(&mut self) -> Result<(), Refused> {
         let (mut at, mut scans) = (2, 0);
         loop {
             let Some((marker, from, _)) = next_marker(self.bytes, at) else {
@@ -164,7 +184,7 @@ impl<'f> File<'f> {
             }
             scans += 1;
             if scans > MAX_SCANS {
-                return Err(format!("more than {MAX_SCANS} scans"));
+                return Err(format!("more than {MAX_SCANS} scans").into());
             }
             at = self.scan(body, at)?;
             if self.damage.cut || self.frame.as_ref().is_some_and(Frame::is_complete) {
@@ -173,20 +193,22 @@ impl<'f> File<'f> {
         }
     }
 
-    fn segment(&mut self, marker: u8, body: &'f [u8]) -> Result<(), String> {
+    fn segment(&mut self, marker: u8, body: &'f [u8]) -> Result<(), Refused> {
         match marker {
             0xc0..=0xc3 if self.frame.is_some() => return Err("a second frame".into()),
             0xc0..=0xc3 => self.frame = Some(Frame::parse(marker, body)?),
             0xc4 => self.huffman(body)?,
             0xc9..=0xcc => {
-                return Err("a JPEG with arithmetic coding is not read here: convert it with \
-                            `jpegtran -outfile picture2.jpg picture.jpg` or `magick picture.jpg picture.png`"
-                    .into());
+                return Err(Refused::Unread(
+                    "a JPEG with arithmetic coding is not read here: convert it with \
+                     `jpegtran -outfile picture2.jpg picture.jpg` or `magick picture.jpg picture.png`"
+                        .into(),
+                ));
             }
             0xc5..=0xcf => {
-                return Err(
+                return Err(Refused::Unread(
                     "a hierarchical JPEG is not read here: convert it with the program it comes from".into(),
-                );
+                ));
             }
             0xdb => self.quantization(body)?,
             0xdd => {

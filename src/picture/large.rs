@@ -1,13 +1,13 @@
 //! PNGs that are read at half their width and height: row by row, so that the whole is never in memory.
 
-use super::{MAX_HALVED_PIXELS, MAX_SIDE, exif, lay_over_white, too_large};
+use super::{Alpha, MAX_HALVED_PIXELS, MAX_SIDE, exif, too_large};
 use image::{RgbaImage, metadata::Orientation};
 use png::{BitDepth, Decoder, Transformations};
 use std::io::Cursor;
 
-/// The picture, each of its pixels the mean of four, and its orientation. `opaque` ignores its alpha, as is done
-/// where that is 0 everywhere.
-pub fn halved_png(bytes: &[u8], opaque: bool) -> Result<(RgbaImage, Option<Orientation>), String> {
+/// The picture, each of its pixels the mean of four, and its orientation. Its alpha is taken as `alpha`, and read anew
+/// where that proves wrong.
+pub fn halved_png(bytes: &[u8], alpha: Alpha) -> Result<(RgbaImage, Option<Orientation>), String> {
     let damaged = |error: png::DecodingError| format!("not a sound PNG: {error}");
     let mut decoder = Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(Transformations::EXPAND);
@@ -45,9 +45,9 @@ pub fn halved_png(bytes: &[u8], opaque: bool) -> Result<(RgbaImage, Option<Orien
                 1 | 2 => [sample(at); 4],
                 _ => [sample(at), sample(at + 1), sample(at + 2), 255],
             };
-            pixel[3] = if has_alpha && !opaque { sample(at + channels - 1) } else { 255 };
+            pixel[3] = if has_alpha { sample(at + channels - 1) } else { 255 };
             seen |= pixel[3] > 0;
-            lay_over_white(&mut pixel);
+            alpha.lay_over_white(std::slice::from_mut(&mut pixel));
             (0..3).for_each(|c| sums[x / 2][c] += u32::from(pixel[c]));
         }
         if y % 2 == 1 || y + 1 == height {
@@ -60,8 +60,8 @@ pub fn halved_png(bytes: &[u8], opaque: bool) -> Result<(RgbaImage, Option<Orien
             }
         }
     }
-    if !seen {
-        return halved_png(bytes, true);
+    if !seen && alpha == Alpha::Filled {
+        return halved_png(bytes, Alpha::Unfilled);
     }
     Ok((RgbaImage::from_raw(columns as u32, rows as u32, rgba).expect("four bytes per pixel"), orientation))
 }

@@ -78,7 +78,7 @@ impl Limits {
         for param in &plan.params {
             if (param.len * param.dtype.size()) as u64 > bound {
                 return Err(Error::Option(format!(
-                    "tensor \"{}\" does not fit this device's largest buffer binding ({} bytes); use --device cpu",
+                    "tensor \"{}\" does not fit this device's largest buffer binding ({} bytes); use device cpu",
                     param.name.as_deref().unwrap_or("zeros"),
                     self.binding
                 )));
@@ -89,7 +89,7 @@ impl Limits {
         if memory == 0 {
             return Err(Error::Option(format!(
                 "one picture's largest map ({largest} bytes) does not fit this device's largest buffer binding \
-                 ({} bytes); use a smaller input or --device cpu",
+                 ({} bytes); use a smaller input or device cpu",
                 self.binding
             )));
         }

@@ -2,7 +2,7 @@
 
 use mobileone::{
     Checkpoint, DType, Model,
-    checkpoint::{About, Metadata},
+    checkpoint::{About, Metadata, Note, Setting},
     models::{
         Form,
         mobileone::{Recipe, VARIANTS, random},
@@ -25,9 +25,9 @@ fn model(text: &str) -> mobileone::Result<Model> {
 
 fn notes(text: &str) -> String {
     let lines = model(text).unwrap_or_else(|error| panic!("{text}: {error}")).notes;
-    // That strides and epsilon are guesses is a matter of the tensors.
-    let said = |line: &&String| !line.starts_with("strides ") && !line.starts_with("batch norm's epsilon");
-    lines.iter().filter(said).map(String::as_str).collect::<Vec<_>>().join("; ")
+    // What is a guess, for nobody said it, is a matter of the tensors.
+    let said = |note: &&Note| note.setting.is_none();
+    lines.iter().filter(said).map(|note| note.text.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 #[test]
@@ -113,6 +113,12 @@ fn what_is_about_something_else_is_passed_over_with_a_line() {
         (r#"{"license": {"id": 3}}"#, "\"license\": {\"id\":3} is not a text: passed over"),
         (r#"{"strides": [2, 2, 2, 2]}"#, "\"strides\": [2,2,2,2] is not {\"stem\": 2"),
         (r#"{"label_names": [["a"]]}"#, "\"label_names\": [[\"a\"]] is not names of classes: passed over"),
+        (
+            r#"{"label2id": {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 4}}"#,
+            "is not names of classes, each with a number of its own: passed over",
+        ),
+        (r#"{"id2label": {"0": "a", "1": "b", "01": "c"}}"#, "each with a number of its own: passed over"),
+        (r#"{"label2id": {"a": 0, "b": 1048576}}"#, "each with a number of its own: passed over"),
         (r#"{"label_names": ["x", "y"]}"#, "config.json has 2 labels for 5 classes: passed over"),
         (r#"{"id2label": {"0": "a", "9": "b"}}"#, "config.json has 10 labels for 5 classes: passed over"),
         (
@@ -206,7 +212,7 @@ fn what_is_about_pictures_and_wrong_is_refused_by_name() {
         read.metadata
             .pass_over(|fault| (fault == about || fault == About::Std).then(|| "as X is given".into()));
         let model = Model::new(read, Form::Fused).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert!(model.notes.iter().any(|line| line.ends_with("passed over, as X is given")), "{text}");
+        assert!(model.notes.iter().any(|note| note.text.ends_with("passed over, as X is given")), "{text}");
     }
 }
 
@@ -261,7 +267,8 @@ fn a_guess_is_said() {
         let bytes = random(recipe, 1).to_bytes(DType::F32).unwrap();
         let read = Checkpoint::from_bytes_with_config(&bytes, text).unwrap();
         let model = Model::new(read, Form::Fused).unwrap();
-        model.notes.into_iter().find(|line| line.starts_with("strides ")).unwrap_or_default()
+        let note = model.notes.into_iter().find(|note| note.setting == Some(Setting::Strides));
+        note.map(|note| note.text).unwrap_or_default()
     };
     let all = r#"{"strides": {"stem": 1, "stages": [2, 2, 2]}}"#;
     let (train, fused) = (small(Form::Train), small(Form::Fused));
@@ -280,10 +287,14 @@ fn a_guess_is_said() {
         said(&fused, r#"{"strides": {"stem": 1, "stages": [2, null, 2]}}"#).contains("those of stage 1;")
     );
     assert_eq!((said(&train, all), said(&fused, all)), (String::new(), String::new()));
+    assert!(said(&fused, "{}").ends_with("; others can be given in config.json, or here"));
     // The paper's widths alone prove nothing; its classes, or timm's name for the network, do.
     let s0 = Recipe::of(&VARIANTS[0], 10);
     assert!(said(&s0, "{}").starts_with("strides 2,2,2,2,2 (stem, stages) are a guess"));
     assert_eq!(said(&s0, r#"{"architecture": "mobileone_s0"}"#), "");
     assert!(!said(&s0, r#"{"architecture": "mobileone_s1"}"#).is_empty());
     assert_eq!(said(&Recipe::of(&VARIANTS[0], 1000), "{}"), "");
+    // Where a stride is not the paper's, the network is not.
+    let stem = r#"{"strides": {"stem": 1}}"#;
+    assert!(said(&Recipe::of(&VARIANTS[0], 1000), stem).contains("those of all stages;"));
 }

@@ -2,7 +2,7 @@
 
 use mobileone::{
     Checkpoint, Form, Model,
-    checkpoint::{Reading, Which},
+    checkpoint::{Note, Reading, Setting, Which},
 };
 use safetensors::Dtype;
 
@@ -128,7 +128,7 @@ fn several_networks_of_which_none_is_preferred() {
     let file = both(network("student."), copy("teacher.net."));
     assert_refused(
         Checkpoint::from_bytes(&file),
-        "holds several networks, \"student\", \"teacher.net\" … --weights NAME",
+        "holds several networks, \"student\", \"teacher.net\": choose one of them",
         "two",
     );
     let expected = plain("odd.timm.train.safetensors");
@@ -189,6 +189,7 @@ fn what_inference_does_not_need_is_passed_over_by_name() {
 #[test]
 fn what_may_be_a_part_of_the_network_is_refused() {
     let no_part = |name: &str| format!("tensor \"{name}\": is no part of a MobileOne");
+    let step = "give a MobileOne's file, or remove the tensor";
     let rows = [
         // In a stage, in an unknown form
         ("model.", "model.stages.0.1.conv_5x5.conv.weight", Stored::ones(&[6, 6, 5, 5])),
@@ -206,7 +207,7 @@ fn what_may_be_a_part_of_the_network_is_refused() {
     ];
     for (prefix, name, tensor) in rows {
         let file = safetensors(&with(network(prefix), name, tensor));
-        assert_refused(Checkpoint::from_bytes(&file), &no_part(name), name);
+        assert_refused(Checkpoint::from_bytes(&file), &format!("{} … {step}", no_part(name)), name);
     }
     // The classifier stands outside: so may what comes before it
     let outside = || -> Tensors {
@@ -228,9 +229,40 @@ fn what_may_be_a_part_of_the_network_is_refused() {
     let encoder: Tensors =
         network("encoder.").into_iter().filter(|(name, _)| !name.contains(".head.")).collect();
     let file = safetensors(&with(encoder, "decoder.blocks.0.weight", Stored::ones(&[8, 34, 3, 3])));
-    let expected = format!("{} … --weights encoder", no_part("decoder.blocks.0.weight"));
+    let expected =
+        format!("{} … network under \"encoder\" can be read alone", no_part("decoder.blocks.0.weight"));
     assert_refused(Checkpoint::from_bytes(&file), &expected, "decoder");
     let read = read_as(&file, "encoder").unwrap();
     assert_eq!(read.passed_over, ["decoder.blocks.0.weight"]);
     assert_eq!(Model::new(read, Form::Fused).unwrap().architecture.classes, None);
+}
+
+#[test]
+fn what_a_reader_chose_and_left_out_is_among_the_models_notes() {
+    let read = |file: &[u8], which: &str| {
+        let checkpoint = Checkpoint::from_bytes_with(file, None, &reading(which)).unwrap();
+        let said = checkpoint.notes.clone();
+        let model = Model::new(checkpoint, Form::Fused).unwrap();
+        assert!(said.iter().all(|note| model.notes.contains(note)), "{:?}", model.notes);
+        assert!(model.notes.iter().all(|note| !note.text.contains("--")), "{:?}", model.notes);
+        said
+    };
+    let default = |file: &[u8]| Model::from_bytes(file).unwrap().notes;
+    let file = both(network("model."), copy("model_ema."));
+    let took = Note {
+        text: "took \"model_ema\", the averaged weights, not \"model\"".into(),
+        warning: false,
+        setting: Some(Setting::Weights),
+    };
+    assert!(default(&file).contains(&took), "{:?}", default(&file));
+    assert_eq!(read(&file, "raw"), []);
+    // Of two that are not averages, one is a guess
+    let file = both(network("model."), copy("state_dict."));
+    let took = Note { text: "took \"state_dict\", not \"model\"".into(), warning: true, ..took };
+    assert!(default(&file).contains(&took), "{:?}", default(&file));
+    let extra = safetensors(&with(network("model."), "normalize.mean", Stored::ones(&[3])));
+    let notes = default(&extra);
+    let said = |text: &str| notes.iter().find(|note| note.text.contains(text)).unwrap();
+    assert!(said("passed over 1 tensor that inference does not need: normalize.mean").warning);
+    assert_eq!(said("pictures with normalize.mean, give those values").setting, Some(Setting::Normalization));
 }

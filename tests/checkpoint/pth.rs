@@ -239,7 +239,7 @@ fn tensors_that_lie() {
         (tensor(int(3), 0, &[1], &[1]), "no storage"),
         (tensor(nothing(), 0, &[1], &[1]), "no storage"),
         (tensor(ten(), 0, &[0], &[1]), "is empty"),
-        (int(3), "is no tensor"),
+        (int(3), "is not a tensor"),
     ];
     for (case, (value, expected)) in rows.into_iter().enumerate() {
         // Beside a tensor that is as it should be
@@ -326,7 +326,7 @@ fn archives_that_are_something_else() {
              .state_dict, 'checkpoint.state.pth')\"",
         ),
         (&[("serialized_exported_program.json", b"{}"), ("version", b"1")], "exported program (.pt2)"),
-        (&[("stem.npy", b"\x93NUMPY")], "NumPy archive (.npz)"),
+        (&[("stem.npy", b"\x93NUMPY")], "NumPy archive (.npz): save one array as .npy for an input"),
         (&[("config.json", b"{}"), ("model.weights.h5", b"\x89HDF")], "Keras"),
         (&[("m.mlpackage/Data/com.apple.CoreML/model.mlmodel", b"")], "Core ML"),
         (&[("weights/best.pth", b"PK")], "unpack it"),

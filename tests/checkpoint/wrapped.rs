@@ -169,7 +169,7 @@ fn averages_beside_the_network() {
         ("best_state_dict", torch.state_dict(NETWORK, "", 1.0)),
     ];
     let file = torch.file(dict(&entries));
-    let expected_error = "several networks, \"state_dict\", \"best_state_dict\" … --weights NAME";
+    let expected_error = "several networks, \"state_dict\", \"best_state_dict\": choose one of them";
     assert_refused(Checkpoint::from_bytes(&file), expected_error, "best");
     assert_same(&read_as(&file, "best_state_dict").unwrap().weights, &expected(1.0), "best");
     // The same dictionary under two keys is one network
@@ -212,26 +212,26 @@ fn names_of_classes_beside_the_network() {
     for (path, beside) in rows {
         let found = read(&[beside]);
         assert_eq!(found.metadata.labels.as_deref(), Some(&names.map(String::from)[..]), "{path}");
-        assert!(found.notes[0].contains(&format!("\"{path}\"")), "{path}: {:?}", found.notes);
+        assert!(found.notes[0].text.contains(&format!("\"{path}\"")), "{path}: {:?}", found.notes);
     }
     let few = tuple(&[text("ant"), text("bee")]);
     let found = read(&[("classes", few)]);
     assert_eq!(found.metadata.labels, None);
     assert!(
-        found.notes[0].contains("\"classes\" are passed over: they are 2, and the classes 5"),
+        found.notes[0].text.contains("\"classes\" are passed over: they are 2, and the classes 5"),
         "{:?}",
         found.notes
     );
     let found = read(&[("classes", list()), ("names", tuple(&["a", "b", "c", "d", "e"].map(text)))]);
     assert_eq!(found.metadata.labels, None);
-    assert!(found.notes[0].contains("differently under \"classes\" and \"names\""), "{:?}", found.notes);
+    assert!(found.notes[0].text.contains("differently under \"classes\" and \"names\""), "{:?}", found.notes);
     assert_eq!(read(&[("classes", int(5)), ("args", namespace(int(3)))]).metadata.labels, None);
 
     // ε stands there too
     let float = |value: f64| [b"G", &value.to_be_bytes()[..]].concat();
     let found = read(&[("hyper_parameters", dict(&[("bn_eps", float(1e-3))]))]);
     assert_eq!(found.metadata.bn_eps, Some(1e-3));
-    assert!(found.notes[0].contains("0.001, as \"hyper_parameters.bn_eps\""), "{:?}", found.notes);
+    assert!(found.notes[0].text.contains("0.001, as \"hyper_parameters.bn_eps\""), "{:?}", found.notes);
 }
 
 /// `bytes`, an archive without a comment, with the records of large archives that PyTorch always writes.

@@ -57,7 +57,7 @@ fn near(found: &[f32], expected: &[f32]) -> bool {
     found.len() == expected.len() && crate::reference::relative_l2(found, expected) <= 1e-5
 }
 
-const STEM_1: &str = r#"{"strides": {"stem": 1, "stages": [2, 2, 2]}}"#;
+const STEM_1: &str = r#"{"strides": {"stem": 1, "stages": [2, 2, 2]}, "bn_eps": 1e-5}"#;
 const GUESS: &str = "warning: strides 2,2,2,2 (stem, stages) are a guess";
 
 #[test]
@@ -69,9 +69,14 @@ fn a_guessed_stride_is_said_and_never_written() {
     // Nothing says it: an answer with a warning.
     let (guessed, found) = logits(&plain, &x, &[]);
     assert!(guessed.code == Some(0) && guessed.err.contains(GUESS), "{guessed:?}");
+    assert!(guessed.err.contains("in config.json, or here (--strides)\n"), "{guessed:?}");
     assert!(!near(&found, &expected));
     // An option or the configuration says it.
     let (said, found) = logits(&plain, &x, &["--strides", "1,2,2,2"]);
+    // Where the strides are not the paper's, epsilon may not be, either.
+    assert!(said.err.contains("warning: batch norm's epsilon is a guess: 1e-5"), "{said:?}");
+    assert!(said.err.contains("(--bn-eps)") && near(&found, &expected), "{said:?}");
+    let (said, found) = logits(&plain, &x, &["--strides", "1,2,2,2", "--bn-eps", "1e-5"]);
     assert!(said.code == Some(0) && !said.err.contains("warning") && near(&found, &expected), "{said:?}");
     let config = Path::new(&plain).join("config.json");
     // What `fuse` was not told it does not write, and config.json counts for what it wrote.
@@ -207,7 +212,7 @@ fn grey_and_four_channels() {
     let x = folder("config-grey-x").join("x.safetensors");
     let picture = data("pictures/rgb.jpg");
     let config = r#"{"model_args": {"in_chans": 1}, "pretrained_cfg": {"input_size": [1, 64, 64], "mean": [0.5], "std": [0.5]},
-                     "strides": {"stem": 2, "stages": [2, 2, 2]}}"#;
+                     "strides": {"stem": 2, "stages": [2, 2, 2]}, "bn_eps": 1e-5}"#;
     let (grey, checkpoint) = network("config-grey", &Recipe { channels: 1, ..small(Form::Train) }, config);
     let expected_logits = expected(&checkpoint, &input(&x, 1));
     let (ran, found) = logits(&grey, &x, &[]);

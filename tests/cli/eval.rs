@@ -193,7 +193,7 @@ fn misspelled_folders_are_recognized() {
     let args = ["eval", "--model", model.to_str().unwrap(), "--labels", labels.to_str().unwrap()];
     let near = run(args.iter().chain(&[tree.to_str().unwrap()]));
     assert_eq!(near.code, Some(2), "{near:?}");
-    assert!(near.err.contains("\"tigre\" is no class of the model (did you mean \"tiger\"?)"), "{near:?}");
+    assert!(near.err.contains("\"tigre\" is not a class of the model (did you mean \"tiger\"?)"), "{near:?}");
     let warning =
         format!("warning: {}: its numbers are 1 to 3: number 1 was taken for class 0", labels.display());
     assert!(near.err.contains(&warning), "{near:?}");

@@ -211,7 +211,7 @@ fn accuracy_is_counted_as_it_is() {
     std::fs::create_dir(tree.join("vijf")).unwrap();
     let run = run(["eval", "--model", &model, "--labels", labels, tree_path]);
     assert_eq!(run.code, Some(2));
-    assert!(run.err.contains("\"vijf\" is no class of the model"), "{run:?}");
+    assert!(run.err.contains("\"vijf\" is not a class of the model"), "{run:?}");
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn other_peoples_files_have_the_same_logits_before_and_after_fusing() {
             |name| format!("model.{name}"),
             &[("criterion.pos_weight", &[], &[3.0]), ("normalize.mean", &[3], &[0.4, 0.5, 0.6])],
             "warning: passed over 2 tensors that inference does not need: criterion.pos_weight, normalize.mean\n\
-             warning: if the network normalizes pictures with normalize.mean, give those values to --mean and --std\n",
+             warning: if the network normalizes pictures with normalize.mean, give those values as mean and std (--mean, --std)\n",
         ),
         (
             "swa",
@@ -264,14 +264,30 @@ fn which_weights_and_which_epsilon() {
     };
     let (found, err) = logits(&[]);
     assert!(relative(&found, &expected) <= 5e-5);
-    let line = "warning: took \"model_ema.module\", the averaged weights, not \"model\" (--weights raw takes the others)";
-    assert!(err.contains(line), "{err}");
+    let line =
+        "took \"model_ema.module\", the averaged weights, not \"model\" (--weights raw takes the others)";
+    assert!(err.lines().any(|said| said == line), "{err}");
+    // A fact, not a warning
+    assert!(!logits(&["-q"]).1.contains("took"), "{err}");
     for (which, is_average) in [("ema", true), ("raw", false), ("model_ema", true), ("model", false)] {
         let (found, err) = logits(&["--weights", which]);
         assert_eq!(relative(&found, &expected) <= 5e-5, is_average, "{which}");
         assert_eq!(found.data.iter().all(|value| *value == 0.0), !is_average, "{which}");
         assert!(!warns(&err), "{err}");
     }
+    // Two that nothing tells apart
+    let two = tensors.iter().flat_map(|(name, view)| {
+        let zero = TensorView::new(view.dtype(), view.shape().to_vec(), &zeros[..view.data().len()]).unwrap();
+        [(format!("student.{name}"), view.clone()), (format!("teacher.{name}"), zero)]
+    });
+    let unsure = here.join("two.safetensors");
+    std::fs::write(&unsure, serialize(two.collect::<Vec<_>>(), None).unwrap()).unwrap();
+    let refused = run(["info", unsure.to_str().unwrap()]);
+    assert_eq!((refused.code, refused.err.lines().count()), (Some(2), 1), "{refused:?}");
+    assert!(
+        refused.err.ends_with(", \"student\", \"teacher\": choose one of them with --weights NAME\n"),
+        "{refused:?}"
+    );
     let one = data("odd.timm.fused.safetensors");
     let refused = run(["info", &one, "--weights", "ema"]);
     assert_eq!(refused.code, Some(2));
@@ -298,7 +314,10 @@ fn which_weights_and_which_epsilon() {
         assert!(refused.code == Some(2) && refused.err.contains("above 0 and at most 0.1"), "{refused:?}");
     }
     let idle = run(["info", &one, "--bn-eps", "0.01"]);
-    assert!(idle.code == Some(0) && idle.err.contains("--bn-eps changes nothing"), "{idle:?}");
+    assert!(
+        idle.code == Some(0) && idle.err.contains("warning: the epsilon that was given changes nothing"),
+        "{idle:?}"
+    );
 }
 
 /// An `.npy` file as NumPy writes it.
@@ -408,7 +427,10 @@ fn outputs_need_their_folder() {
     for args in rows {
         let run = run(*args);
         assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{args:?}: {run:?}");
-        let expected = format!("error: {out}: there is no folder {}\n", here.join("none").display());
+        let expected = format!(
+            "error: {out}: there is no folder {}: make it, or choose another name\n",
+            here.join("none").display()
+        );
         assert_eq!(run.err, expected, "{args:?}");
         assert_eq!(std::fs::read_dir(&here).unwrap().count(), 0, "{args:?}");
     }

@@ -23,6 +23,7 @@ fn every_sampling_and_order_of_scans() {
             (Err(error), "arithmetic.jpg") => {
                 let error = error.to_string();
                 assert!(error.contains("arithmetic coding") && error.contains("jpegtran"), "{error}");
+                assert!(!error.contains("not a sound"), "{error}");
                 continue;
             }
             (picture, _) => picture.unwrap(),

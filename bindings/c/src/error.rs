@@ -72,17 +72,22 @@ impl From<engine::Error> for Failure {
     fn from(error: engine::Error) -> Failure {
         use engine::Error::*;
         let status = match &error {
-            Io { .. } | File { .. } => MOBILEONE_FILE,
-            Tensor { .. } | Metadata { .. } | Model(_) => MOBILEONE_MODEL,
+            Io { .. } | File { .. } | Weights { .. } => MOBILEONE_FILE,
             Input(_) => MOBILEONE_INPUT,
-            Option(_) => MOBILEONE_OPTION,
+            Metadata { place: "reading", .. } | Option(_) => MOBILEONE_OPTION,
+            Tensor { .. } | Metadata { .. } | Model(_) => MOBILEONE_MODEL,
             Device { .. } => MOBILEONE_NO_DEVICE,
             DeviceFailure { .. } => MOBILEONE_DEVICE_FAILURE,
             // Without a text of its own: it is asked for at every frame of a hot loop.
             Busy => return Failure::new(MOBILEONE_BUSY, "all frames are in flight: take an answer first"),
             _ => MOBILEONE_INTERNAL,
         };
-        Failure::new(status, error.to_string())
+        let line = match &error {
+            Weights { .. } => format!("{error} (MobileoneReading.weights)"),
+            Metadata { place: "reading", field, reason } => format!("MobileoneReading.{field}: {reason}"),
+            _ => error.to_string(),
+        };
+        Failure::new(status, line)
     }
 }
 

@@ -23,9 +23,9 @@ pub const MOBILEONE_LOG_DEBUG: u32 = 4;
 /// All of it.
 pub const MOBILEONE_LOG_TRACE: u32 = 5;
 
-/// Is told a line of UTF-8 at a level, which is gone when it returns. Any thread may call it, several at once. It must
-/// not throw, nor wait for a thread that may be in a call. While it runs, every call of the same thread that gives a status
-/// gives `MOBILEONE_BUSY`, and what this library says there is dropped.
+/// Takes a line of the log, in UTF-8, and its level; the line is gone when it returns. Any thread may call it, several at
+/// once. It must not throw, nor wait for a thread that may be in a call. While it runs, every call of the same thread that
+/// gives a status gives `MOBILEONE_BUSY`, and lines of this library are dropped.
 pub type MobileoneLog = Option<unsafe extern "C" fn(level: u32, line: *const c_char, user: *mut c_void)>;
 
 struct Callback {
@@ -83,7 +83,7 @@ impl Log for Logger {
 
 static LOGGER: Logger = Logger;
 
-/// Has `call` be told what is said at `level` and the levels below it, with `user` beside it; null or
+/// Sets the function that gets the log's lines of `level` and of the levels below it, with `user`; null or
 /// `MOBILEONE_LOG_OFF` ends it. When this returns, no thread is inside an earlier one any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mobileone_set_log(

@@ -1,13 +1,14 @@
 //! Models: opened from a file, from memory, or the one that is built in.
 
-use std::{ffi::c_char, mem::offset_of, sync::Arc};
+use std::{ffi::c_char, mem::offset_of, ptr, sync::Arc};
 
-use engine::{Checkpoint, Form, Model, Shape, labels::Labels};
+use engine::{Checkpoint, Form, Model, Shape, checkpoint::Reading, labels::Labels};
 
 use crate::{
     error::{Failure, MOBILEONE_BUFFER_TOO_SMALL, MobileoneStatus, Result, guard},
     handles::{Kind, Table},
-    structs::{Struct, fixed, place, slice, text, write},
+    reading::{MobileoneReading, with_field},
+    structs::{Struct, fixed, place, read, slice, text, write},
 };
 
 /// A model, until `mobileone_model_close`. 0 is none.
@@ -55,10 +56,25 @@ fn open(checkpoint: Checkpoint, model: &mut MobileoneModel) -> Result<()> {
     let opened = Model::new(checkpoint, Form::Fused)?;
     let classes = opened.graph.classes().unwrap_or(0);
     let labels = Labels::choose(None, opened.labels.as_deref(), classes)?;
-    opened.notes.iter().for_each(|note| log::warn!("{}: {note}", opened.name));
+    for note in &opened.notes {
+        let level = if note.warning { log::Level::Warn } else { log::Level::Info };
+        log::log!(level, "{}: {}", opened.name, with_field(note));
+    }
     log::info!("{}: {classes} classes, labels: {}", opened.name, labels.source());
     *model = MODELS.insert(Arc::new(Opened { model: opened, labels }))?;
     Ok(())
+}
+
+/// The caller's wishes, or none where they are null.
+///
+/// # Safety
+/// As [`read`] and [`MobileoneReading::of`].
+unsafe fn wishes(reading: *const MobileoneReading) -> Result<Reading> {
+    if reading.is_null() {
+        return Ok(Reading::default());
+    }
+    // SAFETY: as the caller promises.
+    unsafe { read(reading)?.of() }
 }
 
 /// Opens the model in the file at `path` (UTF-8): safetensors, or a PyTorch checkpoint. A `config.json` beside it is
@@ -68,10 +84,22 @@ pub unsafe extern "C" fn mobileone_model_load(
     path: *const c_char,
     model: *mut MobileoneModel,
 ) -> MobileoneStatus {
+    // SAFETY: as this function's caller promises, and null is allowed.
+    unsafe { mobileone_model_load_with(path, ptr::null(), model) }
+}
+
+/// The same, read as `reading` says, which may be null.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mobileone_model_load_with(
+    path: *const c_char,
+    reading: *const MobileoneReading,
+    model: *mut MobileoneModel,
+) -> MobileoneStatus {
     guard(|| {
         // SAFETY: the header's promise of pointers.
         let (path, model) = unsafe { (text(path, "path"), place(model, "model")?) };
-        open(Checkpoint::open(path?)?, model)
+        // SAFETY: as above.
+        open(Checkpoint::open_with(path?, &unsafe { wishes(reading) }?)?, model)
     })
 }
 
@@ -84,15 +112,29 @@ pub unsafe extern "C" fn mobileone_model_from_bytes(
     config: *const c_char,
     model: *mut MobileoneModel,
 ) -> MobileoneStatus {
+    // SAFETY: as this function's caller promises, and null is allowed.
+    unsafe { mobileone_model_from_bytes_with(bytes, length, config, ptr::null(), model) }
+}
+
+/// The same, read as `reading` says, which may be null.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mobileone_model_from_bytes_with(
+    bytes: *const u8,
+    length: usize,
+    config: *const c_char,
+    reading: *const MobileoneReading,
+    model: *mut MobileoneModel,
+) -> MobileoneStatus {
     guard(|| {
         // SAFETY: the header's promise of pointers.
         let (model, bytes) = unsafe { (place(model, "model")?, slice(bytes, length, "bytes")?) };
-        if config.is_null() {
-            return open(Checkpoint::from_bytes(bytes)?, model);
-        }
-        // SAFETY: not null, and as above.
-        let config = unsafe { text(config, "config") }?;
-        open(Checkpoint::from_bytes_with_config(bytes, config)?, model)
+        let config = match config.is_null() {
+            true => None,
+            // SAFETY: not null, and as above.
+            false => Some(unsafe { text(config, "config") }?),
+        };
+        // SAFETY: as above.
+        open(Checkpoint::from_bytes_with(bytes, config, &unsafe { wishes(reading) }?)?, model)
     })
 }
 
@@ -162,7 +204,7 @@ pub unsafe extern "C" fn mobileone_model_label(
         if label.is_null() {
             return Err(Failure::argument("label is null"));
         }
-        // SAFETY: there is place for the name and the 0; the caller's buffer is none of ours.
+        // SAFETY: there is place for the name and the 0; the caller's buffer does not overlap what is ours.
         unsafe {
             label.cast::<u8>().copy_from_nonoverlapping(name.as_ptr(), name.len());
             label.add(name.len()).write(0);

@@ -4,13 +4,16 @@
 
 use std::{
     env, fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
 };
 
 use engine::{
-    Answer, Device, Form, Input, Model, Options, Outputs, Pixels, Session, Shape, Tensor,
+    Answer, Checkpoint, Device, Form, Input, Model, Options, Outputs, Pixels, Session, Shape, Tensor,
+    checkpoint::{Reading, Strides, Which, write_tensors},
+    models::mobileone::{Recipe, VARIANTS, random},
     preprocess::{PixelFormat, Rotation, Yuv, YuvMatrix, YuvPlanes, YuvRange},
 };
 
@@ -99,7 +102,9 @@ fn vulkan() -> bool {
         Ok(_) => true,
         Err(error) if env::var_os("REQUIRE_GPU").is_some() => panic!("{error}"),
         Err(error) => {
-            eprintln!("SKIPPED on Vulkan: {error}; install mesa-vulkan-drivers");
+            // Not by `eprintln!`, of which nothing is shown where a test passes.
+            let line = format!("SKIPPED: the C ABI on Vulkan: {error}; install mesa-vulkan-drivers\n");
+            io::stderr().write_all(line.as_bytes()).expect("standard error takes a line");
             false
         }
     }
@@ -276,5 +281,101 @@ fn the_same_bits_as_the_rust_library() {
         let distinct: std::collections::BTreeSet<&str> =
             said.lines().filter_map(|line| line.split_once(' ')).map(|(_, numbers)| numbers).collect();
         assert_eq!(distinct.len(), expected.len(), "{device}");
+    }
+}
+
+/// Files that leave open what the network is, in a folder with a `config.json` that says how pictures become inputs: an
+/// averaged and a raw one in one file, and one with normalizations.
+fn open_questions() -> (PathBuf, PathBuf, PathBuf) {
+    let folder = out().join("reading");
+    fs::create_dir_all(&folder).expect("it can be made");
+    let [both, train, config] = ["both.safetensors", "train.safetensors", "config.json"].map(|name| folder.join(name));
+    let network = |form, seed| {
+        let recipe = Recipe {
+            stem: 8,
+            widths: vec![12, 16, 20, 24],
+            blocks: vec![1; 4],
+            branches: 1,
+            squeezed: vec![0; 4],
+            form,
+            ..Recipe::of(&VARIANTS[0], 5)
+        };
+        random(&recipe, seed).weights
+    };
+    let named = [("state_dict.", network(Form::Fused, 1)), ("state_dict_ema.", network(Form::Fused, 2))];
+    let tensors: Vec<(String, _)> = named
+        .iter()
+        .flat_map(|(prefix, weights)| weights.iter().map(move |(name, array)| (format!("{prefix}{name}"), array)))
+        .collect();
+    write_tensors(&both, tensors.iter().map(|(name, array)| (name.as_str(), *array))).expect("it can be written");
+    write_tensors(&train, network(Form::Train, 3).iter()).expect("it can be written");
+    let text = r#"{"input_size": [3, 64, 64], "crop_pct": 1.0, "crop_mode": "center", "interpolation": "bilinear",
+        "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}"#;
+    fs::write(&config, text).expect("it can be written");
+    (both, train, config)
+}
+
+/// The logits of a file that is read so, as `reading.c` prints them.
+fn logits_of(file: &Path, reading: &Reading) -> String {
+    let model = Model::new(Checkpoint::open_with(file, reading).unwrap(), Form::Fused).unwrap();
+    let outputs = Outputs { logits: true, ..Outputs::default() };
+    let options = Options { outputs, ..Options::of(&model) };
+    let session = Session::new(&Device::open("cpu").unwrap(), &model, &options).unwrap();
+    let shape = Shape::new(1, 64, 64, 3);
+    let values = (0..shape.len()).map(|at| (at * 37 % 101) as f32 / 50.0 - 1.0).collect();
+    let answer = session.run(Input::Tensor(&Tensor::new(shape, values).unwrap())).unwrap();
+    answer.logits.iter().map(|value| format!(" {:08x}", value.to_bits())).collect()
+}
+
+/// What a file leaves open is in the log, guesses as warnings, and a `MobileoneReading` decides it.
+#[test]
+fn a_file_is_read_as_the_caller_says() {
+    let reading = compile("reading", &["tests/programs/reading.c"], &[]);
+    let (both, train, config) = open_questions();
+    let says = |file: &Path, given: [&str; 3]| {
+        let said = run(program(&reading).arg(file).arg(&config).args(given)).stdout;
+        String::from_utf8(said).expect("UTF-8")
+    };
+    // The options, what the log says, what it does not, and the same for the Rust library.
+    let strides = Strides { stem: 1, stages: vec![2, 1, 2, 2] };
+    let (raw, named) = (Which::Raw, Which::Named("state_dict".into()));
+    let took = "took \"state_dict_ema\", the averaged weights, not \"state_dict\" (MobileoneReading.weights)";
+    let default = Reading::default;
+    let rows = [
+        (&both, ["-", "-", "-"], vec![(3, took), (2, "(MobileoneReading.strides)")], "", default()),
+        (&both, ["ema", "-", "-"], vec![], "took", Reading { weights: Which::Ema, ..default() }),
+        (&both, ["raw", "-", "-"], vec![], "took", Reading { weights: raw, ..default() }),
+        (&both, ["state_dict", "-", "-"], vec![], "took", Reading { weights: named, ..default() }),
+        (&both, ["-", "1,2,1,2,2", "-"], vec![(3, took)], "strides", Reading { strides: Some(strides), ..default() }),
+        (&train, ["-", "-", "-"], vec![(2, "(MobileoneReading.bn_eps)")], "", default()),
+        (&train, ["-", "-", "0.001"], vec![], "epsilon", Reading { bn_eps: Some(1e-3), ..default() }),
+    ];
+    let mut answers = Vec::new();
+    for (file, given, logged, silent, reading) in rows {
+        let said = says(file, given);
+        for (level, text) in logged {
+            let level = format!("log {level} ");
+            let found = said.lines().filter(|line| line.starts_with(&level) && line.contains(text)).count();
+            assert_eq!(found, 2, "{given:?}: {text} in:\n{said}");
+        }
+        assert!(silent.is_empty() || !said.contains(silent), "{given:?}: {silent} in:\n{said}");
+        let expected = logits_of(file, &reading);
+        for name in ["file", "bytes"] {
+            let line = format!("{name}{expected}");
+            assert!(said.lines().any(|found| found == line), "{given:?}: {line} in:\n{said}");
+        }
+        answers.push(expected);
+    }
+    // The averaged weights are the default, and the raw ones have a name; everything else makes a difference.
+    assert_eq!((&answers[0], &answers[2]), (&answers[1], &answers[3]));
+    assert_eq!(answers.iter().collect::<std::collections::BTreeSet<_>>().len(), 5);
+    for (given, status) in [
+        (["nosuch", "-", "-"], "status 7 "),
+        (["-", "1,2,2", "-"], "status 10 MobileoneReading.strides: expected 4"),
+        (["-", "3,2,2,2,2", "-"], "status 10 MobileoneReading.strides: a stride is 1 or 2, found 3"),
+        (["-", "-", "5"], "status 10 "),
+    ] {
+        let said = says(&both, given);
+        assert!(said.lines().any(|line| line.starts_with(status)), "{given:?}: {said}");
     }
 }

@@ -8,9 +8,9 @@ use std::{
 
 use mobileone::{
     Preprocess, Shape,
-    picture::{self, Picture},
+    picture::{self, Alpha, Picture},
 };
-use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArray, prelude::*};
+use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArray, ndarray::Axis, prelude::*};
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
@@ -184,7 +184,7 @@ pub fn take<'py>(
         return Ok(Some(Encoded::At(path)));
     }
     if let Ok(array) = object.cast::<PyArrayDyn<u8>>() {
-        return pixels(array, canvas).map(|()| None);
+        return pixels(array, None, canvas).map(|()| None);
     }
     if let Ok(array) = object.cast::<PyUntypedArray>() {
         return Err(wrong_type(array, false));
@@ -231,7 +231,7 @@ fn bytes<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>
     Ok(None)
 }
 
-/// All of a file object: from its beginning where it has one, as PIL reads it, for it may just have been written.
+/// All of a file object: from its beginning where it has one, as PIL reads it, since it may just have been written.
 fn content<'py>(file: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     if file.hasattr("seekable")? && file.call_method0("seekable")?.is_truthy()? {
         file.call_method1("seek", (0,))?;
@@ -245,8 +245,9 @@ fn content<'py>(file: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     })
 }
 
-/// Draws an array `[h, w, 3]` or `[h, w, 4]`; alpha is laid over white, as it is in files.
-pub fn pixels(array: &Bound<PyArrayDyn<u8>>, canvas: &mut Canvas) -> PyResult<()> {
+/// Draws an array `[h, w, 3]` or `[h, w, 4]`. Alpha is laid over white as it is in files: as `known`, or as the whole array
+/// shows.
+pub fn pixels(array: &Bound<PyArrayDyn<u8>>, known: Option<Alpha>, canvas: &mut Canvas) -> PyResult<()> {
     let (height, width, channels) = match *array.shape() {
         [h, w, c @ (3 | 4)] if h > 0 && w > 0 => (h, w, c),
         ref shape => {
@@ -258,7 +259,10 @@ pub fn pixels(array: &Bound<PyArrayDyn<u8>>, canvas: &mut Canvas) -> PyResult<()
     };
     let [left, top, w, h] = canvas.begin(array.py(), (width, height))?;
     let array = array.readonly();
-    for (y, row) in array.as_array().outer_iter().enumerate().skip(top).take(h) {
+    let array = array.as_array();
+    let alpha = || known.unwrap_or_else(|| Alpha::of(array.index_axis(Axis(2), 3).iter().copied()));
+    let alpha = (channels == 4).then(alpha);
+    for (y, row) in array.outer_iter().enumerate().skip(top).take(h) {
         let dst = canvas.row(y, left, w);
         match row.as_slice().map(|row| &row[channels * left..][..channels * w]) {
             Some(row) if channels == 3 => widen(dst, row),
@@ -270,8 +274,8 @@ pub fn pixels(array: &Bound<PyArrayDyn<u8>>, canvas: &mut Canvas) -> PyResult<()
                 }
             }
         }
-        if channels == 4 {
-            dst.iter_mut().for_each(picture::lay_over_white);
+        if let Some(alpha) = alpha {
+            alpha.lay_over_white(dst);
         }
     }
     Ok(())

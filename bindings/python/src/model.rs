@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::{
     Device, Error,
     errors::warn,
-    options::{Errors, Names, count, sides},
+    options::{Errors, Names, count, reading, sides, with_argument},
     refused,
     run::{Memory, Ran},
 };
@@ -52,9 +52,13 @@ impl Top {
 /// "gpu", "vulkan", "metal", "dx12", "gl", "software", or a part of an adapter's name. `dtype` is how weights and
 /// maps are stored: "f32", "f16", or "f16-fast", which also sums up to 32 products in f16. `threads` are those of
 /// the CPU. Of a list, up to `batch` pictures run at once. `size` is (height, width) of the network's input, or one
-/// number for both, where it is not to be the model's own, and `labels` the names of the classes, where they are not
-/// to be: a list of them, a dict of them by number, or the path of a file. What the file leaves open and had to be
-/// guessed is a warning.
+/// number for both; by default the model's own. `labels` are the names of the classes, by default the model's own: a
+/// list, a dict from numbers to names or from names to numbers, or the path of a file.
+///
+/// What had to be guessed of a file is a warning, and can be given. `weights` is which network of a file
+/// that holds several: "raw", "ema" (the averaged one, which is taken by default where there is one), or its name in the
+/// file. `strides` are those of the stem and of each stage, such as (1, 2, 2, 2, 2). `bn_eps` is the epsilon of every
+/// batch normalization, such as 1e-3. They count whatever the file says.
 ///
 /// model(picture) gives the best classes of a picture: help(Model.__call__) says what a picture may be.
 #[pyclass(frozen, module = "mobileone")]
@@ -68,6 +72,7 @@ pub struct Model {
     device: mobileone::DeviceInfo,
     dtype: &'static str,
     classifies: bool,
+    notes: Vec<String>,
     /// The one that opened it.
     pub(crate) process: u32,
     /// Of calls that are over, for later ones.
@@ -77,7 +82,10 @@ pub struct Model {
 #[pymethods]
 impl Model {
     #[new]
-    #[pyo3(signature = (model, *, device="auto", dtype="f32", threads=None, batch=1, top_k=5, size=None, labels=None))]
+    #[pyo3(signature = (
+        model, *, device="auto", dtype="f32", threads=None, batch=1, top_k=5, size=None, labels=None, weights=None,
+        strides=None, bn_eps=None
+    ))]
     #[allow(clippy::too_many_arguments)] // each has a name in Python
     fn new(
         py: Python,
@@ -89,11 +97,15 @@ impl Model {
         top_k: i64,
         size: Option<Bound<PyAny>>,
         labels: Option<Bound<PyAny>>,
+        weights: Option<&str>,
+        strides: Option<Bound<PyAny>>,
+        bn_eps: Option<f64>,
     ) -> PyResult<Model> {
         let (batch, top_k) = (count("batch", batch, i64::MAX)?, count("top_k", top_k, i64::MAX)?);
         let threads = threads.map(|threads| count("threads", threads, 1024)).transpose()?;
         let size = size.map(|size| sides(&size)).transpose()?;
         let names = labels.map(|labels| Names::of(&labels)).transpose()?;
+        let reading = reading(weights, strides, bn_eps)?;
         let (storage, name, fast) = match dtype {
             "f32" => (DType::F32, "f32", false),
             "f16" => (DType::F16, "f16", false),
@@ -102,7 +114,7 @@ impl Model {
         };
         let spec = model.display().to_string();
         let made = py.detach(|| {
-            let network = Network::new(named::open(&model, &mut |_| {})?, Form::Fused)?;
+            let network = Network::new(named::open_with(&model, &reading, &mut |_| {})?, Form::Fused)?;
             let device = mobileone::Device::open(device)?;
             let device = match threads {
                 Some(count) => device.with_threads(count)?,
@@ -121,8 +133,10 @@ impl Model {
             };
             let labels = Names::choose(names, network.labels.as_deref(), classes.unwrap_or(0))?;
             let (h, w) = options.preprocess.size;
-            let mut notes = network.notes.clone();
-            notes.extend(labels.note().map(|note| format!("labels: {note}")));
+            let mut warnings: Vec<String> =
+                network.notes.iter().filter(|note| note.warning).map(with_argument).collect();
+            warnings.extend(labels.note().map(|note| format!("labels: {note}")));
+            let facts = network.notes.iter().filter(|note| !note.warning).map(with_argument);
             let model = Model {
                 session: Session::new(&device, &network, &options)?,
                 input: Shape::new(1, h, w, network.graph.input_channels()),
@@ -132,18 +146,23 @@ impl Model {
                 device: device.info().clone(),
                 dtype: name,
                 classifies: classes.is_some(),
+                notes: warnings.iter().cloned().chain(facts).collect(),
                 process: std::process::id(),
                 free: Mutex::default(),
             };
-            Ok((model, notes))
+            Ok((model, warnings))
         });
-        let (model, notes) = made.map_err(|error: mobileone::Error| match error {
+        let (model, warnings) = made.map_err(|error: mobileone::Error| match error {
+            mobileone::Error::Metadata { place: "reading", field, reason } => {
+                Error::new_err(format!("{field}: {reason}"))
+            }
+            mobileone::Error::Weights { .. } => Error::new_err(format!("{error} (weights=)")),
             mobileone::Error::Tensor { .. } | mobileone::Error::Metadata { .. } => {
                 refused(py, Some(&spec), &error)
             }
             _ => refused(py, None, &error),
         })?;
-        notes.iter().try_for_each(|note| warn(py, note))?;
+        warnings.iter().try_for_each(|line| warn(py, line))?;
         Ok(model)
     }
 
@@ -264,6 +283,13 @@ impl Model {
     #[getter]
     fn batch(&self) -> usize {
         self.session.batch()
+    }
+
+    /// What of the file was guessed, passed over or chosen, a sentence each: what may be wrong, which was a warning too,
+    /// and then what is sure.
+    #[getter]
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     /// Height and width of the network's input.

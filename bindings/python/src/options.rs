@@ -1,8 +1,11 @@
 //! What a model and a call are asked for, from Python's objects.
 
-use std::{collections::BTreeMap, num::NonZero, path::PathBuf};
+use std::{num::NonZero, path::PathBuf};
 
-use mobileone::labels::Labels;
+use mobileone::{
+    checkpoint::{Note, Reading, Setting, Strides, Which},
+    labels::Labels,
+};
 use pyo3::{
     exceptions::PyTypeError,
     prelude::*,
@@ -52,10 +55,12 @@ pub enum Names {
     File(PathBuf),
     /// These, in order.
     List(Vec<String>),
+    /// These, each with its number.
+    Numbered(Vec<(usize, String)>),
 }
 
 impl Names {
-    /// A path, a sequence of names, or a dict of names by the class's number.
+    /// A path, a sequence of names, or a dict from numbers to names or from names to numbers.
     pub fn of(object: &Bound<PyAny>) -> PyResult<Names> {
         if let Ok(path) = object.extract() {
             return Ok(Names::File(path));
@@ -64,7 +69,7 @@ impl Names {
         let expected = || {
             let found = object.get_type().qualname()?;
             Err(PyTypeError::new_err(format!(
-                "labels are a path, a list of names, or a dict of names by number, not {found}"
+                "labels are a path, a list of names, or a dict of numbers and names, not {found}"
             )))
         };
         if unordered || object.is_instance_of::<PyBytes>() {
@@ -78,7 +83,7 @@ impl Names {
         Ok(Names::List(names))
     }
 
-    /// The labels of a model that has so many classes, and maybe names of its own.
+    /// The labels of a model of `classes` classes that may have names of its own.
     pub fn choose(this: Option<Names>, own: Option<&[String]>, classes: usize) -> mobileone::Result<Labels> {
         match this {
             None => Labels::choose(None, own, classes),
@@ -88,6 +93,7 @@ impl Names {
                 "labels: {} names for a model of {classes} classes",
                 names.len()
             ))),
+            Some(Names::Numbered(names)) => Labels::numbered(names, classes),
         }
     }
 }
@@ -100,20 +106,54 @@ fn name(object: &Bound<PyAny>, at: usize) -> PyResult<String> {
     })
 }
 
-/// Names by their numbers, which JSON makes texts of.
+/// `{0: "cat"}`, with numbers that JSON may have made texts of; or `{"cat": 0}`.
 fn numbered(dict: &Bound<PyDict>) -> PyResult<Names> {
-    let mut names = BTreeMap::new();
-    for (key, value) in dict {
-        let text = || key.extract::<String>().ok()?.parse().ok();
-        let Some(at) = key.extract::<usize>().ok().or_else(text) else {
-            return Err(Error::new_err(format!("labels: {} is no number of a class", key.repr()?)));
-        };
-        if names.insert(at, name(&value, at)?).is_some() {
-            return Err(Error::new_err(format!("labels: class {at} has two names")));
+    let pair = |(key, value): (Bound<PyAny>, Bound<PyAny>)| {
+        if let (Ok(name), Ok(at)) = (key.extract::<String>(), value.extract::<usize>()) {
+            return Ok((at, name));
         }
+        let text = || key.extract::<String>().ok()?.trim().parse().ok();
+        match key.extract::<usize>().ok().or_else(text) {
+            Some(at) => Ok((at, name(&value, at)?)),
+            None => Err(Error::new_err(format!("labels: {} is not the number of a class", key.repr()?))),
+        }
+    };
+    Ok(Names::Numbered(dict.iter().map(pair).collect::<PyResult<_>>()?))
+}
+
+/// How a file of weights is to be read, as Python's `weights`, `strides` and `bn_eps` say.
+pub fn reading(weights: Option<&str>, strides: Option<Bound<PyAny>>, bn_eps: Option<f64>) -> PyResult<Reading> {
+    let Ok(weights) = weights.map_or(Ok(Which::default()), str::parse);
+    let strides = strides.map(|strides| each_stride(&strides)).transpose()?;
+    Ok(Reading { weights, strides, bn_eps })
+}
+
+/// The argument of Python's that decides a setting.
+fn argument(setting: Setting) -> Option<&'static str> {
+    match setting {
+        Setting::Weights => Some("weights"),
+        Setting::Strides => Some("strides"),
+        Setting::Epsilon => Some("bn_eps"),
+        _ => None,
     }
-    match names.keys().enumerate().find(|&(at, &key)| at != key) {
-        Some((missing, _)) => Err(Error::new_err(format!("labels: no name for class {missing}"))),
-        None => Ok(Names::List(names.into_values().collect())),
+}
+
+/// A note with the argument that decides otherwise.
+pub fn with_argument(note: &Note) -> String {
+    match note.setting.and_then(argument) {
+        Some(name) => format!("{note} ({name}=)"),
+        None => note.to_string(),
+    }
+}
+
+/// The stride of the stem, and of each stage.
+fn each_stride(object: &Bound<PyAny>) -> PyResult<Strides> {
+    let all: Option<Vec<usize>> = object.extract().ok();
+    match all.as_deref() {
+        Some([stem, stages @ ..]) if !stages.is_empty() => Ok(Strides { stem: *stem, stages: stages.to_vec() }),
+        _ => Err(Error::new_err(format!(
+            "strides {}: expected 1 or 2 for the stem and for each stage, such as (1, 2, 2, 2, 2)",
+            object.repr()?
+        ))),
     }
 }

@@ -1,6 +1,6 @@
 //! Images of PIL to pixels: from their own memory where PIL hands it out.
 
-use mobileone::picture::lay_over_white;
+use mobileone::picture::Alpha;
 use numpy::PyArrayDyn;
 use pyo3::{prelude::*, sync::PyOnceLock};
 
@@ -18,6 +18,8 @@ const PART: usize = 1 << 16;
 /// Draws `image`, of this mode; with `exif` turned upright as its EXIF data says, else as it stands.
 pub fn draw<'py>(image: &Bound<'py, PyAny>, mode: &str, exif: bool, canvas: &mut Canvas) -> PyResult<()> {
     let py = image.py();
+    // Of a GIF's file, in which what is transparent was meant so.
+    let meant = image.getattr("format").is_ok_and(|format| format.eq("GIF").unwrap_or(false));
     let mut image = image.clone();
     if exif {
         let orientation = image.call_method0("getexif")?.call_method1("get", (ORIENTATION, 1))?;
@@ -35,7 +37,7 @@ pub fn draw<'py>(image: &Bound<'py, PyAny>, mode: &str, exif: bool, canvas: &mut
             let wide = array(&image)?.call_method1("astype", ("uint32",))?;
             let rounded = wide.add(128)?.floor_div(257)?.call_method1("astype", ("uint8",))?;
             let stacked = py.import("numpy")?.call_method1("stack", ((&rounded, &rounded, &rounded), -1))?;
-            return pixels(stacked.cast::<PyArrayDyn<u8>>()?, canvas);
+            return pixels(stacked.cast::<PyArrayDyn<u8>>()?, None, canvas);
         }
         "I" | "F" => {
             return Err(Error::new_err(format!(
@@ -53,12 +55,26 @@ pub fn draw<'py>(image: &Bound<'py, PyAny>, mode: &str, exif: bool, canvas: &mut
     let size = image.getattr("size")?.extract()?;
     let region @ [left, top, w, h] = canvas.begin(py, size)?;
     if !copy(&image, size, region, canvas)? {
-        return pixels(array(&image)?.cast::<PyArrayDyn<u8>>()?, canvas);
+        let known = meant.then_some(Alpha::Filled);
+        return pixels(array(&image)?.cast::<PyArrayDyn<u8>>()?, known, canvas);
     }
     if alpha {
-        (top..top + h).for_each(|y| canvas.row(y, left, w).iter_mut().for_each(lay_over_white));
+        let of_row = |row: &[[u8; 4]]| Alpha::of(row.iter().map(|pixel| pixel[3]));
+        let unseen = !meant && (top..top + h).all(|y| of_row(canvas.row(y, left, w)) == Alpha::Unfilled);
+        // Something may be seen outside the region.
+        let alpha = match unseen {
+            true => Alpha::of(most_alpha(&image)?),
+            false => Alpha::Filled,
+        };
+        (top..top + h).for_each(|y| alpha.lay_over_white(canvas.row(y, left, w)));
     }
     Ok(())
+}
+
+/// The most alpha of an image of mode RGBA.
+fn most_alpha(image: &Bound<PyAny>) -> PyResult<Option<u8>> {
+    let extrema: Vec<(u8, u8)> = image.call_method0("getextrema")?.extract()?;
+    Ok(extrema.last().map(|&(_, most)| most))
 }
 
 /// Copies the region of an image of this size from PIL's memory, if PIL hands it out.

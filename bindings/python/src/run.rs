@@ -11,7 +11,7 @@ use mobileone::{
 };
 use numpy::PyReadonlyArrayDyn;
 use pyo3::{
-    exceptions::{PyException, PyUserWarning},
+    exceptions::PyException,
     prelude::*,
 };
 

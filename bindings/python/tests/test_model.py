@@ -235,8 +235,39 @@ def test_modes_of_pil(digits):
 
 def test_alpha_in_a_file_and_in_memory_are_the_same(digits, tmp_path):
     rgba = np.random.default_rng(0).integers(0, 256, (90, 70, 4), np.uint8)
-    PIL.Image.fromarray(rgba).save(tmp_path / "alpha.png")
-    assert np.array_equal(digits.logits(tmp_path / "alpha.png"), digits.logits(rgba))
+    opaque, unfilled, at_the_edge, at_the_end = (rgba.copy() for _ in range(4))
+    opaque[..., 3] = 255
+    # Never filled in, it is ignored; but one pixel counts, also where the network does not read it.
+    for array in (unfilled, at_the_edge, at_the_end):
+        array[..., 3] = 0
+    at_the_edge[0, 0, 3] = at_the_end[-1, -1, 3] = 9
+    white = np.full_like(rgba, 255)
+    file = tmp_path / "alpha.png"
+    for name, array, same in [
+        ("random", rgba, None),
+        ("unfilled", unfilled, opaque),
+        ("at the edge", at_the_edge, white),
+        ("at the end", at_the_end, white),
+    ]:
+        image = PIL.Image.fromarray(array)
+        image.save(file)
+        expected = digits.logits(file)
+        assert same is None or np.array_equal(expected, digits.logits(same)), name
+        for form in (array, array[:, ::-1].copy()[:, ::-1], image, image.copy(), Lazy(image), PIL.Image.open(file)):
+            assert np.array_equal(digits.logits(form), expected), (name, type(form))
+        assert np.array_equal(digits.logits(np.stack([array, opaque]))[0], expected), name
+        assert np.array_equal(digits.logits(PIL.Image.open(file), exif=True), expected), name
+    grey = PIL.Image.fromarray(unfilled).convert("LA")
+    grey.save(file)
+    assert np.array_equal(digits.logits(grey), digits.logits(file))
+    assert np.array_equal(digits.logits(grey), digits.logits(grey.convert("L")))
+    # What is transparent in a GIF was meant so.
+    palette = PIL.Image.new("P", (70, 90), 3)
+    palette.putpalette(bytes(range(30)))
+    palette.save(tmp_path / "a.gif", transparency=3)
+    expected = digits.logits(tmp_path / "a.gif")
+    assert np.array_equal(expected, digits.logits(white))
+    assert np.array_equal(digits.logits(PIL.Image.open(tmp_path / "a.gif")), expected)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 64])
@@ -316,8 +347,13 @@ def test_labels_of_a_list(tmp_path):
         iter(names),
         dict(enumerate(names)),
         {str(at): name for at, name in reversed(list(enumerate(names)))},
+        {name: at for at, name in reversed(list(enumerate(names)))},
     ]:
         assert mobileone.Model("digits", device="cpu", labels=given).labels == names, type(given)
+    # Numbers from 1 on are taken as in a file, which is a warning.
+    with pytest.warns(UserWarning, match="labels: its numbers are 1 to 11"):
+        model = mobileone.Model("digits", device="cpu", labels=dict(enumerate(names, 1)))
+    assert model.labels == names
     model = mobileone.Model("digits", device="cpu", labels=names)
     assert model(PICTURES[0])[0].label == names[model(PICTURES[0])[0].index]
 
@@ -363,29 +399,38 @@ def test_a_damaged_picture_is_a_warning(batch, tmp_path):
         model(PICTURES)
 
 
-def with_channels(channels):
-    """The built-in model for inputs of so many channels: the first ones of its stem's, or zeros after them."""
+def tensors():
+    """The built-in model's tensors, in float32."""
     data = (IMAGES.parents[1] / "src" / "sample" / "digits.safetensors").read_bytes()
     length = int.from_bytes(data[:8], "little")
-    header, values = json.loads(data[8 : 8 + length]), data[8 + length :]
-    header.pop("__metadata__", None)
-    out, tensors = {}, b""
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        array = np.frombuffer(values[begin:end], np.dtype({"F32": "<f4", "F16": "<f2"}[entry["dtype"]]))
-        array = array.reshape(entry["shape"])
-        if array.ndim == 4 and array.shape[1] == 3:
-            wide = np.zeros((array.shape[0], channels, *array.shape[2:]), array.dtype)
-            wide[:, : min(3, channels)] = array[:, :channels]
-            array = wide
-        out[name] = {
-            "dtype": entry["dtype"],
-            "shape": array.shape,
-            "data_offsets": [len(tensors), len(tensors) + array.nbytes],
-        }
-        tensors += array.tobytes()
-    header = json.dumps(out).encode()
-    return len(header).to_bytes(8, "little") + header + tensors
+    arrays = {}
+    for name, entry in json.loads(data[8 : 8 + length]).items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            dtype = {"F32": "<f4", "F16": "<f2"}[entry["dtype"]]
+            array = np.frombuffer(data[8 + length :][begin:end], dtype).astype(np.float32)
+            arrays[name] = array.reshape(entry["shape"])
+    return arrays
+
+
+def packed(arrays):
+    """A safetensors file of float32, without metadata."""
+    header, values = {}, b""
+    for name, array in arrays.items():
+        offsets = [len(values), len(values) + array.nbytes]
+        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": offsets}
+        values += array.tobytes()
+    header = json.dumps(header).encode()
+    return len(header).to_bytes(8, "little") + header + values
+
+
+def with_channels(channels):
+    """The built-in model for inputs of this many channels: the first ones of its stem's, or zeros after them."""
+    arrays = tensors()
+    stem = arrays["stem.reparam_conv.weight"]
+    wide = np.zeros((stem.shape[0], channels, *stem.shape[2:]), np.float32)
+    wide[:, : min(3, channels)] = stem[:, :channels]
+    return packed({**arrays, "stem.reparam_conv.weight": wide})
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -424,6 +469,84 @@ def test_a_guess_is_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="guess") as caught:
         mobileone.Model(file, device="cpu")
     assert all(warning.filename == __file__ for warning in caught)
+
+
+def opened(file, **options):
+    """The model in `file`, and the warnings that come with it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = mobileone.Model(file, device="cpu", size=80, **options)
+    return model, [str(warning.message) for warning in caught]
+
+
+def says(lines, *words):
+    return any(all(word in line for word in words) for line in lines)
+
+
+def inputs():
+    return np.random.default_rng(9).standard_normal((2, 80, 80, 3)).astype(np.float32)
+
+
+def test_which_weights_of_a_file(digits, tmp_path):
+    """Of an averaged and a raw network in one file, the averaged one is taken, and the note says so."""
+    own, file = tensors(), tmp_path / "both.safetensors"
+    shifted = {**own, "head.fc.bias": own["head.fc.bias"] + np.arange(11, dtype=np.float32)}
+    raw = {f"state_dict.{name}": array for name, array in own.items()}
+    file.write_bytes(packed({**raw, **{f"state_dict_ema.{name}": array for name, array in shifted.items()}}))
+    expected = digits.logits(inputs())
+    model, warned = opened(file)
+    assert np.allclose(model.logits(inputs()), expected + np.arange(11), atol=1e-4)
+    took = ['took "state_dict_ema", the averaged weights', "(weights=)"]
+    assert says(model.notes, *took) and not says(warned, "took")
+    for weights in ["raw", "state_dict"]:
+        chosen, _ = opened(file, weights=weights)
+        assert np.array_equal(chosen.logits(inputs()), expected) and not says(chosen.notes, "took"), weights
+    chosen, _ = opened(file, weights="ema")
+    assert np.array_equal(chosen.logits(inputs()), model.logits(inputs()))
+    with pytest.raises(mobileone.Error, match='holds no network under "nosuch"'):
+        opened(file, weights="nosuch")
+    # Of two that nothing tells apart, one has to be chosen.
+    first = {f"first.{name}": array for name, array in own.items()}
+    file.write_bytes(packed({**first, **{f"second.{name}": array for name, array in shifted.items()}}))
+    with pytest.raises(mobileone.Error, match=r"holds several networks.*\(weights=\)"):
+        opened(file)
+    assert np.array_equal(opened(file, weights="first")[0].logits(inputs()), expected)
+
+
+def test_strides_that_a_file_does_not_show(digits, tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(packed(tensors()))
+    expected = digits.logits(inputs())
+    model, warned = opened(file)
+    assert says(warned, "strides 2,2,2,2,2", "guess", "(strides=)") and says(model.notes, "strides", "guess")
+    for strides in [(2, 2, 2, 2, 2), [2] * 5, np.array([2] * 5)]:
+        model, warned = opened(file, strides=strides)
+        assert np.array_equal(model.logits(inputs()), expected) and not says(warned + model.notes, "strides")
+    model, warned = opened(file, strides=(1, 2, 2, 2, 2))
+    assert np.abs(model.logits(inputs()) - expected).max() > 0.1 and not says(warned, "strides")
+    # What config.json says of them, be it of no use, does not count then.
+    (tmp_path / "config.json").write_text('{"strides": {"stem": 7}}')
+    with pytest.raises(mobileone.Error, match="strides.stem"):
+        opened(file)
+    assert np.array_equal(opened(file, strides=(2, 2, 2, 2, 2))[0].logits(inputs()), expected)
+
+
+def test_epsilon_that_a_file_does_not_show(digits, tmp_path):
+    """The built-in model with a normalization in its stem that does nothing where epsilon is 1e-3."""
+    own, file = tensors(), tmp_path / "model.safetensors"
+    weight, bias = own.pop("stem.reparam_conv.weight"), own.pop("stem.reparam_conv.bias")
+    variance = np.full_like(bias, 1e-3)
+    norm = {"weight": np.sqrt(variance + 1e-3), "bias": bias, "running_mean": 0 * bias, "running_var": variance}
+    branch = {f"stem.conv_kxk.0.bn.{name}": array for name, array in norm.items()}
+    file.write_bytes(packed({**own, "stem.conv_kxk.0.conv.weight": weight, **branch}))
+    expected = digits.logits(inputs())
+    model, warned = opened(file)
+    assert says(warned, "epsilon is a guess", "(bn_eps=)")
+    assert np.abs(model.logits(inputs()) - expected).max() > 0.1
+    model, warned = opened(file, bn_eps=1e-3)
+    assert np.allclose(model.logits(inputs()), expected, atol=1e-3) and not says(warned, "epsilon")
+    (tmp_path / "config.json").write_text('{"bn_eps": "small"}')
+    assert np.array_equal(opened(file, bn_eps=1e-3)[0].logits(inputs()), model.logits(inputs()))
 
 
 def test_half_precision():

@@ -46,6 +46,8 @@ def test_a_program_is_checked_by_its_types(tmp_path):
         "    print(found if isinstance(found, Exception) else found[0].label)\n"
         "mobileone.Model('digits', labels=['a', 'b'])\n"
         "mobileone.Model('digits', labels={0: 'a'})\n"
+        "mobileone.Model('digits', labels={'a': 0}, weights='raw', strides=(2, 2, 2, 2, 2), bn_eps=1e-3)\n"
+        "lines: list[str] = model.notes\n"
     )
     run("-m", "mypy", "--strict", program, cwd=tmp_path)
     program.write_text("import mobileone\nmobileone.Model('digits')(3)\n")

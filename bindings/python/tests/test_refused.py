@@ -116,9 +116,19 @@ MODELS_REFUSED = {
     "unordered names": (("digits",), {"labels": {"a", "b"}}, TypeError, "not set"),
     "names of bytes": (("digits",), {"labels": b"abc"}, TypeError, "not bytes"),
     "labels of nothing": (("digits",), {"labels": 3}, TypeError, "not int"),
-    "a name missing": (("digits",), {"labels": {0: "a", 2: "c"}}, mobileone.Error, "no name for class 1"),
-    "a name twice": (("digits",), {"labels": {0: "a", "0": "b"}}, mobileone.Error, "class 0 has two names"),
-    "a word as number": (("digits",), {"labels": {"one": "b"}}, mobileone.Error, "'one' is no number"),
+    "a name missing": (("digits",), {"labels": {0: "a", 2: "c"}}, mobileone.Error, "no name for class 1, of 0 to 2"),
+    "names from 2": (("digits",), {"labels": {2: "a", 3: "b"}}, mobileone.Error, "labels: the numbers begin at 2"),
+    "few numbers": (("digits",), {"labels": {0: "a"}}, mobileone.Error, "labels: 1 names for a model of 11"),
+    "a name twice": (("digits",), {"labels": {0: "a", "0": "b"}}, mobileone.Error, "several names for class 0"),
+    "a word as number": (("digits",), {"labels": {"one": "b"}}, mobileone.Error, "'one' is not the number of a class"),
+    "one stride": (("digits",), {"strides": [2]}, mobileone.Error, "strides [2]: expected 1 or 2 for the stem"),
+    "strides of text": (("digits",), {"strides": "2,2"}, mobileone.Error, "strides '2,2': expected"),
+    "strides for another": (("digits",), {"strides": (2, 2)}, mobileone.Error, "strides: expected 4, one per stage"),
+    "a long stride": (("digits",), {"strides": [3] * 5}, mobileone.Error, "strides: a stride is 1 or 2, found 3"),
+    "a large epsilon": (("digits",), {"bn_eps": 5}, mobileone.Error, "epsilon is a number above 0 and at most 0.1"),
+    "epsilon of text": (("digits",), {"bn_eps": "1e-3"}, TypeError, ""),
+    "other weights": (("digits",), {"weights": "ema"}, mobileone.Error, "holds no averaged weights"),
+    "weights of a number": (("digits",), {"weights": 3}, TypeError, ""),
     "not a name": ((3,), {}, TypeError, ""),
     "unknown option": (("digits",), {"colour": "red"}, TypeError, "colour"),
 }
@@ -184,7 +194,7 @@ def test_errors_of_files_are_python_s_too(digits):
     with pytest.raises(IsADirectoryError) as caught:
         digits(["/"])
     assert caught.value.errno == errno.EISDIR and caught.value.filename == "/"
-    # What is no fault of the system's is none here.
+    # What is not a fault of the system's is not one here.
     with pytest.raises(mobileone.Error) as caught:
         digits(__file__)
     assert type(caught.value) is mobileone.Error

@@ -11,7 +11,10 @@ use crate::{
     },
 };
 use clap::Parser;
-use mobileone::tune;
+use mobileone::{
+    checkpoint::{Reading, Strides, Which},
+    tune,
+};
 use std::{path::PathBuf, time::Duration};
 
 /// A window on what MobileOne sees: a camera, a picture, a video, or a scene that it draws itself.
@@ -25,6 +28,15 @@ pub struct Args {
     /// The model: digits (built in), a file, a folder, s0 to s4, or a hub id
     #[arg(long, default_value = "digits")]
     pub model: String,
+    /// Which network of the model's file, where it holds several: raw, ema (averaged), or a name in the file
+    #[arg(long, value_name = "WHICH")]
+    pub weights: Option<Which>,
+    /// Strides of the model's stem and stages, as in 1,2,2,2,2
+    #[arg(long)]
+    pub strides: Option<Strides>,
+    /// Epsilon of the model's batch normalizations, as in 0.001
+    #[arg(long, value_name = "EPSILON")]
+    pub bn_eps: Option<f64>,
     /// The device: auto, cpu, gpu, software, a backend, or a part of a name
     #[arg(long, default_value = "auto", value_parser = |text: &str| Ok::<_, String>(text.trim().to_lowercase()))]
     pub device: String,
@@ -115,9 +127,13 @@ impl Args {
         let keep =
             self.frames.filter(|_| self.headless).map_or(1200, |frames| frames.clamp(1, 100_000) as usize);
         let (model, device, half, rate) = (self.model.clone(), self.device.clone(), self.half, self.rate);
+        let weights = self.weights.clone().unwrap_or_default();
+        let reading = Reading { weights, strides: self.strides.clone(), bn_eps: self.bn_eps };
+        let reading = (model.clone(), reading);
         let (gate, unpaced) = (self.gate.clone(), self.unpaced);
         let (tuning, place) = (Duration::from_secs_f64(self.tune_seconds), Some(tune::place as fn(&_) -> _));
-        Ok(Settings { model, device, half, source, rate, unpaced, yuv: self.yuv, keep, tuning, place, gate })
+        let yuv = self.yuv;
+        Ok(Settings { model, reading, device, half, source, rate, unpaced, yuv, keep, tuning, place, gate })
     }
 
     /// How an animation is made.

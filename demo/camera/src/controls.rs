@@ -247,6 +247,7 @@ mod tests {
         let camera = |index, rate| Source::Camera(Wanted { index, rate, ..Wanted::default() });
         let mut settings = Settings {
             model: "digits".into(),
+            reading: Default::default(),
             device: "auto".into(),
             half: false,
             source: camera(1, 30),

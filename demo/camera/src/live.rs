@@ -12,7 +12,7 @@ use crate::{
     paint::Painter,
     source::{Capture, Source, Stage},
 };
-use mobileone::{DeviceInfo, tune::Tuned};
+use mobileone::{DeviceInfo, checkpoint::Reading, tune::Tuned};
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
@@ -30,6 +30,8 @@ use std::{
 pub struct Settings {
     /// The model: `digits`, a file, or a hub id.
     pub model: String,
+    /// How a file of weights is read where it leaves that open, and the model that is meant.
+    pub reading: (String, Reading),
     /// The device: `auto`, `cpu`, `software`, a backend, or a part of a name.
     pub device: String,
     /// Whether to compute in f16.

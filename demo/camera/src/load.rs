@@ -3,6 +3,7 @@
 use crate::{engine::Engine, gpu::Gpu, plain::plain};
 use mobileone::{
     DType, Device, DeviceInfo, Form, Model, Options, Session,
+    checkpoint::Reading,
     labels::Labels,
     named,
     plan::Tuning,
@@ -36,13 +37,13 @@ pub struct Progress {
     pub share: Option<f32>,
 }
 
-/// Loads the model called `name`: `digits`, a file, a folder, a short name, or a hub id.
+/// Loads the model called `name`: `digits`, a file, a folder, a short name, or a hub id, read as `reading` wants it.
 ///
 /// # Errors
 /// A line that names what is wrong.
-pub fn model(name: &str, progress: &dyn Fn(Progress)) -> Result<Loaded, String> {
+pub fn model(name: &str, reading: &Reading, progress: &dyn Fn(Progress)) -> Result<Loaded, String> {
     let say = |text: String, share| progress(Progress { text, share });
-    let checkpoint = named::open(name, &mut |fetch| {
+    let checkpoint = named::open_with(name, reading, &mut |fetch| {
         let text =
             format!("fetching {}: {} of {} MB", fetch.id, fetch.come / 1_000_000, fetch.all / 1_000_000);
         say(text, Some(fetch.come as f32 / fetch.all.max(1) as f32));
@@ -126,7 +127,7 @@ fn options(loaded: &Loaded, half: bool) -> Options {
     options
 }
 
-/// Measures which shaders run a model the fastest on a device, and keeps them; `goes_on` is told the share that is
+/// Measures which shaders run a model the fastest on a device, and keeps them; `goes_on` takes the share that is
 /// done. What came of it, and a line where it could not be written.
 ///
 /// # Errors

@@ -51,7 +51,7 @@ fn a_frame_without_an_answer() {
         let folder = folder("fragile");
         let file = folder.join("fragile.safetensors");
         fragile(&file);
-        let loaded = load::model(file.to_str().expect("a plain path"), &|_| ());
+        let loaded = load::model(file.to_str().expect("a plain path"), &Default::default(), &|_| ());
         let loaded = Arc::new(loaded.expect("it loads"));
         let made = load::engine(&loaded, &gpu, device, false, 7, &Tables::kept(None), &|_| ());
         let slot = Arc::<Slot>::default();

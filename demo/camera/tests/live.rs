@@ -18,6 +18,7 @@ use std::{
 pub fn settings(device: &str, source: &str) -> Settings {
     Settings {
         model: "digits".into(),
+        reading: Default::default(),
         device: device.into(),
         half: false,
         source: Source::parse(source).expect("a source"),

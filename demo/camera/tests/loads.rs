@@ -5,7 +5,11 @@ use crate::{
     live::{labelled, labels, settings, start_with, until},
 };
 use camera::live::{Live, Settings};
-use mobileone::{DeviceInfo, tune};
+use mobileone::{
+    Checkpoint, DeviceInfo,
+    checkpoint::{Reading, write_tensors},
+    tune,
+};
 use std::{path::PathBuf, sync::mpsc::channel, time::Duration};
 
 /// A newer choice takes the place of one that still loads: what comes of that is never taken, nor told.
@@ -159,7 +163,31 @@ fn tuning_and_its_ends() {
     std::fs::remove_dir_all(folder).ok();
 }
 
-/// A table that is none is told of, and the model runs without.
+/// A file that leaves its strides open: the guess is a line, and given strides are not guessed; a file that the options
+/// are not for is read without them.
+#[test]
+fn what_a_file_leaves_open() {
+    let folder = folder("open");
+    let path = folder.join("plain.safetensors");
+    let weights = Checkpoint::from_bytes(mobileone::sample::DIGITS).expect("it is sound").weights;
+    write_tensors(&path, weights.iter()).expect("the folder can be written");
+    let model = path.to_str().expect("a plain path").to_string();
+    let strides = Some("2,2,2,2,2".parse().expect("five strides"));
+    for (reading, guessed) in [
+        ((String::new(), Reading::default()), true),
+        ((model.clone(), Reading { strides: strides.clone(), ..Reading::default() }), false),
+        (("another".into(), Reading { strides, ..Reading::default() }), true),
+    ] {
+        let settings = Settings { model: model.clone(), reading, ..settings("cpu", "synthetic") };
+        let Some(mut live) = start_with(settings) else { return };
+        let said = until(&mut live, "the model", |live| live.running.is_some());
+        let found = said.iter().any(|line| line.contains("plain.safetensors: strides 2,2,2,2,2"));
+        assert_eq!(found, guessed, "{said:?}");
+    }
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// A table that cannot be read is reported, and the model runs without it.
 #[test]
 fn a_broken_table() {
     fn broken(_: &DeviceInfo) -> Option<PathBuf> {

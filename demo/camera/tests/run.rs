@@ -137,6 +137,16 @@ fn pictures_folders_and_videos_are_played() {
     let broken = folder.join("broken.png");
     std::fs::write(&broken, b"\x89PNG\r\n\x1a\nno more").expect("the folder can be written");
     refuses(&broken, "not a sound PNG");
+    // One that is damaged at its end is played, and the line that says so comes once.
+    let mut bytes = std::fs::read(&one).expect("the picture is there");
+    bytes.truncate(bytes.len() * 97 / 100);
+    bytes.extend(b"\xff\xd9");
+    let damaged = folder.join("damaged.jpg");
+    std::fs::write(&damaged, &bytes).expect("the folder can be written");
+    let (figures, said) = play(damaged.to_str().expect("a plain path"));
+    assert_eq!(figures["source"], "damaged.jpg", "{said}");
+    let line = said.trim_end();
+    assert!(line.contains("damaged.jpg: ") && line.contains("is missing") && line.lines().count() == 1, "{said}");
     let text = folder.join("text.mp4");
     std::fs::write(&text, "no video").expect("the folder can be written");
     if has("ffmpeg", "ffmpeg") {

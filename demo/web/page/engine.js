@@ -11,12 +11,15 @@ export async function start() {
   return pictureNames().map((name, at) => ({ name, bytes: pictureFile(at) }));
 }
 
-/** Opens a model's bytes, or the built-in model where there are none; a model that fails leaves the one before. */
-export async function open(device, weights) {
-  const opened = await Classifier.open(device, weights && new Uint8Array(weights));
+/**
+ * Opens a model's bytes, read with these options, or the built-in model where there are none; a model that fails leaves
+ * the one before.
+ */
+export async function open(device, weights, { which, strides, epsilon } = {}) {
+  const opened = await Classifier.open(device, weights && new Uint8Array(weights), which, strides, epsilon);
   classifier?.free();
   classifier = opened;
-  return { model: opened.model, device: opened.device, onGpu: opened.onGpu };
+  return { model: opened.model, device: opened.device, onGpu: opened.onGpu, notes: opened.notes };
 }
 
 /** Classifies pixels as a canvas gives them. */

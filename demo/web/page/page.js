@@ -16,7 +16,14 @@ let last = Promise.resolve(); // what is being done; the next waits for it
 let broken = false; // whether nothing can be opened here
 
 // `?device=webgpu` takes a software GPU too, `?device=cpu` none.
-const device = new URLSearchParams(location.search).get("device") ?? "auto";
+const wishes = new URLSearchParams(location.search);
+const device = wishes.get("device") ?? "auto";
+// What the file of a model leaves open: `?weights=raw`, `?strides=1,2,2,2,2`, `?bn_eps=0.001`.
+const reading = {
+  which: wishes.get("weights") ?? undefined,
+  strides: wishes.get("strides") ?? undefined,
+  epsilon: wishes.has("bn_eps") ? Number(wishes.get("bn_eps")) : undefined,
+};
 // Larger pictures are made smaller before they are read back: a page stands still meanwhile.
 const MOST_SIDE = 4096;
 // Bytes as they are stored: a colour profile is ignored, as the library ignores it.
@@ -41,14 +48,14 @@ function complain(error) {
   say(String(error.message ?? error), true);
 }
 
-/** Does one thing after the other; what goes wrong is said. */
+/** Does one thing after the other, and shows what goes wrong. */
 function next(work) {
   last = last.then(work).catch(complain);
   return last;
 }
 
 async function open(weights) {
-  running = await engine.open(device, weights);
+  running = await engine.open(device, weights, weights && reading);
   $("advice").hidden = running.onGpu || device !== "auto";
   $(isSecureContext ? "insecure" : "secure").hidden = true;
 }
@@ -66,7 +73,8 @@ async function openFile(file) {
   // The labels of the model before do not stand under the name of this one.
   forget();
   if (shown !== undefined) await classify(shown);
-  ready();
+  // What had to be guessed of it may be why its answers are wrong.
+  ready(running.notes.map((note) => `. Of ${file.name}: ${note}`).join(""));
 }
 
 function ready(note = "") {

@@ -36,7 +36,7 @@ function inWorker() {
     });
   return {
     start: () => ask("start", []),
-    open: (device, weights) => ask("open", [device, weights], weights ? [weights] : []),
+    open: (device, weights, reading) => ask("open", [device, weights, reading], weights ? [weights] : []),
     async classify(canvas, pixels) {
       // A bitmap of the canvas is read back by the worker; where that has no canvas, the pixels go there.
       const picture = globalThis.OffscreenCanvas

@@ -1,7 +1,8 @@
 //! The library as a web page sees it: a classifier that takes the pixels of a canvas.
 
 use mobileone::{
-    Device, DeviceKind, Input, Model, Options, Outputs, Pixels, Session,
+    Checkpoint, Device, DeviceKind, Form, Input, Model, Options, Outputs, Pixels, Session,
+    checkpoint::{Reading, Which},
     labels::Labels,
     preprocess::{PixelFormat, Rotation},
     sample,
@@ -27,6 +28,7 @@ pub struct Classifier {
     labels: Labels,
     model: String,
     device: Device,
+    notes: Vec<String>,
 }
 
 /// What a picture shows.
@@ -44,9 +46,20 @@ pub struct Answer {
 impl Classifier {
     /// Opens the bytes of a safetensors file, or the built-in model where there are none, on the device that `wanted`
     /// describes, as [`Device::open`] reads it: `auto` is the browser's GPU, and the CPU where it gives none but a
-    /// software GPU, which is slower.
-    pub async fn open(wanted: &str, weights: Option<Vec<u8>>) -> Result<Classifier, JsError> {
-        let model = Model::from_bytes(weights.as_deref().unwrap_or(sample::DIGITS))?;
+    /// software GPU, which is slower. `which`, `strides` and `epsilon` say what the file leaves open: which weights of
+    /// several (`raw`, `ema`, or a name in it), strides such as `1,2,2,2,2`, and that of its batch normalizations.
+    pub async fn open(
+        wanted: &str,
+        weights: Option<Vec<u8>>,
+        which: Option<String>,
+        strides: Option<String>,
+        epsilon: Option<f64>,
+    ) -> Result<Classifier, JsError> {
+        let Ok(which) = which.map_or(Ok(Which::default()), |text| text.parse());
+        let strides = strides.map(|text| text.parse()).transpose()?;
+        let reading = Reading { weights: which, strides, bn_eps: epsilon };
+        let file = weights.as_deref().unwrap_or(sample::DIGITS);
+        let model = Model::new(Checkpoint::from_bytes_with(file, None, &reading)?, Form::Fused)?;
         let Some(classes) = model.graph.classes() else {
             return Err(JsError::new("the model has no classifier, so there is nothing to name"));
         };
@@ -58,6 +71,7 @@ impl Classifier {
             labels: Labels::choose(None, model.labels.as_deref(), classes)?,
             device,
             model: model.name,
+            notes: model.notes.iter().filter(|note| note.warning).map(|note| note.to_string()).collect(),
         };
         // The browser compiles shaders, and says what is wrong with them, when they first run: here, and not while
         // somebody waits for an answer.
@@ -89,6 +103,12 @@ impl Classifier {
     #[wasm_bindgen(getter)]
     pub fn model(&self) -> String {
         self.model.clone()
+    }
+
+    /// What had to be guessed of the file, or was passed over, a sentence each.
+    #[wasm_bindgen(getter)]
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     /// What it runs on.

@@ -1,5 +1,6 @@
 //! What is coded: a picture's size, its components, and how far each has come.
 
+use super::Refused;
 use super::scan::Coefficients;
 use crate::picture::{MAX_HALVED_PIXELS, MAX_PIXELS, MAX_SIDE, too_large};
 
@@ -41,7 +42,7 @@ pub struct Component {
 pub const NOTHING: u8 = 255;
 
 impl Frame {
-    pub fn parse(marker: u8, body: &[u8]) -> Result<Frame, String> {
+    pub fn parse(marker: u8, body: &[u8]) -> Result<Frame, Refused> {
         let &[precision, h1, h0, w1, w0, count, ref rest @ ..] = body else {
             return Err("its frame header is cut off".into());
         };
@@ -50,20 +51,20 @@ impl Frame {
         let lossless = marker == 0xc3;
         let depths = if lossless { 2..=16 } else { 8..=12 };
         if !depths.contains(&precision) {
-            return Err(format!("{precision} bits per sample"));
+            return Err(format!("{precision} bits per sample").into());
         }
         if !matches!(count, 1 | 3 | 4) || rest.len() < 3 * usize::from(count) {
-            return Err(format!("{count} components"));
+            return Err(format!("{count} components").into());
         }
         if width == 0 || height == 0 {
-            return Err(format!("a picture of {width}x{height}"));
+            return Err(format!("a picture of {width}x{height}").into());
         }
         let pixels = (width * height) as u64;
         let half = pixels > MAX_PIXELS && !lossless;
         let scale = if half { 2 } else { 1 };
         let limit = if lossless { MAX_PIXELS } else { MAX_HALVED_PIXELS };
         if pixels > limit || width.max(height).div_ceil(scale) > MAX_SIDE as usize {
-            return Err(too_large());
+            return Err(Refused::Unread(too_large()));
         }
         let side = if lossless { 1 } else { 8 };
         let rows = rest.as_chunks::<3>().0.iter().take(usize::from(count));

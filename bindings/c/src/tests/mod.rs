@@ -4,6 +4,7 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     ffi::CStr,
+    io::{self, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     time::{Duration, Instant},
@@ -32,7 +33,7 @@ fn a_panic_is_a_status() {
     assert_eq!(said, c"a fault of this library: a wall with a hole");
 }
 
-/// A panic of whoever pauses costs no other thread its answers.
+/// A panic while a session is paused costs no other thread its answers.
 #[test]
 fn a_poisoned_gate_lets_answers_out() {
     let (mut model, mut device, mut handle, mut ticket) = (0, 0, 0, 0);
@@ -161,7 +162,10 @@ fn adds_little_to_a_frame() {
     match open(c"vulkan") {
         Some(device) => through(device, 60),
         None if std::env::var_os("REQUIRE_GPU").is_some() => panic!("there is no Vulkan device"),
-        None => eprintln!("SKIPPED on Vulkan: no device; install mesa-vulkan-drivers"),
+        // Not by `eprintln!`, of which nothing is shown where a test passes.
+        None => io::stderr()
+            .write_all(b"SKIPPED: what C adds to a frame on Vulkan: no device; install mesa-vulkan-drivers\n")
+            .expect("standard error takes a line"),
     }
 }
 
@@ -201,7 +205,7 @@ fn through(device: MobileoneDevice, frames: usize) {
             break;
         }
         let mut found = None;
-        // Each is first as often as the other: whoever is first finds the threads in another state.
+        // Each is first as often as the other: the first finds the threads in another state.
         for through_c in [round % 2 == 0, round % 2 == 1] {
             match through_c {
                 true => {

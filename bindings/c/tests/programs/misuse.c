@@ -193,7 +193,7 @@ static void sizes(MobileoneSession session) {
     good = picture(), good.format = MOBILEONE_FORMAT_NV12, good.height = UINT32_MAX, good.stride = (size_t)-1;
     EXPECT(MOBILEONE_INPUT, mobileone_run(session, &good, &place));
 
-    /* Files that hold no picture, or are said to have a size. */
+    /* Files that do not hold a picture, or come with a size. */
     good = picture(), good.format = MOBILEONE_FORMAT_FILE;
     BAD_ARGUMENT(mobileone_run(session, &good, &place));
     good.width = good.height = 0;
@@ -242,9 +242,39 @@ static void files(const char *name) {
     EXPECT(MOBILEONE_FILE, mobileone_model_load("/", &other));
     EXPECT(MOBILEONE_FILE, mobileone_model_from_bytes(pixels, sizeof pixels, NULL, &other));
     EXPECT(MOBILEONE_FILE, mobileone_model_from_bytes(NULL, 0, NULL, &other));
+    EXPECT(MOBILEONE_FILE, mobileone_model_load_with("/nowhere/at all", NULL, &other));
+    EXPECT(MOBILEONE_FILE, mobileone_model_from_bytes_with(pixels, sizeof pixels, NULL, NULL, &other));
     /* To look for it loads every driver, which is not what Memcheck is to judge. */
     if (strcmp(name, "cpu") != 0) EXPECT(MOBILEONE_NO_DEVICE, mobileone_device_open("no such device", &other));
     EXPECT(MOBILEONE_NO_DEVICE, mobileone_device_open("", &other));
+}
+
+static void readings(void) {
+    static const uint32_t strides[] = {2, 2, 2, 2, 2};
+    const MobileoneReading good = {.size = sizeof good, .weights = "raw", .strides = strides, .strides_count = 5};
+    MobileoneReading bad = good;
+    MobileoneModel other = 7;
+    EXPECT(MOBILEONE_FILE, mobileone_model_load_with("/nowhere/at all", &good, &other));
+    CHECK(other == 0);
+    BAD_ARGUMENT(mobileone_model_load_with(NULL, &good, &other));
+    BAD_ARGUMENT(mobileone_model_load_with("x", &good, NULL));
+    bad.size = 4;
+    BAD_ARGUMENT(mobileone_model_load_with("x", &bad, &other));
+    bad = good, bad.reserved = 1;
+    BAD_ARGUMENT(mobileone_model_load_with("x", &bad, &other));
+    bad = good, bad.weights = "\xff";
+    BAD_ARGUMENT(mobileone_model_load_with("x", &bad, &other));
+    bad = good, bad.strides = NULL;
+    BAD_ARGUMENT(mobileone_model_load_with("x", &bad, &other));
+    bad = good, bad.strides_count = 1;
+    BAD_ARGUMENT(mobileone_model_load_with("x", &bad, &other));
+    bad = good, bad.strides_count = (size_t)-1;
+    BAD_ARGUMENT(mobileone_model_from_bytes_with(pixels, sizeof pixels, NULL, &bad, &other));
+    const double impossible[] = {-1, 1, 0.0 / 0.0};
+    for (size_t at = 0; at < 3; at++) {
+        bad = good, bad.bn_eps = impossible[at];
+        EXPECT(MOBILEONE_OPTION, mobileone_model_from_bytes_with(pixels, sizeof pixels, NULL, &bad, &other));
+    }
 }
 
 static void in_flight(void) {
@@ -328,7 +358,7 @@ static void logs(MobileoneSession session, const char *name) {
     CHECK(said == before);
 }
 
-/* A child has none of the threads that an answer waits for: it is told so. */
+/* A child has none of the threads that an answer waits for: its calls say so. */
 static void forks(MobileoneSession session) {
     pid_t child = fork();
     CHECK(child >= 0);
@@ -358,6 +388,7 @@ int main(int argc, char **argv) {
     handles(session);
     sizes(session);
     files(argv[1]);
+    readings();
     in_flight();
     logs(session, argv[1]);
     forks(session);

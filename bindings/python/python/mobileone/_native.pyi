@@ -41,7 +41,7 @@ class _Response(Protocol):
     @property
     def content(self) -> bytes: ...
 
-# A picture by itself, where it is no array [height, width, 3 or 4] of uint8.
+# A picture by itself, other than an array [height, width, 3 or 4] of uint8.
 _Picture = Union[str, PathLike[str], bytes, bytearray, memoryview, _File, _Response, _Image]
 _Pictures = Union[list[Any], tuple[Any, ...]]
 _Values = NDArray[np.float32]
@@ -116,7 +116,10 @@ class Model:
         batch: int = 1,
         top_k: int = 5,
         size: Optional[Union[int, tuple[int, int]]] = None,
-        labels: Optional[Union[str, PathLike[str], Sequence[str], Mapping[int, str]]] = None,
+        labels: Optional[Union[str, PathLike[str], Sequence[str], Mapping[int, str], Mapping[str, int]]] = None,
+        weights: Optional[str] = None,
+        strides: Optional[Sequence[int]] = None,
+        bn_eps: Optional[float] = None,
     ) -> Model: ...
     @overload
     def classify(
@@ -193,6 +196,9 @@ class Model:
     @property
     def batch(self) -> int:
         """Pictures that run at once: those asked for, or fewer where the device holds no more."""
+    @property
+    def notes(self) -> list[str]:
+        """What of the file was guessed, passed over or chosen, a sentence each; the warnings come first."""
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the network's input."""

@@ -5,7 +5,7 @@ use crate::{
     load::{self, Loaded, Progress},
     plain::plain,
 };
-use mobileone::tune::Tuned;
+use mobileone::{checkpoint::Reading, tune::Tuned};
 use std::{
     sync::{Arc, atomic::Ordering},
     thread,
@@ -24,7 +24,8 @@ impl Live {
         self.supersede();
         self.progress = Some(Progress { text: format!("loading {}", self.settings.model), share: None });
         let (tell, load, gpu) = (self.teller(), self.load, self.gpu.clone());
-        let Settings { model, device, half, gate, .. } = self.settings.clone();
+        let Settings { model, reading: (read, reading), device, half, gate, .. } = self.settings.clone();
+        let reading = if read == model { reading } else { Reading::default() };
         let (compiling, newest, tables) = (self.compiling.clone(), self.newest.clone(), self.tables.clone());
         let known = self.loaded.clone().filter(|loaded| loaded.name == model);
         let under_way = self.loads.clone();
@@ -36,18 +37,23 @@ impl Live {
                 false => Err("another one was asked for".to_string()),
             };
             let make = || {
+                let is_new = known.is_none();
                 let loaded = match known {
                     Some(loaded) => loaded,
                     None => {
                         // Names that are only passed by are not fetched.
                         thread::sleep(GLANCE);
                         wanted()?;
-                        Arc::new(load::model(&model, &progress)?)
+                        Arc::new(load::model(&model, &reading, &progress)?)
                     }
                 };
                 wanted()?;
                 progress(Progress { text: format!("preparing {model}"), share: None });
                 tell(Event::Model(loaded.clone()));
+                if is_new {
+                    let warnings = loaded.model.notes.iter().filter(|note| note.warning);
+                    warnings.for_each(|note| tell(Event::Line(format!("{model}: {note}."))));
+                }
                 let ended = compiling.lock().expect("no panic while a model is made ready");
                 if *ended {
                     return Err("the program ends".to_string());

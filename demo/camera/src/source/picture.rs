@@ -30,8 +30,8 @@ pub fn play_one(picture: &Path, stage: &Stage) -> Result<(), String> {
     play(&[picture.into()], false, stage)
 }
 
-/// Plays pictures until it is stopped, each with its name where they are a folder's. Those that cannot be read are told
-/// of once and passed over, forwards or backwards as the hand leafs.
+/// Plays pictures until it is stopped, each with its name where they are a folder's. Those that cannot be read are passed
+/// over, forwards or backwards as the hand leafs. What is wrong with one is reported once.
 fn play(pictures: &[PathBuf], folder: bool, stage: &Stage) -> Result<(), String> {
     let still =
         Stage { rate: if stage.rate > 0.0 { stage.rate.min(RATE) } else { stage.rate }, ..stage.clone() };
@@ -42,7 +42,12 @@ fn play(pictures: &[PathBuf], folder: bool, stage: &Stage) -> Result<(), String>
     while unread < of {
         let path = &pictures[at];
         let (size, rgba) = match mobileone::picture::open(path) {
-            Ok(picture) => shrink((picture.width, picture.height), picture.rgba),
+            Ok(picture) => {
+                if let Some(warning) = picture.warning.filter(|_| told.insert(at)) {
+                    (stage.tell)(format!("{}: {warning}.", path.display()));
+                }
+                shrink((picture.width, picture.height), picture.rgba)
+            }
             Err(error) => {
                 last = error.to_string();
                 if of > 1 && told.insert(at) {
@@ -77,7 +82,7 @@ fn play(pictures: &[PathBuf], folder: bool, stage: &Stage) -> Result<(), String>
     Err(last)
 }
 
-/// So many places on among `of`, or back, round and round.
+/// The place that is `by` places on from `at` among `of`, or back, round and round.
 fn step(at: usize, by: isize, of: usize) -> usize {
     (at as isize + by).rem_euclid(of as isize) as usize
 }

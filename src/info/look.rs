@@ -1,6 +1,6 @@
 //! The order in which backends are looked at, each of which takes time.
 
-use crate::info::{DeviceInfo, DeviceKind};
+use super::{DeviceInfo, DeviceKind};
 
 /// Backends that are looked at together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
