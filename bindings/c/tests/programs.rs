@@ -287,7 +287,7 @@ fn the_same_bits_as_the_rust_library() {
 /// Files that leave open what the network is, in a folder with a `config.json` that says how pictures become inputs: an
 /// averaged and a raw one in one file, and one with normalizations.
 fn open_questions() -> (PathBuf, PathBuf, PathBuf) {
-    let folder = out().join("reading");
+    let folder = out().join("open-questions");
     fs::create_dir_all(&folder).expect("it can be made");
     let [both, train, config] =
         ["both.safetensors", "train.safetensors", "config.json"].map(|name| folder.join(name));
