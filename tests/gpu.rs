@@ -11,7 +11,7 @@ pub fn wanted() -> String {
 pub fn missing(what: &str) {
     let required = std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
     assert!(!required, "REQUIRE_GPU=1, but {what}; install mesa-vulkan-drivers");
-    eprintln!("SKIPPED: {what}; install mesa-vulkan-drivers to run the GPU tests");
+    crate::skipped(format_args!("{what}; install mesa-vulkan-drivers to run the GPU tests"));
 }
 
 /// The device that is [`wanted`], or `None` where it is [`missing`].
@@ -24,7 +24,7 @@ pub fn device() -> Option<Device> {
 pub fn has_f16(device: &Device) -> bool {
     let has = device.info().features.contains(&"f16");
     if !has {
-        eprintln!("SKIPPED: {} has no f16", device.info());
+        crate::skipped(format_args!("{} has no f16", device.info()));
     }
     has
 }

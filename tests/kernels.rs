@@ -158,10 +158,10 @@ fn matrices_or_a_clear_error() {
         Err(Error::Option(reason)) if !has => {
             let start = format!("{} has no cooperative matrices", plain.info());
             assert!(reason.starts_with(&start) && reason.ends_with("run without --matrices"), "{reason}");
-            return eprintln!("SKIPPED: {reason}");
+            return crate::skipped(format_args!("{reason}"));
         }
         Err(Error::Option(reason)) => {
-            return eprintln!("SKIPPED: not of a size that there is a shader for: {reason}");
+            return crate::skipped(format_args!("not of a size that there is a shader for: {reason}"));
         }
         Err(error) => panic!("{error}"),
     };

@@ -9,6 +9,15 @@ macro_rules! limits {
     }};
 }
 
+/// Says on a line of its own what a test leaves out and why, past the harness, which swallows what tests that pass
+/// print.
+#[allow(dead_code)] // where the features leave nothing out
+fn skipped(what: impl std::fmt::Display) {
+    use std::io::Write;
+    let line = format!("\nSKIPPED: {what}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
+}
+
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod bench;
 #[cfg(feature = "cpu")]

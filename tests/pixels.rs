@@ -72,7 +72,7 @@ fn devices_make_the_hosts_input() {
         let gpu = match pollster::block_on(Gpu::open(&found)) {
             Ok(gpu) => Arc::new(gpu),
             Err(error) if found.info != *device.info() => {
-                eprintln!("SKIPPED: {}: {error}", found.info);
+                crate::skipped(format_args!("{}: {error}", found.info));
                 continue;
             }
             Err(error) => panic!("{}: {error}", found.info),

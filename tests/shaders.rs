@@ -183,7 +183,7 @@ pub fn has_spirv_val() -> bool {
         let required =
             cfg!(target_os = "linux") && std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
         assert!(!required, "REQUIRE_GPU=1, but there is no spirv-val; install spirv-tools");
-        eprintln!("SKIPPED: spirv-val is missing; install spirv-tools");
+        crate::skipped(format_args!("spirv-val is missing; install spirv-tools"));
     }
     has
 }
@@ -200,7 +200,9 @@ pub fn check_spirv(name: &str, words: &[u32], matrices: bool) {
     child.stdin.take().unwrap().write_all(bytemuck::cast_slice(words)).unwrap();
     let out = child.wait_with_output().unwrap();
     if matrices && String::from_utf8_lossy(&out.stderr).contains("Invalid capability operand: 6022") {
-        return eprintln!("SKIPPED: this spirv-val does not know the cooperative matrices of {name}");
+        return crate::skipped(format_args!(
+            "this spirv-val does not know the cooperative matrices of {name}"
+        ));
     }
     assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr));
 }

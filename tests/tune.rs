@@ -192,7 +192,7 @@ fn nothing_is_kept_without_time() {
     };
     let tuned = match tune::tune(&device, &model, &options, Duration::ZERO, &mut progress) {
         Err(error) if error.to_string().contains("no timestamps") => {
-            return eprintln!("SKIPPED: {error}");
+            return crate::skipped(format_args!("{error}"));
         }
         tuned => tuned.unwrap(),
     };
@@ -270,7 +270,7 @@ fn damaged_pipelines_are_left_aside() {
     assert_eq!(fault, None, "no file, no word");
     let Ok(sound) = std::fs::read(&path) else {
         assert!(!device.info().features.contains(&"pipeline cache"), "nothing was kept");
-        return eprintln!("SKIPPED: {} keeps no pipelines", device.info());
+        return crate::skipped(format_args!("{} keeps no pipelines", device.info()));
     };
     let sound_run = (expected.clone(), None);
     assert_eq!(run(), sound_run);
@@ -328,7 +328,7 @@ fn what_is_kept_is_right() {
     let tuned = tune::tune(&device, &model, &options, Duration::from_secs(3600), &mut progress);
     let tuned = match tuned {
         Err(error) if error.to_string().contains("no timestamps") => {
-            eprintln!("SKIPPED: {error}");
+            crate::skipped(format_args!("{error}"));
             return;
         }
         tuned => tuned.unwrap(),

@@ -11,10 +11,10 @@ use self::{
 };
 use super::{
     Verdict,
-    args::{PictureArgs, ReadArgs, model_or_digits},
+    args::{PictureArgs, ReadArgs, keep, model_or_digits},
     feed::{Bar, feed, pictures_in},
     opened::DeviceArgs,
-    out::{self, Stop, chain, check_output, note, plain},
+    out::{self, Stop, chain, check_output, name, note, plain},
 };
 
 const EXAMPLES: &str = "\
@@ -61,8 +61,12 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<Verdict, Stop> {
-    args.mistakes.as_deref().map_or(Ok(()), check_output)?;
     let spec = model_or_digits(args.model.as_deref());
+    if let Some(path) = &args.mistakes {
+        let read = [Some(spec), args.classes.as_deref(), args.picture.labels.as_deref()];
+        keep(path, &read.into_iter().flatten().collect::<Vec<_>>())?;
+        check_output(path)?;
+    }
     let folders = folders(&args.folder)?;
     let model = args.device.beside(|| args.picture.load(spec, &args.read))?;
     let labels = args.picture.labels(&model)?;
@@ -77,8 +81,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         at += 1;
         if let Some(warning) = seen.warning {
             counts.damaged += 1;
-            let line = format!("{}: {warning}", seen.path.display());
-            bar.aside(|| note(&format!("warning: {}", plain(&line))));
+            let line = format!("{}: {}", name(seen.path.as_os_str()), plain(&warning));
+            bar.aside(|| note(&format!("warning: {line}")));
         }
         match seen.found {
             Ok((top, _)) => {
@@ -104,7 +108,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         note(&format!("warning: {damaged}, and counted all the same"));
     }
     if let Some(path) = &args.mistakes {
-        std::fs::write(path, report.csv()).map_err(|source| Error::Io { path: path.clone(), source })?;
+        out::write(path, report.csv().as_bytes())?;
     }
     match args.json {
         true => out::json(&report, true)?,

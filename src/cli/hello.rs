@@ -6,7 +6,7 @@ use mobileone::{Form, Input, Model, Options, Session, picture, sample};
 
 use super::{
     Verdict, cache,
-    out::{BEST, Stop, Talk, WIDTH, bar, ms, plain, say, table, talk, wrap},
+    out::{BEST, Stop, Talk, WIDTH, bar, ms, percent, plain, say, table, talk, wrap},
 };
 
 const NEXT: &str = "
@@ -33,7 +33,7 @@ pub fn run() -> Result<Verdict, Stop> {
         let answer = session.run(Input::Pixels(picture.pixels()))?;
         let took = ms(begun);
         let best = &answer.top[0][0];
-        let sure = format!("{} {:5.1}%", bar(best.probability, 20), best.probability * 100.0);
+        let sure = format!("{} {:>6}", bar(best.probability, 20), percent(best.probability));
         let label = format!("{BEST}{}{BEST:#}", labels[best.index]);
         rows.push([name.to_string(), label, sure, format!("{took:.2}")]);
     }

@@ -2,11 +2,11 @@ use std::{io, path::PathBuf};
 
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
-use mobileone::{Error, files::write_whole};
+use mobileone::Error;
 
 use super::{
     Cli, Verdict,
-    out::{Stop, check_parent, put},
+    out::{Stop, check_parent, put, write},
 };
 
 const EXAMPLES: &str = "\
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     for (name, command) in [whole].into_iter().chain(parts) {
         let path = folder.join(format!("{name}.1"));
         let text = page(command, &name)?;
-        write_whole(&path, text.as_bytes()).map_err(|source| Error::Io { path, source })?;
+        write(&path, text.as_bytes())?;
     }
     Ok(Verdict::Good)
 }

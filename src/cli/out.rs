@@ -9,7 +9,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use mobileone::{Error, tune};
+use mobileone::{Error, files::write_whole, tune};
 use serde::Serialize;
 
 /// Columns that tables and help keep to.
@@ -156,6 +156,12 @@ pub fn check_parent(path: &Path) -> Result<(), Stop> {
     }
 }
 
+/// Writes a file as a whole, or leaves what was there. Of a link, what it leads to is replaced.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Stop> {
+    write_whole(&path.canonicalize().unwrap_or_else(|_| path.into()), bytes)
+        .map_err(|source| Error::Io { path: path.into(), source }.into())
+}
+
 /// A line for people, on standard error; with `--quiet` only where it begins with `error:` or `warning:`, which have a
 /// colour on a terminal. That nobody reads it is no fault.
 pub fn note(line: &str) {
@@ -247,9 +253,9 @@ fn width(text: &str) -> usize {
     anstream::adapter::strip_str(text).to_string().chars().count()
 }
 
-/// `1 picture`, `2 pictures`, `2 batches`.
+/// `1 picture`, `2 pictures`, `2 batches`, `2 classes`.
 pub fn count(number: usize, one: &str) -> String {
-    let ending = match one.ends_with("ch") {
+    let ending = match one.ends_with("ch") || one.ends_with('s') {
         _ if number == 1 => "",
         true => "es",
         false => "s",
@@ -262,6 +268,14 @@ pub fn bar(share: f32, width: usize) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (share.clamp(0.0, 1.0) * width as f32 * 8.0).round() as usize;
     format!("{:width$}", "█".repeat(eighths / 8) + PARTS[eighths % 8])
+}
+
+/// A probability: `97.5%`. None is certain, whatever it rounds to.
+pub fn percent(probability: f32) -> String {
+    match format!("{:.1}%", f64::from(probability) * 100.0) {
+        text if text == "100.0%" => ">99.9%".into(),
+        text => text,
+    }
 }
 
 /// A number with commas between the thousands.
@@ -315,8 +329,14 @@ mod tests {
     #[test]
     fn one_and_many() {
         let all = [0, 1, 2, 1000].map(|number| count(number, "picture"));
-        assert_eq!(count(2, "dispatch"), "2 dispatches");
+        assert_eq!([count(2, "dispatch"), count(2, "class")], ["2 dispatches", "2 classes"]);
         assert_eq!(all, ["0 pictures", "1 picture", "2 pictures", "1,000 pictures"]);
+    }
+
+    #[test]
+    fn no_probability_is_certain() {
+        let rows = [(0.0, "0.0%"), (0.5, "50.0%"), (0.9994, "99.9%"), (0.9996, ">99.9%"), (1.0, ">99.9%")];
+        rows.iter().for_each(|&(share, text)| assert_eq!(percent(share), text));
     }
 
     #[cfg(unix)]

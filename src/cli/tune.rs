@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    args::{ReadArgs, load, size, without_pictures},
+    args::{ReadArgs, keep, load, size, without_pictures},
     opened::{DeviceArgs, Precision, hardware},
     out::{self, Stop, WIDTH, chain, check_output, count, note, plain, say},
     table::{Give, fit, short},
@@ -136,6 +136,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         return reset(args, what);
     }
     if let Some(path) = &args.output {
+        keep(path, &args.model.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         check_output(path)?;
     }
     let model = args.device.beside(|| match &args.model {

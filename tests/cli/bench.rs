@@ -222,7 +222,7 @@ fn batches_in_chunks_have_the_time_of_the_device() {
     let wanted = crate::gpu::wanted();
     let Some(device) = crate::gpu::device() else { return };
     if !device.info().features.contains(&"timestamps") {
-        return eprintln!("SKIPPED: {} has no timestamps", device.info());
+        return crate::skipped(format_args!("{} has no timestamps", device.info()));
     }
     let typed = args(&tiny, &["--json", "--batch", "50,150", "--device", &wanted]);
     let report = json(0, typed);
@@ -290,7 +290,7 @@ fn pictures_are_well_formed() {
         }
         if run.err.contains("no fonts are installed") {
             assert_eq!((run.code, name), (Some(2), "b.PNG"), "{run:?}");
-            eprintln!("SKIPPED: no fonts for a PNG; install fonts-dejavu-core");
+            crate::skipped(format_args!("no fonts for a PNG; install fonts-dejavu-core"));
             continue;
         }
         assert_eq!(run.code, Some(0), "{run:?}");
@@ -355,7 +355,7 @@ fn profile(device: &str) -> Option<Value> {
         ["profile", "--model", &tiny, "--size", "64x80", "--batch", "2", "--runs", "3", "--device", device];
     let run = run(args.iter().chain(&["--json", "--plot", path.to_str().unwrap()]));
     if run.err.contains("has no timestamps") {
-        eprintln!("SKIPPED: no timestamps on {device}");
+        crate::skipped(format_args!("no timestamps on {device}"));
         return None;
     }
     let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|error| panic!("{error}: {run:?}"));

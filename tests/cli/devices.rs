@@ -29,7 +29,7 @@ fn with_lavapipe() -> Option<Vec<Value>> {
     match crate::gpu::wanted().as_str() {
         _ if there => return Some(devices),
         "vulkan" => crate::gpu::missing("llvmpipe is not listed"),
-        other => eprintln!("SKIPPED: no llvmpipe beside {other}"),
+        other => crate::skipped(format_args!("no llvmpipe beside {other}")),
     }
     None
 }
@@ -47,7 +47,7 @@ fn has_f16(devices: &[Value]) -> bool {
     let llvmpipe = devices.iter().find(|device| is_llvmpipe(device)).unwrap();
     let has = llvmpipe["features"].as_array().unwrap().contains(&"f16".into());
     if !has {
-        eprintln!("SKIPPED: {llvmpipe} has no f16");
+        crate::skipped(format_args!("{llvmpipe} has no f16"));
     }
     has
 }
@@ -77,7 +77,7 @@ fn the_device_that_is_typed_is_taken() {
             (&["--device", "gpu"], None, None),
         ]);
     } else {
-        eprintln!("SKIPPED: what auto and gpu do without a GPU; there is one here");
+        crate::skipped(format_args!("what auto and gpu do without a GPU; there is one here"));
     }
     if gl {
         rows.push((&["--device", "gl"], None, Some("(gl, ")));
@@ -122,7 +122,7 @@ fn matrices_are_asked_for() {
     let Some(devices) = with_lavapipe() else { return };
     let llvmpipe = devices.iter().find(|device| is_llvmpipe(device)).unwrap();
     if llvmpipe["features"].as_array().unwrap().contains(&"cooperative matrices".into()) {
-        return eprintln!("SKIPPED: {llvmpipe} has cooperative matrices");
+        return crate::skipped(format_args!("{llvmpipe} has cooperative matrices"));
     }
     for dtype in ["f16", "f16-fast", "f32", "auto"] {
         let run = classify(&["--device", "llvmpipe", "--dtype", dtype, "--matrices"], None);
@@ -228,7 +228,7 @@ fn what_was_tuned_is_taken() {
             assert_eq!((told.code, faults(&told), faults(&after)), (Some(0), 1, 0), "{told:?}");
             assert_eq!(told.out, after.out);
         }
-        Err(error) => eprintln!("SKIPPED: llvmpipe keeps no pipelines here: {error}"),
+        Err(error) => crate::skipped(format_args!("llvmpipe keeps no pipelines here: {error}")),
     }
 
     // A choice that no class of devices has shows in the plan.
@@ -367,7 +367,7 @@ fn a_missing_runtime_folder_is_not_told() {
 fn auto_remembers_that_there_is_no_gpu() {
     let Some(devices) = with_lavapipe() else { return };
     if !devices.iter().all(|device| is(device, "kind", "software GPU") || is(device, "backend", "cpu")) {
-        return eprintln!("SKIPPED: what auto does without a GPU; there is one here");
+        return crate::skipped(format_args!("what auto does without a GPU; there is one here"));
     }
     let cache = super::folder("no-gpu");
     let memory = cache.join("no-gpu");

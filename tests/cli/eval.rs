@@ -115,7 +115,7 @@ fn each_class_and_mistake_is_reported() {
     assert!(lines[0].starts_with("top-1 13.33%, top-5 "), "{text:?}");
     assert_eq!(lines[2], "accuracy  right  of  class     most often taken for");
     assert_eq!(lines[3], "   0.00%      0  1   class 0   class 1 (1)", "the worst first");
-    assert_eq!(lines[13], "and 4 more classes, each at least 0.00% right");
+    assert_eq!(lines[13], "and 4 more, at least 0.00% right");
     assert_eq!(lines[15], "10 of 13 mistakes, the surest first (--mistakes FILE has all):");
     assert!(lines[16].ends_with(": class 1 (99.9%), not class 0"), "{text:?}");
     let rows = std::fs::read_to_string(&csv).unwrap();
@@ -125,6 +125,38 @@ fn each_class_and_mistake_is_reported() {
 
     let nowhere = run(start.iter().chain(&["--mistakes", "no folder/wrong.csv"]));
     assert!(nowhere.code == Some(2) && nowhere.err.contains("there is no folder"), "{nowhere:?}");
+}
+
+#[test]
+fn eval_writes_over_nothing_that_it_reads() {
+    let model = always(1, 2, "eval-keep-model");
+    let tree = tree("eval-keep", &[("a", 1), ("b", 1)]);
+    let classes = model.with_file_name("classes.json");
+    std::fs::write(&classes, r#"["a", "b"]"#).unwrap();
+    let [model, classes, tree] = [&model, &classes, &tree].map(|path| path.to_str().unwrap());
+    for read in [model, classes] {
+        let before = std::fs::read(read).unwrap();
+        let run = run(["eval", "--model", model, "--classes", classes, "--mistakes", read, tree]);
+        assert!(run.code == Some(2) && run.err.contains("give the output another name"), "{run:?}");
+        assert_eq!(std::fs::read(read).unwrap(), before);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn eval_keeps_names_that_are_not_utf8() {
+    use std::os::unix::ffi::OsStrExt;
+    let model = always(1, 2, "eval-bytes-model");
+    let tree = tree("eval-bytes", &[("0", 0), ("1", 0)]);
+    let name = std::ffi::OsStr::from_bytes(b"\xff.png");
+    std::fs::copy(data("pictures/grey.png"), tree.join("0").join(name)).unwrap();
+    let csv = folder("eval-bytes-csv").join("wrong.csv");
+    let [model, tree, to] = [&model, &tree, &csv].map(|path| path.to_str().unwrap());
+    let start = ["eval", "--model", model, tree, "--mistakes", to];
+    let report = json(0, start.iter().chain(&["--json"]));
+    assert!(report["mistakes"][0]["image_bytes"].as_str().unwrap().ends_with("/0/%FF.png"), "{report}");
+    assert!(std::fs::read_to_string(&csv).unwrap().lines().nth(1).unwrap().contains("/0/\\xff.png'"));
+    assert!(run(start).out.contains("/0/\\xff.png': class 1"));
 }
 
 #[test]

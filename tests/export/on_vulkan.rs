@@ -36,7 +36,7 @@ fn runner(device: &Device, folder: &std::path::Path) -> Runner {
 fn device() -> Option<Device> {
     let device = crate::gpu::device()?;
     if device.info().backend != "vulkan" {
-        eprintln!("SKIPPED: exported SPIR-V runs on Vulkan; the tests run on {}", device.info());
+        crate::skipped(format_args!("exported SPIR-V runs on Vulkan; the tests run on {}", device.info()));
         return None;
     }
     Some(device)

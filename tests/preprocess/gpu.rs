@@ -26,7 +26,7 @@ impl Bench {
         let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
         let Ok(adapter) = adapter else {
             assert_ne!(std::env::var("REQUIRE_GPU").as_deref(), Ok("1"), "REQUIRE_GPU=1, and no adapter");
-            eprintln!("SKIPPED, no adapter: install mesa-vulkan-drivers for a software one");
+            crate::skipped("no adapter; install mesa-vulkan-drivers for a software one");
             return None;
         };
         let (device, queue) =

@@ -10,7 +10,6 @@ mod run;
 mod window;
 
 use std::{
-    io::Write,
     process::{Command, Output},
     time::Duration,
 };
@@ -44,10 +43,12 @@ fn folder(name: &str) -> std::path::PathBuf {
     folder
 }
 
-/// Says that a test is skipped: not by `eprintln!`, of which nothing is shown where a test passes.
-fn skipped(why: &str) {
-    let line = format!("SKIPPED: demo/camera: {why}\n");
-    std::io::stderr().write_all(line.as_bytes()).expect("standard error takes a line");
+/// Says on a line of its own what a test leaves out and why, past the harness, which swallows what tests that pass
+/// print.
+fn skipped(what: impl std::fmt::Display) {
+    use std::io::Write;
+    let line = format!("\nSKIPPED: {what}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
 }
 
 /// A device, or a loud skip where there is none.
@@ -56,7 +57,7 @@ fn gpu() -> Option<camera::gpu::Gpu> {
         camera::gpu::Gpu::open(&camera::gpu::instance(None), None, "auto", std::sync::Arc::new(|| {}));
     if let Err(reason) = &opened {
         assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{reason}");
-        skipped(&format!("{reason}; install mesa-vulkan-drivers"));
+        skipped(format_args!("{reason}; install mesa-vulkan-drivers"));
     }
     opened.ok()
 }
@@ -68,7 +69,7 @@ fn has(program: &str, package: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
     if !found {
         assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{program} is missing: install {package}");
-        skipped(&format!("{program} is missing; install {package}"));
+        skipped(format_args!("{program} is missing; install {package}"));
     }
     found
 }

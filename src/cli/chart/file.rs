@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use mobileone::Error;
-
 #[cfg(feature = "png")]
 use super::png;
 use super::{Chart, svg};
-use crate::cli::out::{Stop, check_output};
+use crate::cli::out::{Stop, check_output, write};
 
 /// What a picture's file is.
 #[derive(Clone, Copy, PartialEq)]
@@ -52,5 +50,5 @@ pub fn save(path: &Path, charts: &[Chart]) -> Result<(), Stop> {
         #[cfg(feature = "png")]
         Format::Png => png::draw(path, &text)?,
     };
-    std::fs::write(path, bytes).map_err(|source| Error::Io { path: path.into(), source }.into())
+    write(path, &bytes)
 }

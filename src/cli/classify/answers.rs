@@ -11,7 +11,7 @@ use mobileone::{Error, files::Unfinished};
 use serde::Serialize;
 
 use super::rows::{Class, Found, Header, Row};
-use crate::cli::out::{BEST, Stop, plain, put, quote, say};
+use crate::cli::out::{BEST, Stop, percent, plain, put, quote, say};
 
 /// How answers are written.
 #[derive(Clone, Copy)]
@@ -88,7 +88,8 @@ impl Answers {
         }
     }
 
-    /// Writes what comes after the last answer: of a document, also what ended the work before its end.
+    /// Writes what comes after the last answer: of a document, also what ended the work before its end. A file in
+    /// another form, which could not say so, is then left as it was.
     pub fn finish(mut self, fault: Option<&Stop>) -> Result<(), Stop> {
         if let Form::Json = self.form {
             let close = if self.begun { "\n  ]" } else { "]" };
@@ -99,6 +100,7 @@ impl Answers {
             self.write(&format!("{close}{error}\n}}\n"))?;
         }
         match self.to {
+            Sink::Whole(..) if fault.is_some() && !matches!(self.form, Form::Json) => Ok(()),
             Sink::Whole(path, file) => file.finish().map_err(|source| Error::Io { path, source }.into()),
             Sink::Stdout | Sink::Growing(..) => Ok(()),
         }
@@ -129,12 +131,12 @@ fn one_line(value: &impl Serialize) -> Result<String, Stop> {
 fn text(row: &Row) -> Vec<String> {
     let name = row.name();
     let Found::Top(top) = &row.found else { return Vec::new() };
-    let percent = |class: &Class| f64::from(class.probability) * 100.0;
     let Some((best, rest)) = top.split_first() else {
         return vec![format!("{name}: nothing above the threshold")];
     };
-    let first = format!("{name}: {BEST}{} ({:.1}%){BEST:#}", plain(&best.label), percent(best));
-    let rest = rest.iter().map(|class| format!("    {:5.1}%  {}", percent(class), plain(&class.label)));
+    let first = format!("{name}: {BEST}{} ({}){BEST:#}", plain(&best.label), percent(best.probability));
+    let rest =
+        rest.iter().map(|class| format!("    {:>6}  {}", percent(class.probability), plain(&class.label)));
     [first].into_iter().chain(rest).collect()
 }
 
@@ -161,6 +163,23 @@ mod tests {
 
     use super::*;
     use crate::cli::{args::Preprocessing, feed::Seen};
+
+    /// What cannot say that it was cut short does not take a file's place.
+    #[test]
+    fn rows_of_work_that_failed_replace_nothing() {
+        let path = std::env::temp_dir().join(format!("mobileone-answers-{}.csv", std::process::id()));
+        std::fs::write(&path, "before").unwrap();
+        for form in [Form::Text, Form::JsonLines, Form::Csv] {
+            let mut answers = Answers::new(form, Some(&path), false).unwrap();
+            answers.write("a row\n").unwrap();
+            answers.finish(Some(&Stop::Error("the device is lost".into()))).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
+            let mut answers = Answers::new(form, Some(&path), false).unwrap();
+            answers.write("before").unwrap();
+            answers.finish(None).unwrap();
+        }
+        std::fs::remove_file(path).unwrap();
+    }
 
     /// A document is whole whatever ended it.
     #[test]

@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use mobileone::labels::Labels;
 use serde::Serialize;
 
 use crate::cli::{
-    out::{Stop, WIDTH, plain, quote, say, table},
+    out::{Stop, WIDTH, count, name, name_bytes, percent, plain, quote, say, table},
     table::short,
 };
 
@@ -88,6 +88,11 @@ struct PerClass {
 #[derive(Serialize)]
 pub struct Mistake {
     pub image: String,
+    /// Where the name is not UTF-8: its bytes, percent-encoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_bytes: Option<String>,
+    #[serde(skip)]
+    path: PathBuf,
     /// The label of its class, and of the class it was taken for.
     pub truth: String,
     pub found: String,
@@ -103,15 +108,15 @@ impl Report {
         let pairs = &counts.pairs;
         let images: usize = pairs.values().sum();
         let share = |right: usize, of: usize| if of == 0 { 0.0 } else { right as f64 / of as f64 };
-        let count = |truth: usize, found: usize| pairs.get(&(truth, found)).copied().unwrap_or(0);
+        let pictures = |truth: usize, found: usize| pairs.get(&(truth, found)).copied().unwrap_or(0);
         let classes: Vec<usize> =
             BTreeSet::from_iter(pairs.keys().flat_map(|&(a, b)| [a, b])).into_iter().collect();
         let true_ones = BTreeSet::from_iter(pairs.keys().map(|&(truth, _)| truth));
         let per_class = |&index: &usize| {
-            let images: usize = classes.iter().map(|&found| count(index, found)).sum();
-            let correct = count(index, index);
+            let images: usize = classes.iter().map(|&found| pictures(index, found)).sum();
+            let correct = pictures(index, index);
             let others = classes.iter().filter(|&&found| found != index);
-            let most = others.map(|&found| (count(index, found), found)).max_by_key(|&(count, _)| count);
+            let most = others.map(|&found| (pictures(index, found), found)).max_by_key(|&(count, _)| count);
             PerClass {
                 index,
                 label: labels.name(index).into(),
@@ -128,20 +133,22 @@ impl Report {
             model: String::new(),
             device: String::new(),
             dtype: String::new(),
-            top1: share(classes.iter().map(|&class| count(class, class)).sum(), images),
+            top1: share(classes.iter().map(|&class| pictures(class, class)).sum(), images),
             top5: share(counts.in_best, images),
             top_k: BEST.min(labels.names().len()),
             images,
             failed: counts.failed,
             damaged: counts.damaged,
             images_per_second: images as f64 / seconds,
-            confusion: classes.iter().map(|&a| classes.iter().map(|&b| count(a, b)).collect()).collect(),
+            confusion: classes.iter().map(|&a| classes.iter().map(|&b| pictures(a, b)).collect()).collect(),
             per_class: true_ones.iter().map(per_class).collect(),
             mistakes: counts
                 .wrong
                 .into_iter()
                 .map(|(path, truth, found, probability)| Mistake {
                     image: path.display().to_string(),
+                    image_bytes: name_bytes(path.as_os_str()),
+                    path,
                     truth: label(truth),
                     found: label(found),
                     truth_index: truth,
@@ -156,12 +163,11 @@ impl Report {
     /// Prints the shares, the classes, the worst first, and the mistakes of which the network was surest.
     pub fn print(&self) -> Result<(), Stop> {
         say(&format!(
-            "top-1 {:.2}%, top-{} {:.2}% of {} picture{} ({} unreadable), {:.1} pictures/s",
+            "top-1 {:.2}%, top-{} {:.2}% of {} ({} unreadable), {:.1} pictures/s",
             self.top1 * 100.0,
             self.top_k,
             self.top5 * 100.0,
-            self.images,
-            if self.images == 1 { "" } else { "s" },
+            count(self.images, "picture"),
             self.failed,
             self.images_per_second
         ))?;
@@ -194,7 +200,7 @@ impl Report {
         }
         match classes.get(ROWS) {
             Some(next) => say(&format!(
-                "and {} more classes, each at least {:.2}% right",
+                "and {} more, at least {:.2}% right",
                 classes.len() - ROWS,
                 next.accuracy * 100.0
             )),
@@ -211,18 +217,18 @@ impl Report {
         say("")?;
         let total = mistakes.len();
         say(&match total {
-            0..=ROWS => format!("{total} mistake{}, the surest first:", if total == 1 { "" } else { "s" }),
+            0..=ROWS => format!("{}, the surest first:", count(total, "mistake")),
             _ => format!("{ROWS} of {total} mistakes, the surest first (--mistakes FILE has all):"),
         })?;
-        for Mistake { image, truth, found, probability, .. } in mistakes.iter().take(ROWS) {
+        for Mistake { path, truth, found, probability, .. } in mistakes.iter().take(ROWS) {
             let rest = format!(
-                ": {} ({:.1}%), not {}",
+                ": {} ({}), not {}",
                 short(&plain(found), 18),
-                f64::from(*probability) * 100.0,
+                percent(*probability),
                 short(&plain(truth), 18)
             );
             let left = (WIDTH - 2).saturating_sub(rest.chars().count());
-            say(&format!("  {}{rest}", end_of(image, left)))?;
+            say(&format!("  {}{rest}", end_of(path, left)))?;
         }
         Ok(())
     }
@@ -230,8 +236,8 @@ impl Report {
     /// The mistakes as CSV.
     pub fn csv(&self) -> String {
         let mut text = "image,truth,found,probability\n".to_string();
-        for Mistake { image, truth, found, probability, .. } in &self.mistakes {
-            let row = [quote(image), quote(truth), quote(found), probability.to_string()];
+        for Mistake { path, truth, found, probability, .. } in &self.mistakes {
+            let row = [quote(&name(path.as_os_str())), quote(truth), quote(found), probability.to_string()];
             text += &(row.join(",") + "\n");
         }
         text
@@ -239,8 +245,8 @@ impl Report {
 }
 
 /// The end of a long path, which tells it from others.
-fn end_of(path: &str, most: usize) -> String {
-    let path = plain(path);
+fn end_of(path: &Path, most: usize) -> String {
+    let path = name(path.as_os_str());
     match path.chars().count().checked_sub(most) {
         Some(left @ 1..) => "…".to_string() + &path.chars().skip(left + 1).collect::<String>(),
         _ => path,

@@ -43,7 +43,7 @@ pub fn classes(folders: &[String], labels: &Labels, order: Option<ClassOrder>) -
         (Some(ClassOrder::Number), Some(numbers)) => by_number(folders, &numbers, labels.names().len()),
         (Some(ClassOrder::Number), None) => {
             let other = folders.iter().find(|name| number(name).is_none()).map_or("", |name| name);
-            Err(format!("folder \"{other}\" is no number: --class-order labels or text"))
+            Err(format!("folder \"{other}\" is not a number: --class-order labels or text"))
         }
         (None, Some(numbers)) => guess(folders, &numbers, labels),
         (None, None) => {
@@ -114,7 +114,7 @@ fn by_number(folders: &[String], numbers: &[usize], total: usize) -> Result<Trut
         let outside = |&&number: &&usize| number >= total;
         let at = numbers.iter().position(|number| outside(&number)).unwrap_or(0);
         format!(
-            "\"{}\" is no class of the model: its classes are 0 to {}",
+            "\"{}\" is not a class of the model: its classes are 0 to {}",
             folders[at],
             total.saturating_sub(1)
         )
@@ -187,11 +187,11 @@ mod tests {
             (&animals, Some(Text), &["a", "b", "c"], Ok((&[0, 1, 2], ""))),
             (&animals, Some(Text), &["a", "b"], Err("a folder for each of the 3 classes")),
             (&animals, Some(ByLabel), &["cat", "1"], Err("folder \"1\" is called like no label")),
-            (&animals, Some(Number), &["cat", "1"], Err("folder \"cat\" is no number")),
+            (&animals, Some(Number), &["cat", "1"], Err("folder \"cat\" is not a number")),
             (&animals, None, &["0", "1", "2"], Ok((&[0, 1, 2], ""))),
             (&animals, None, &["1", "2", "3"], Ok((&[0, 1, 2], "folders 1 to 3 are classes 0 to 2"))),
             (&animals, None, &["1", "3"], Ok((&[0, 2], "folders 1 to 3 are classes 0 to 2"))),
-            (&animals, None, &["0", "3"], Err("\"3\" is no class of the model: its classes are 0 to 2")),
+            (&animals, None, &["0", "3"], Err("\"3\" is not a class of the model: its classes are 0 to 2")),
             (&animals, Some(Text), &["10", "20", "5"], Ok((&[0, 1, 2], ""))),
             (&digits, None, &["0", "7"], Ok((&[0, 7], ""))),
             (&digits, None, &["0", "10"], Err("\"0\" is called like a label and \"10\" is not")),
