@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use mobileone::hub::Hub;
 
-use super::{Files, Mood, fetch_id, folder, hub_at, serve};
+use super::{Files, Mood, fetch_id, folder, hub_at, impatient, serve};
 
 const CONFIG: &[u8] = b"{}";
 const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -90,7 +90,8 @@ fn without_the_hub_the_rest_is_a_guess() {
         (Mood::Noise, "http://127.0.0.1:"),
     ] {
         let server = serve(mood, Vec::new());
-        let unknown = unknown(&Hub { endpoint: server.endpoint, ..hub.clone() });
+        let hub = Hub { endpoint: server.endpoint, ..hub.clone() };
+        let unknown = unknown(&if mood == Mood::Silent { impatient(hub) } else { hub });
         assert!(unknown.contains(expected), "{mood:?}: {unknown}");
     }
 }

@@ -2,7 +2,7 @@
  * not edit.
  *
  * Handles are numbers; 0 is none. One that was closed, was never given out, or is of another kind gives
- * MOBILEONE_INVALID_HANDLE, never a crash. Whoever opens one closes it.
+ * MOBILEONE_INVALID_HANDLE, never a crash. Close those that you open.
  *
  * Statuses: 0 is MOBILEONE_OK. For any other but MOBILEONE_NOT_READY, mobileone_last_error() has a line that says what is
  * wrong. Results are written where the status is MOBILEONE_OK; a handle that could not be had is 0.
@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 /// The version of this ABI: it grows when something is added. What is there stays as it is.
-#define MOBILEONE_ABI_VERSION 2
+#define MOBILEONE_ABI_VERSION 3
 
 /// A GPU with memory of its own.
 #define MOBILEONE_DEVICE_DISCRETE 0
@@ -147,9 +147,9 @@ typedef struct {
   char why[256];
 } MobileoneDeviceInfo;
 
-/// Is told a line of UTF-8 at a level, which is gone when it returns. Any thread may call it, several at once. It must
-/// not throw, nor wait for a thread that may be in a call. While it runs, every call of the same thread that gives a status
-/// gives `MOBILEONE_BUSY`, and what this library says there is dropped.
+/// Takes a line of the log, in UTF-8, and its level; the line is gone when it returns. Any thread may call it, several at
+/// once. It must not throw, nor wait for a thread that may be in a call. While it runs, every call of the same thread that
+/// gives a status gives `MOBILEONE_BUSY`, and lines of this library are dropped.
 typedef void (*MobileoneLog)(uint32_t level, const char *line, void *user);
 
 /// A session, until `mobileone_session_close`. 0 is none.
@@ -160,6 +160,25 @@ typedef uint64_t MobileoneTicket;
 
 /// A model, until `mobileone_model_close`. 0 is none.
 typedef uint64_t MobileoneModel;
+
+/// How a file of weights is read, whatever it says itself. All 0 but for the `size` leaves everything to the file; what
+/// had to be guessed is a warning in the log.
+typedef struct {
+  /// `sizeof(MobileoneReading)`, set by the caller.
+  uint32_t size;
+  /// 0.
+  uint32_t reserved;
+  /// Which network of a file that holds several: `raw`, `ema`, or its name in the file (UTF-8). Null for the averaged
+  /// one (EMA) where there is one.
+  const char *weights;
+  /// The strides of the stem and of each stage, 1 or 2 each. Null for those that the file says or shows, else the
+  /// paper's.
+  const uint32_t *strides;
+  /// How many strides there are; 5 for a network of four stages.
+  size_t strides_count;
+  /// The epsilon of every batch normalization; 0 for the file's, else 1e-5.
+  double bn_eps;
+} MobileoneReading;
 
 /// What a model is.
 typedef struct {
@@ -358,7 +377,7 @@ MobileoneStatus mobileone_device_close(MobileoneDevice device);
 /// It stays as it is until the next call of this thread that fails.
 const char *mobileone_last_error(void);
 
-/// Has `call` be told what is said at `level` and the levels below it, with `user` beside it; null or
+/// Sets the function that gets the log's lines of `level` and of the levels below it, with `user`; null or
 /// `MOBILEONE_LOG_OFF` ends it. When this returns, no thread is inside an earlier one any more.
 MobileoneStatus mobileone_set_log(MobileoneLog call, void *user, uint32_t level);
 
@@ -385,12 +404,24 @@ MobileoneStatus mobileone_submit_metal_texture(MobileoneSession session,
 MobileoneStatus mobileone_model_load(const char *path,
                                      MobileoneModel *model);
 
+/// The same, read as `reading` says, which may be null.
+MobileoneStatus mobileone_model_load_with(const char *path,
+                                          const MobileoneReading *reading,
+                                          MobileoneModel *model);
+
 /// Opens the model in `length` bytes of a file, which may be freed when this returns. `config` is the text of a
 /// `config.json`, or null.
 MobileoneStatus mobileone_model_from_bytes(const uint8_t *bytes,
                                            size_t length,
                                            const char *config,
                                            MobileoneModel *model);
+
+/// The same, read as `reading` says, which may be null.
+MobileoneStatus mobileone_model_from_bytes_with(const uint8_t *bytes,
+                                                size_t length,
+                                                const char *config,
+                                                const MobileoneReading *reading,
+                                                MobileoneModel *model);
 
 /// Opens the built-in model, which reads the digit held up to a camera.
 MobileoneStatus mobileone_model_builtin(MobileoneModel *model);

@@ -287,9 +287,10 @@ fn the_same_bits_as_the_rust_library() {
 /// Files that leave open what the network is, in a folder with a `config.json` that says how pictures become inputs: an
 /// averaged and a raw one in one file, and one with normalizations.
 fn open_questions() -> (PathBuf, PathBuf, PathBuf) {
-    let folder = out().join("reading");
+    let folder = out().join("open-questions");
     fs::create_dir_all(&folder).expect("it can be made");
-    let [both, train, config] = ["both.safetensors", "train.safetensors", "config.json"].map(|name| folder.join(name));
+    let [both, train, config] =
+        ["both.safetensors", "train.safetensors", "config.json"].map(|name| folder.join(name));
     let network = |form, seed| {
         let recipe = Recipe {
             stem: 8,
@@ -305,9 +306,12 @@ fn open_questions() -> (PathBuf, PathBuf, PathBuf) {
     let named = [("state_dict.", network(Form::Fused, 1)), ("state_dict_ema.", network(Form::Fused, 2))];
     let tensors: Vec<(String, _)> = named
         .iter()
-        .flat_map(|(prefix, weights)| weights.iter().map(move |(name, array)| (format!("{prefix}{name}"), array)))
+        .flat_map(|(prefix, weights)| {
+            weights.iter().map(move |(name, array)| (format!("{prefix}{name}"), array))
+        })
         .collect();
-    write_tensors(&both, tensors.iter().map(|(name, array)| (name.as_str(), *array))).expect("it can be written");
+    write_tensors(&both, tensors.iter().map(|(name, array)| (name.as_str(), *array)))
+        .expect("it can be written");
     write_tensors(&train, network(Form::Train, 3).iter()).expect("it can be written");
     let text = r#"{"input_size": [3, 64, 64], "crop_pct": 1.0, "crop_mode": "center", "interpolation": "bilinear",
         "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}"#;
@@ -346,7 +350,13 @@ fn a_file_is_read_as_the_caller_says() {
         (&both, ["ema", "-", "-"], vec![], "took", Reading { weights: Which::Ema, ..default() }),
         (&both, ["raw", "-", "-"], vec![], "took", Reading { weights: raw, ..default() }),
         (&both, ["state_dict", "-", "-"], vec![], "took", Reading { weights: named, ..default() }),
-        (&both, ["-", "1,2,1,2,2", "-"], vec![(3, took)], "strides", Reading { strides: Some(strides), ..default() }),
+        (
+            &both,
+            ["-", "1,2,1,2,2", "-"],
+            vec![(3, took)],
+            "strides",
+            Reading { strides: Some(strides), ..default() },
+        ),
         (&train, ["-", "-", "-"], vec![(2, "(MobileoneReading.bn_eps)")], "", default()),
         (&train, ["-", "-", "0.001"], vec![], "epsilon", Reading { bn_eps: Some(1e-3), ..default() }),
     ];

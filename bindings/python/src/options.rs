@@ -122,7 +122,11 @@ fn numbered(dict: &Bound<PyDict>) -> PyResult<Names> {
 }
 
 /// How a file of weights is to be read, as Python's `weights`, `strides` and `bn_eps` say.
-pub fn reading(weights: Option<&str>, strides: Option<Bound<PyAny>>, bn_eps: Option<f64>) -> PyResult<Reading> {
+pub fn reading(
+    weights: Option<&str>,
+    strides: Option<Bound<PyAny>>,
+    bn_eps: Option<f64>,
+) -> PyResult<Reading> {
     let Ok(weights) = weights.map_or(Ok(Which::default()), str::parse);
     let strides = strides.map(|strides| each_stride(&strides)).transpose()?;
     Ok(Reading { weights, strides, bn_eps })
@@ -150,7 +154,9 @@ pub fn with_argument(note: &Note) -> String {
 fn each_stride(object: &Bound<PyAny>) -> PyResult<Strides> {
     let all: Option<Vec<usize>> = object.extract().ok();
     match all.as_deref() {
-        Some([stem, stages @ ..]) if !stages.is_empty() => Ok(Strides { stem: *stem, stages: stages.to_vec() }),
+        Some([stem, stages @ ..]) if !stages.is_empty() => {
+            Ok(Strides { stem: *stem, stages: stages.to_vec() })
+        }
         _ => Err(Error::new_err(format!(
             "strides {}: expected 1 or 2 for the stem and for each stage, such as (1, 2, 2, 2, 2)",
             object.repr()?

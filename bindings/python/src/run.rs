@@ -10,10 +10,7 @@ use mobileone::{
     preprocess::Scratch,
 };
 use numpy::PyReadonlyArrayDyn;
-use pyo3::{
-    exceptions::PyException,
-    prelude::*,
-};
+use pyo3::{exceptions::PyException, prelude::*};
 
 use crate::{
     Error,

@@ -506,8 +506,9 @@ def test_which_weights_of_a_file(digits, tmp_path):
     with pytest.raises(mobileone.Error, match='holds no network under "nosuch"'):
         opened(file, weights="nosuch")
     # Of two that nothing tells apart, one has to be chosen.
+    other = {**own, "stem.reparam_conv.bias": own["stem.reparam_conv.bias"] + 1}
     first = {f"first.{name}": array for name, array in own.items()}
-    file.write_bytes(packed({**first, **{f"second.{name}": array for name, array in shifted.items()}}))
+    file.write_bytes(packed({**first, **{f"second.{name}": array for name, array in other.items()}}))
     with pytest.raises(mobileone.Error, match=r"holds several networks.*\(weights=\)"):
         opened(file)
     assert np.array_equal(opened(file, weights="first")[0].logits(inputs()), expected)

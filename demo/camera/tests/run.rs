@@ -146,7 +146,10 @@ fn pictures_folders_and_videos_are_played() {
     let (figures, said) = play(damaged.to_str().expect("a plain path"));
     assert_eq!(figures["source"], "damaged.jpg", "{said}");
     let line = said.trim_end();
-    assert!(line.contains("damaged.jpg: ") && line.contains("is missing") && line.lines().count() == 1, "{said}");
+    assert!(
+        line.contains("damaged.jpg: ") && line.contains("is missing") && line.lines().count() == 1,
+        "{said}"
+    );
     let text = folder.join("text.mp4");
     std::fs::write(&text, "no video").expect("the folder can be written");
     if has("ffmpeg", "ffmpeg") {
