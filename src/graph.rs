@@ -38,7 +38,7 @@ pub struct Node {
 pub struct Graph {
     /// The nodes; each reads earlier ones only.
     pub nodes: Vec<Node>,
-    /// The pooled features `[n, 1, 1, c]`.
+    /// The pooled features: one vector per picture, `[n, 1, 1, c]`, where a session is to answer with them.
     pub features: NodeId,
     /// The classifier's output `[n, 1, 1, classes]`, if the network has one.
     pub logits: Option<NodeId>,

@@ -72,6 +72,7 @@ impl Graph {
 
     /// The first convolution whose kernel is larger than the padded map that it would read from an input of `input`,
     /// where that is the first fault.
+    #[cfg(any(feature = "cpu", feature = "gpu", feature = "export"))]
     pub(crate) fn too_small(&self, input: Shape) -> Option<&Node> {
         let (known, _) = self.walk(input).err()?;
         let node = self.nodes.get(known.len())?;

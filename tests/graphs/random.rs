@@ -70,7 +70,7 @@ fn valid(random: &mut Random) -> Case {
             0 => window(&mut case, random, src, shape, 1),
             1 if shape.c > 1 => window(&mut case, random, src, shape, shape.c),
             2 if random.once_in(2) && shape.c.is_multiple_of(4) => window(&mut case, random, src, shape, 4),
-            0..=3 => {
+            1..=3 => {
                 case.conv([shape.c, random.one(&CHANNELS), 1, 1, 0, 1], activation, src);
             }
             4 => {
