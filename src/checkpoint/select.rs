@@ -48,7 +48,7 @@ pub(super) fn select(file: &mut Opened, which: &Which) -> Result<Selected> {
     if none {
         candidates.extend(classifier_alone(file, &paths)?);
     }
-    let taken = choose(file, &candidates, which)?;
+    let taken = choose(file, &paths, &candidates, which)?;
     let chosen = &candidates[taken];
     let others = others(&candidates, chosen);
     let around = candidates.iter().filter(|other| chosen.prefix.starts_with(&other.prefix));
@@ -184,7 +184,7 @@ fn classifier_alone(file: &Opened, paths: &[String]) -> Result<Option<Candidate>
 }
 
 /// The place of the candidate that `which` means.
-fn choose(file: &mut Opened, candidates: &[Candidate], which: &Which) -> Result<usize> {
+fn choose(file: &mut Opened, paths: &[String], candidates: &[Candidate], which: &Which) -> Result<usize> {
     if candidates.len() > MAX_NETWORKS {
         return Err(file
             .source
@@ -213,7 +213,7 @@ fn choose(file: &mut Opened, candidates: &[Candidate], which: &Which) -> Result<
         return Err(file.source.fault(format!("holds no {wanted}; there is {}", listed(candidates, &all))));
     }
     if found.len() > 1 {
-        found = distinct(file, candidates, found)?;
+        found = distinct(file, paths, candidates, found)?;
     }
     if found.len() > 1 && !matches!(which, Which::Named(_)) {
         let order = if candidates[found[0]].averaged { AVERAGED } else { RAW };
@@ -238,25 +238,47 @@ fn choose(file: &mut Opened, candidates: &[Candidate], which: &Which) -> Result<
     }
 }
 
-/// `found` without those that hold the same as one before them.
-fn distinct(file: &mut Opened, candidates: &[Candidate], found: Vec<usize>) -> Result<Vec<usize>> {
+/// `found` without those that hold the same as another one, which has the classifier if only one of them has.
+fn distinct(
+    file: &mut Opened,
+    paths: &[String],
+    candidates: &[Candidate],
+    found: Vec<usize>,
+) -> Result<Vec<usize>> {
     let mut budget = 2 * file.source.bytes.len();
-    let mut kept: Vec<usize> = Vec::new();
+    let mut kept: Vec<(usize, Places, Places)> = Vec::new();
     for at in found {
+        let Candidate { prefix, members, .. } = &candidates[at];
+        let classifier = |(at, path): (usize, &String)| {
+            let name = path.strip_prefix(prefix.as_str())?;
+            let is = names::is_head(name.split('.').next()?) && !names::is_training(name);
+            is.then(|| (name.to_string(), at))
+        };
+        let network: Places = members.iter().cloned().collect();
+        let head: Places = paths.iter().enumerate().filter_map(classifier).collect();
         let mut doubled = false;
-        for &other in &kept {
-            doubled |= same(file, &candidates[at].members, &candidates[other].members, &mut budget)?;
+        for (known, other, others) in &mut kept {
+            let alone = head.is_empty() || others.is_empty();
+            if same(file, &network, other, &mut budget)? && (alone || same(file, &head, others, &mut budget)?)
+            {
+                doubled = true;
+                if others.is_empty() {
+                    (*known, *others) = (at, head.clone());
+                }
+                break;
+            }
         }
         if !doubled {
-            kept.push(at);
+            kept.push((at, network, head));
         }
     }
-    Ok(kept)
+    Ok(kept.into_iter().map(|(at, ..)| at).collect())
 }
 
-fn same(file: &mut Opened, a: &[(String, usize)], b: &[(String, usize)], budget: &mut usize) -> Result<bool> {
-    let of = |members: &[(String, usize)]| members.iter().cloned().collect::<BTreeMap<_, _>>();
-    let (a, b) = (of(a), of(b));
+/// Places of parameters among a file's entries, by their names.
+type Places = BTreeMap<String, usize>;
+
+fn same(file: &mut Opened, a: &Places, b: &Places, budget: &mut usize) -> Result<bool> {
     if !a.keys().eq(b.keys()) {
         return Ok(false);
     }

@@ -140,6 +140,21 @@ fn several_networks_of_which_none_is_preferred() {
     let file = both(network("student."), network("best."));
     let read = Checkpoint::from_bytes(&file).unwrap();
     assert_same(&read.weights, &expected, "the same");
+    // But for the classifier
+    let headed = |prefix: &str, value: f32| {
+        let mut tensors = network(prefix);
+        let bias = tensors.iter_mut().find(|(name, _)| *name == format!("{prefix}head.fc.bias"));
+        bias.expect("a classifier").1.bytes[..4].copy_from_slice(&value.to_le_bytes());
+        tensors
+    };
+    assert_refused(
+        Checkpoint::from_bytes(&both(headed("first.", 1.0), headed("second.", 2.0))),
+        "holds several networks, \"first\", \"second\": choose one of them",
+        "classifiers",
+    );
+    let headless = network("a.").into_iter().filter(|(name, _)| !name.contains("head.")).collect();
+    let read = Checkpoint::from_bytes(&both(headless, network("b."))).unwrap();
+    assert_same(&read.weights, &expected, "the one with a classifier");
     // Part of one beside a whole one
     let part = network("part.").into_iter().filter(|(name, _)| name.contains("stages.1.")).collect();
     let read = Checkpoint::from_bytes(&both(network("model."), part)).unwrap();

@@ -84,6 +84,8 @@ fn answers_as_the_library_does() {
     let (label, logits) = other.judge(&fit(sample::PICTURES[0].0));
     let found = report["other"].as_array().expect("answers of the other model");
     assert_eq!(found.len(), 2);
+    let status = found[1]["status"].as_str().expect("a status");
+    assert!(status.contains(". Of other.safetensors: strides 2,2,2,2,2"), "{status}");
     for answer in found {
         assert_eq!((&answer["labels"][0], &answer["shown"]), (&label.clone().into(), &label.clone().into()));
         assert_eq!(answer["name"], sample::PICTURES[0].0);
