@@ -180,14 +180,14 @@ impl Export {
 /// Of `options` the preprocessing (for the size), batch, storage, outputs and tuning count.
 ///
 /// # Errors
-/// [`Error::Option`] for a size or a batch that the limits do not allow, and for more than 64 best classes;
-/// [`Error::Tensor`] for a value that f16 cannot hold.
+/// Those of [`Plan::new`]; [`Error::Option`] for a size or a batch that the limits do not allow, and for more than 64 best
+/// classes; [`Error::Tensor`] for a value that f16 cannot hold.
 pub fn export(model: &Model, options: &Options, limits: Limits, target: Target) -> Result<Export> {
     let (h, w) = options.preprocess.size;
     options.preprocess.check()?;
     let input = Shape::new(1, h, w, model.graph.input_channels());
     if let Some(node) = model.graph.too_small(input) {
-        let name = &model.graph.nodes[node].name;
+        let name = &node.name;
         return Err(Error::Option(format!("an input of {h}x{w} is too small for {name}")));
     }
     if options.outputs.top_k > answer::MOST_TOP {

@@ -36,6 +36,8 @@
 //!   `export`, for compiled pipelines and by [`Device::open_remembering`] where the caller gives a path; and Linux's, which
 //!   say what threads share a core, which of them are ours to use, and what devices and drivers there are.
 //! - Below [`models`] nothing says MobileOne.
+//! - Nothing is planned or computed of a graph that [`Graph::check`] has not seen to fit its parameters and its input:
+//!   loops and shaders that do not check their indices rely on it.
 //! - [`mod@reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
 //! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.
 //! - The same input gives the same output, bit for bit, on one device.

@@ -19,16 +19,18 @@
 mod build;
 mod limits;
 mod param;
+mod storage;
 mod tuning;
 
 pub use crate::kernels::answer::Outputs;
 pub use limits::{Class, GUARD, Limits};
 pub use param::Param;
+pub use storage::storage;
 pub use tuning::{Layer, Tuning};
 
 use crate::{
     error::{Error, Result},
-    graph::{Activation, Cost, Graph, NodeId, Op},
+    graph::{Activation, Checked, Cost, Graph, NodeId, Op},
     kernels::{self, Choice, Kernel, Kind, Packing, answer::Layout},
     tensor::{DType, Shape},
     weights::Weights,
@@ -88,7 +90,7 @@ pub struct Place {
     pub slot: usize,
     /// The shape for one picture.
     pub shape: Shape,
-    /// How it is stored; the vectors from the pool on are f32 always.
+    /// How it is [stored](storage).
     pub dtype: DType,
 }
 
@@ -131,8 +133,8 @@ impl Plan {
     /// Plans `graph` for one picture of `input` (its batch is ignored).
     ///
     /// # Errors
-    /// [`Error::Option`] when the device's limits are too low for even one picture, or when more best classes
-    /// are wanted than there are; [`Error::Tensor`] when a parameter is missing.
+    /// Those of [`Graph::check`]; [`Error::Model`], naming the node, for what no shader computes;
+    /// [`Error::Option`] when the device's limits are too low for even one picture.
     pub fn new(
         graph: &Graph,
         weights: &Weights,
@@ -142,8 +144,10 @@ impl Plan {
         limits: Limits,
         tuning: &Tuning,
     ) -> Result<Plan> {
-        let layout = Layout::of(graph, outputs);
         let shape = input.with_batch(1);
+        let checked = graph.check(weights, shape)?;
+        checked.features_are_a_vector()?;
+        let layout = Layout::of(graph, outputs);
         let (kind, fast) = (Kind::Front, tuning.fast);
         let prepared = Layer { kind, src: shape, dst: shape, dtype, fast, window: [1, 1], matrix: 0 };
         let mut plan = Plan {
@@ -159,9 +163,16 @@ impl Plan {
             layout,
             max_batch: 0,
         };
-        let (shapes, costs) = (graph.shapes(input.with_batch(1)), graph.costs(input));
-        let macs = costs.iter().map(|cost| cost.macs).sum();
-        build::Source { graph, weights, shapes, costs, dtype, limits, tuning }.build(&mut plan)?;
+        let costs = checked.costs();
+        let macs = costs.iter().fold(0u64, |macs, cost| macs.saturating_add(cost.macs));
+        let stored = storage(&checked, dtype)?;
+        for id in [Some(graph.features), graph.logits].into_iter().flatten() {
+            if stored[id] != DType::F32 {
+                let reason = format!("no shader reads features or logits stored as {}; use f32", stored[id]);
+                return Err(Error::Model(format!("{}: {reason}", graph.label(id))));
+            }
+        }
+        build::Source { checked, stored, costs, dtype, limits, tuning }.build(&mut plan)?;
         plan.answer = plan.places.iter().flatten().map(|place| place.slot + 1).max().unwrap_or(0);
         plan.slots = vec![0; plan.answer + 1];
         for place in plan.places.iter().flatten() {
@@ -224,25 +235,14 @@ impl Plan {
         });
     }
 
-    /// The index of a parameter, which is added where it is new.
-    fn param(
-        &mut self,
-        name: Option<&String>,
-        packing: Packing,
-        dtype: DType,
-        dst_c: usize,
-        weights: &Weights,
-    ) -> Result<usize> {
-        let len = match name {
-            Some(name) => packing.len(&weights.get(name)?.shape),
-            None => packing.len(&[dst_c]),
-        };
-        let param = Param { name: name.cloned(), packing, dtype, len };
+    /// The index of a parameter of `shape`, which is added where it is new; without a name it is zeros.
+    fn param(&mut self, name: Option<&str>, shape: &[usize], packing: Packing, dtype: DType) -> usize {
+        let param = Param { name: name.map(String::from), packing, dtype, len: packing.len(shape) };
         if let Some(at) = self.params.iter().position(|known| *known == param) {
-            return Ok(at);
+            return at;
         }
         self.params.push(param);
-        Ok(self.params.len() - 1)
+        self.params.len() - 1
     }
 
     /// Bytes of all activation buffers for one picture.

@@ -6,53 +6,54 @@
 //!
 //! let model = Model::from_bytes(sample::DIGITS)?;
 //! let input = Tensor::zeros(Shape::new(1, 32, 32, 3));
-//! let outputs = reference::run(&model.graph, &model.weights, &input);
+//! let outputs = reference::run(&model.graph, &model.weights, &input)?;
 //! let logits = &outputs[model.graph.logits.unwrap()];
 //! assert_eq!(reference::top_k(&reference::softmax(logits.data()), 3).len(), 3);
 //! # Ok::<(), mobileone::Error>(())
 //! ```
 
 use crate::{
-    graph::{Activation, Conv, Graph, NodeId, Op},
+    error::Result,
+    graph::{Activation, Checked, Conv, Graph, NodeId, Op},
     tensor::{Shape, Tensor},
     weights::Weights,
 };
 
 /// Every node's output for `input`, in the order of the nodes; the first is `input` itself.
 ///
-/// # Panics
-/// When `weights` are not those of `graph`.
-pub fn run(graph: &Graph, weights: &Weights, input: &Tensor) -> Vec<Tensor> {
+/// # Errors
+/// Those of [`Graph::check`].
+pub fn run(graph: &Graph, weights: &Weights, input: &Tensor) -> Result<Vec<Tensor>> {
+    let checked = graph.check(weights, input.shape())?;
     let mut outputs: Vec<Tensor> = vec![input.clone()];
     for id in 1..graph.nodes.len() {
         let inputs: Vec<&Tensor> = graph.nodes[id].inputs.iter().map(|&input| &outputs[input]).collect();
-        let output = node(graph, weights, id, &inputs);
+        let output = node(&checked, id, &inputs);
         outputs.push(output);
     }
-    outputs
+    Ok(outputs)
 }
 
 /// What node `id` computes from `inputs`, one tensor per input of the node. For node 0, whose input is the
 /// network's, it is that input.
 ///
 /// # Panics
-/// When `weights` are not those of `graph`, or an input does not fit.
-pub fn node(graph: &Graph, weights: &Weights, id: NodeId, inputs: &[&Tensor]) -> Tensor {
-    let array = |name: &str| weights.find(name).unwrap_or_else(|| panic!("no array {name}")).data.as_slice();
-    let src = inputs[0];
-    match &graph.nodes[id].op {
-        Op::Input { channels } => {
-            assert_eq!(src.shape().c, *channels);
-            src.clone()
-        }
+/// When an input has another shape than the node was checked for.
+pub fn node(checked: &Checked, id: NodeId, inputs: &[&Tensor]) -> Tensor {
+    let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape()).collect();
+    assert_eq!(shapes, checked.src(id), "the inputs of {}", checked.graph().label(id));
+    let array = |name: &str| checked.weights().find(name).expect("a checked parameter").data.as_slice();
+    let (src, dst) = (inputs[0], checked.shapes()[id]);
+    match &checked.graph().nodes[id].op {
+        Op::Input { .. } => src.clone(),
         Op::Conv { conv, weight, bias, activation } => {
-            convolve(src, conv, array(weight), bias.as_deref().map(array), *activation)
+            convolve(src, dst, conv, array(weight), bias.as_deref().map(array), *activation)
         }
         Op::Affine { scale, shift, activation } => affine(src, array(scale), array(shift), *activation),
         Op::Add { activation } => add(src, inputs[1], *activation),
         Op::Pool => pool(src),
-        Op::Linear { dst_c, weight, bias, activation, .. } => {
-            linear(src, *dst_c, array(weight), array(bias), *activation)
+        Op::Linear { weight, bias, activation, .. } => {
+            linear(src, dst, array(weight), array(bias), *activation)
         }
         Op::Scale { activation } => scale(src, inputs[1], *activation),
     }
@@ -76,16 +77,21 @@ fn offset(shape: Shape, n: usize, y: usize, x: usize) -> usize {
     ((n * shape.h + y) * shape.w + x) * shape.c
 }
 
-fn convolve(src: &Tensor, conv: &Conv, weight: &[f32], bias: Option<&[f32]>, act: Activation) -> Tensor {
+fn convolve(
+    src: &Tensor,
+    dst: Shape,
+    conv: &Conv,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    act: Activation,
+) -> Tensor {
     let from = src.shape();
-    assert_eq!(from.c, conv.src_c);
-    let shape = Shape::new(from.n, conv.dst_len(from.h), conv.dst_len(from.w), conv.dst_c);
-    let (k, depth, group) = (conv.kernel, conv.src_c / conv.groups, conv.dst_c / conv.groups);
+    let (k, depth, group) = (conv.kernel, conv.depth(), conv.dst_c / conv.groups);
     // The pixel below tap `tap` of output `at`, if it is inside
     let under = |at: usize, tap: usize, len| {
         (at * conv.stride + tap).checked_sub(conv.padding).filter(|&place| place < len)
     };
-    tensor(shape, |[n, y, x, c]| {
+    tensor(dst, |[n, y, x, c]| {
         let mut sum = bias.map_or(0.0, |bias| bias[c] as f64);
         let kernel = &weight[c * depth * k * k..][..depth * k * k];
         for ky in 0..k {
@@ -109,7 +115,6 @@ fn affine(src: &Tensor, scale: &[f32], shift: &[f32], act: Activation) -> Tensor
 }
 
 fn add(a: &Tensor, b: &Tensor, act: Activation) -> Tensor {
-    assert_eq!(a.shape(), b.shape());
     let data = a.data().iter().zip(b.data()).map(|(&a, &b)| act.apply(a as f64 + b as f64) as f32).collect();
     Tensor::new(a.shape(), data).expect("a value per place")
 }
@@ -122,10 +127,9 @@ fn pool(src: &Tensor) -> Tensor {
     })
 }
 
-fn linear(src: &Tensor, dst_c: usize, weight: &[f32], bias: &[f32], act: Activation) -> Tensor {
+fn linear(src: &Tensor, dst: Shape, weight: &[f32], bias: &[f32], act: Activation) -> Tensor {
     let from = src.shape();
-    assert_eq!((from.pixels(), from.c * dst_c), (1, weight.len()));
-    tensor(Shape::new(from.n, 1, 1, dst_c), |[n, _, _, c]| {
+    tensor(dst, |[n, _, _, c]| {
         let row = &weight[c * from.c..][..from.c];
         let sum: f64 = src.pictures(n..n + 1).iter().zip(row).map(|(&a, &b)| a as f64 * b as f64).sum();
         act.apply(sum + bias[c] as f64)
@@ -134,7 +138,6 @@ fn linear(src: &Tensor, dst_c: usize, weight: &[f32], bias: &[f32], act: Activat
 
 fn scale(src: &Tensor, gate: &Tensor, act: Activation) -> Tensor {
     let shape = src.shape();
-    assert_eq!(gate.shape(), Shape::new(shape.n, 1, 1, shape.c));
     tensor(shape, |[n, y, x, c]| {
         act.apply(src.data()[offset(shape, n, y, x) + c] as f64 * gate.data()[n * shape.c + c] as f64)
     })

@@ -64,6 +64,7 @@ impl Session {
     /// Plans and loads `model` on `device`.
     ///
     /// # Errors
+    /// Those of [`Graph::check`]; [`Error::Model`], naming the node, for what the device does not compute;
     /// [`Error::Option`] for a size, batch or storage that the device cannot do; [`Error::DeviceFailure`].
     pub fn new(device: &Device, model: &Model, options: &Options) -> Result<Session> {
         let (h, w) = options.preprocess.size;
@@ -407,9 +408,7 @@ fn check_size(graph: &Graph, input: Shape) -> Result<()> {
         )));
     }
     match graph.too_small(input) {
-        Some(node) => {
-            Err(Error::Option(format!("an input of {h}x{w} is too small for {}", graph.nodes[node].name)))
-        }
+        Some(node) => Err(Error::Option(format!("an input of {h}x{w} is too small for {}", node.name))),
         None => Ok(()),
     }
 }

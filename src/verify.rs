@@ -15,11 +15,11 @@ use half::f16;
 use crate::{
     device::{Device, Executor},
     error::{Error, Result},
-    graph::{Graph, NodeId, Op},
+    graph::{Checked, Graph, NodeId, Op},
     input::Input,
     models::Model,
     options::Options,
-    plan::Outputs,
+    plan::{Outputs, storage},
     reference,
     session::Session,
     tensor::{DType, Shape, Tensor},
@@ -104,12 +104,13 @@ pub(crate) fn examine_while(
     };
     let last = model.graph.logits.unwrap_or(model.graph.features);
     let found = if model.graph.logits.is_some() { &answer.logits } else { &answer.features };
-    let run = |dtype| run_stored(&model.graph, &model.weights, &input, dtype, last, go_on);
-    let Some(exact) = run(DType::F32) else { return Ok(None) };
+    let checked = model.graph.check(&model.weights, input.shape())?;
+    let run = |dtype| run_stored(&checked, &input, dtype, last, go_on);
+    let Some(exact) = run(DType::F32)? else { return Ok(None) };
     let bound = match options.dtype {
         DType::F32 => LOGITS,
         DType::F16 => {
-            let Some(rounded) = run(DType::F16) else { return Ok(None) };
+            let Some(rounded) = run(DType::F16)? else { return Ok(None) };
             let allowed = if options.tuning.fast { 3.0 } else { 1.3 };
             allowed * compare("", rounded.data(), exact.data(), [f64::MAX; 2]).relative
         }
@@ -151,11 +152,13 @@ fn layers_while(
     };
     let mut lines = Vec::new();
     let mut outputs: Vec<Option<Tensor>> = vec![None; graph.nodes.len()];
-    let rounded = round_weights(graph, weights, options.dtype);
+    let checked = graph.check(weights, input.shape())?;
+    let rounded = round_weights(&checked, &storage(&checked, options.dtype)?, options.dtype);
+    let checked = graph.check(&rounded, input.shape())?;
     let expect = |id: usize, outputs: &[Option<Tensor>]| {
         let read = |&input: &usize| outputs[input].as_ref().expect("a node reads earlier ones");
         let inputs: Vec<&Tensor> = graph.nodes[id].inputs.iter().map(read).collect();
-        reference::node(graph, &rounded, id, &inputs)
+        reference::node(&checked, id, &inputs)
     };
     let judge = |id: usize, label: &str, output: &Tensor, outputs: &[Option<Tensor>]| {
         compare(label, output.data(), expect(id, outputs).data(), bounds)
@@ -310,41 +313,47 @@ fn round(tensor: &Tensor, dtype: DType) -> Tensor {
     tensor
 }
 
-/// The weights as a device stores them in `dtype`: matrices and kernels rounded, vectors not.
-fn round_weights(graph: &Graph, weights: &Weights, dtype: DType) -> Weights {
-    let mut rounded = weights.clone();
-    if dtype == DType::F16 {
-        for node in &graph.nodes {
-            if let Op::Conv { weight, .. } | Op::Linear { weight, .. } = &node.op {
-                let array = weights.find(weight).expect("the graph's weights");
-                let data = array.data.iter().map(|&value| f16::from_f32(value).to_f32()).collect();
-                rounded.insert(weight.clone(), &array.shape, data);
-            }
+/// The weights as a device keeps them in a plan of `dtype` whose maps are `stored`: matrices and kernels rounded, vectors
+/// not.
+fn round_weights(checked: &Checked, stored: &[DType], dtype: DType) -> Weights {
+    let mut rounded = checked.weights().clone();
+    for node in &checked.graph().nodes {
+        let (weight, kept) = match &node.op {
+            Op::Conv { weight, .. } => (weight, stored[node.inputs[0]]),
+            Op::Linear { weight, .. } => (weight, dtype),
+            Op::Input { .. } | Op::Affine { .. } | Op::Add { .. } | Op::Pool | Op::Scale { .. } => continue,
+        };
+        if kept == DType::F16 {
+            let array = checked.weights().find(weight).expect("a checked parameter");
+            let data = array.data.iter().map(|&value| f16::from_f32(value).to_f32()).collect();
+            rounded.insert(weight.clone(), &array.shape, data);
         }
     }
     rounded
 }
 
-/// The reference's output of node `last` when weights and every map are stored as `dtype`; `None` where `go_on` ended it.
+/// The reference's output of node `last` in a plan of `dtype`; `None` where `go_on` ended it.
+///
+/// # Errors
+/// Those of [`storage`].
 fn run_stored(
-    graph: &Graph,
-    weights: &Weights,
+    checked: &Checked,
     input: &Tensor,
     dtype: DType,
     last: NodeId,
     go_on: &dyn Fn() -> bool,
-) -> Option<Tensor> {
-    let weights = round_weights(graph, weights, dtype);
+) -> Result<Option<Tensor>> {
+    let stored = storage(checked, dtype)?;
+    let weights = round_weights(checked, &stored, dtype);
+    let checked = checked.graph().check(&weights, input.shape())?;
     let mut outputs = vec![round(input, dtype)];
-    for id in 1..graph.nodes.len() {
+    for (id, node) in checked.graph().nodes.iter().enumerate().skip(1) {
         if !go_on() {
-            return None;
+            return Ok(None);
         }
-        let inputs: Vec<&Tensor> = graph.nodes[id].inputs.iter().map(|&input| &outputs[input]).collect();
-        let output = reference::node(graph, &weights, id, &inputs);
-        let vector =
-            output.shape().pixels() == 1 && matches!(graph.nodes[id].op, Op::Linear { .. } | Op::Pool);
-        outputs.push(if vector { output } else { round(&output, dtype) });
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&input| &outputs[input]).collect();
+        let output = reference::node(&checked, id, &inputs);
+        outputs.push(round(&output, stored[id]));
     }
-    Some(outputs.swap_remove(last))
+    Ok(Some(outputs.swap_remove(last)))
 }

@@ -52,7 +52,9 @@ impl Weights {
     /// # Panics
     /// When `data` does not fill `shape`: a broken invariant of the caller.
     pub fn insert(&mut self, name: impl Into<String>, shape: &[usize], data: Vec<f32>) {
-        assert_eq!(shape.iter().product::<usize>(), data.len());
+        // Counted so that it cannot wrap: executors rely on as many values as the shape says.
+        let len = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size));
+        assert_eq!(len, Some(data.len()));
         self.arrays.insert(name.into(), Array { shape: shape.to_vec(), data });
     }
 

@@ -47,7 +47,7 @@ fn one_two_and_four_channels() {
         let values =
             (0..shape.len()).map(|i| ((i as f64 * 0.618_033_988_749_895).fract() * 4.0 - 2.0) as f32);
         let input = Tensor::new(shape, values.collect()).unwrap();
-        let outputs = reference::run(&model.graph, &model.weights, &input);
+        let outputs = reference::run(&model.graph, &model.weights, &input).unwrap();
         let expected = outputs[model.graph.logits.unwrap()].data();
         let again = Model::new(model.to_checkpoint(), Form::Fused).unwrap();
         assert_eq!((&again.graph, &again.weights), (&model.graph, &model.weights));
@@ -102,7 +102,7 @@ fn pictures_of_a_grey_network() {
         let mut sized = preprocess.clone();
         sized.size = (40, 36);
         let input = sized.run(&pixels).unwrap();
-        let expected = reference::run(&model.graph, &model.weights, &input);
+        let expected = reference::run(&model.graph, &model.weights, &input).unwrap();
         let expected = expected[model.graph.logits.unwrap()].data();
         for device in devices() {
             let found = session(&device, &model).run(Input::Pixels(pixels)).unwrap();

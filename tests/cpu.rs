@@ -52,7 +52,7 @@ fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usi
     graph.features = id;
 
     let input = Tensor::new(shape, distinct(shape.len())).unwrap();
-    let expected = reference::run(&graph, &weights, &input);
+    let expected = reference::run(&graph, &weights, &input).unwrap();
     let size = (shape.h, shape.w);
     let mut first: Option<(Isa, Vec<Tensor>)> = None;
     for (isa, threads) in Isa::all().into_iter().flat_map(|isa| [(isa, 1), (isa, 3)]) {
@@ -148,7 +148,7 @@ fn everything_else() {
 /// Runs `graph` fused and node by node, with every instruction set, on 1 and 3 threads, and in the reference.
 fn check_graph(name: &str, graph: &Graph, weights: &Weights, shape: Shape) {
     let input = Tensor::new(shape, distinct(shape.len())).unwrap();
-    let expected = reference::run(graph, weights, &input);
+    let expected = reference::run(graph, weights, &input).unwrap();
     for isa in Isa::all() {
         let mut first: Option<Vec<f32>> = None;
         for threads in [0, 1] {
@@ -264,7 +264,7 @@ fn whole_networks_with_any_threads() {
         let Model { graph, weights, .. } = Model::new(synthetic(variant, 10, 7), Form::Fused).unwrap();
         let shape = Shape::new(batch, 64, 96, 3);
         let x = Tensor::new(shape, distinct(shape.len())).unwrap();
-        let expected = &reference::run(&graph, &weights, &x)[graph.logits.unwrap()];
+        let expected = &reference::run(&graph, &weights, &x).unwrap()[graph.logits.unwrap()];
         for isa in Isa::all() {
             let run = |threads| {
                 let threads = team(threads);
@@ -293,7 +293,8 @@ fn a_profile_accounts_for_every_multiply_add() {
         let logits = executor.logits().unwrap().to_vec();
         let rows = executor.profile(&x, 2);
         assert_eq!(executor.logits().unwrap(), logits, "{}", variant.name);
-        let macs = graph.costs(shape).iter().map(|cost| cost.macs).sum::<u64>() * 2;
+        let costs = graph.check(&weights, shape).unwrap().costs();
+        let macs = costs.iter().map(|cost| cost.macs).sum::<u64>() * 2;
         assert_eq!(rows.iter().map(|row| row.macs).sum::<u64>(), macs, "{}", variant.name);
         assert!(rows.iter().all(|row| row.seconds > 0.0 && row.bytes > 0), "{rows:?}");
         assert_eq!(rows[1].label, {

@@ -39,6 +39,8 @@ mod export;
 mod frame;
 #[cfg(feature = "gpu")]
 mod gpu;
+#[cfg(all(feature = "cpu", feature = "gpu"))]
+mod graphs;
 #[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "gpu")]

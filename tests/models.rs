@@ -38,7 +38,7 @@ fn picture(shape: Shape) -> Tensor {
 }
 
 fn logits(model: &Model, input: &Tensor) -> Vec<f32> {
-    reference::run(&model.graph, &model.weights, input)[model.graph.logits.unwrap()].data().to_vec()
+    reference::run(&model.graph, &model.weights, input).unwrap()[model.graph.logits.unwrap()].data().to_vec()
 }
 
 /// The checkpoint with some of its arrays changed.
@@ -73,7 +73,8 @@ fn variants_cost_what_the_paper_says() {
             let model = Model::new(checkpoint.clone(), form).unwrap();
             assert_eq!(model.name, variant.name);
             assert_eq!(model.architecture.branches, Some(variant.branches));
-            let costs = model.graph.costs(Shape::new(1, 224, 224, 3));
+            let checked = model.graph.check(&model.weights, Shape::new(1, 224, 224, 3)).unwrap();
+            let costs = checked.costs();
             assert_eq!(
                 costs.iter().map(|cost| cost.params).sum::<u64>(),
                 expected,
@@ -324,7 +325,8 @@ fn synthetic_networks_stay_alive() {
     for variant in &VARIANTS {
         let model = Model::new(synthetic(variant, 100, 1), Form::Fused).unwrap();
         assert_eq!((model.name.as_str(), model.architecture.variant()), (variant.name, Some(variant)));
-        let outputs = reference::run(&model.graph, &model.weights, &picture(Shape::new(1, 48, 48, 3)));
+        let outputs =
+            reference::run(&model.graph, &model.weights, &picture(Shape::new(1, 48, 48, 3))).unwrap();
         for (node, output) in model.graph.nodes.iter().zip(&outputs) {
             let squares: f64 = output.data().iter().map(|&value| (value as f64).powi(2)).sum();
             let rms = (squares / output.data().len() as f64).sqrt();

@@ -73,7 +73,7 @@ fn check(conv: &Conv, convs: usize, scale: bool, identity: bool) {
     assert_eq!((weight.len(), bias.len()), (taps, conv.dst_c), "{case}");
 
     let one = Conv { kernel: 1, padding: 0, ..conv.clone() };
-    let dst = conv.dst_len(side);
+    let dst = conv.dst_len(side).unwrap();
     for at in 0..conv.dst_c * dst * dst {
         let place = [at / (dst * dst), at / dst % dst, at % dst];
         let c = place[0];

@@ -113,7 +113,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
 
 fn report(model: &Model, requested: &str, in_file: u64) -> Result<Report, Stop> {
     let (h, w) = model.preprocess.size;
-    let costs = model.graph.costs(Shape::new(1, h, w, model.graph.input_channels()));
+    let input = Shape::new(1, h, w, model.graph.input_channels());
+    let costs = model.graph.check(&model.weights, input)?.costs();
     let parameters = costs.iter().map(|cost| cost.params).sum();
     let classes = model.graph.classes();
     let labels = match classes {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     blocks::{BLOCK, Buffer, blocks, small_cut},
-    elementwise::sigmoid,
+    elementwise::Activated,
     microkernels::{self, Isa},
     team::{Grid, Team},
 };
@@ -18,26 +18,27 @@ pub struct Depthwise {
     isa: Isa,
     conv: Conv,
     src: Shape,
+    dst: Shape,
     /// `[blocks][k][k][16]`.
     taps: Buffer,
     /// `[blocks][16]`.
     bias: Buffer,
-    activation: Activation,
+    activated: Activated,
     /// A row of zeros, read where the kernel hangs over the map's edge.
     zeros: Buffer,
 }
 
 impl Depthwise {
-    /// For pictures of shape `src`; weight `[c][k][k]`.
+    /// For pictures that go from shape `src` to `dst`; weight `[c][k][k]`.
     pub fn new(
         isa: Isa,
         conv: &Conv,
-        src: Shape,
+        [src, dst]: [Shape; 2],
         weight: &[f32],
         bias: &[f32],
         activation: Activation,
     ) -> Depthwise {
-        assert!(conv.dst_c == conv.src_c, "no loops for {conv:?}");
+        assert!(conv.is_depthwise(), "no loops for {conv:?}");
         let area = conv.kernel * conv.kernel;
         let mut taps = Buffer::new(blocks(src.c) * area * BLOCK);
         for (channel, of) in weight.chunks_exact(area).enumerate() {
@@ -46,7 +47,8 @@ impl Depthwise {
             }
         }
         let zeros = Buffer::new(src.w * BLOCK);
-        Depthwise { isa, conv: conv.clone(), src, taps, bias: Buffer::of(bias), activation, zeros }
+        let (conv, bias, activated) = (conv.clone(), Buffer::of(bias), Activated::by(activation));
+        Depthwise { isa, conv, src, dst, taps, bias, activated, zeros }
     }
 
     /// Blocks of channels.
@@ -56,7 +58,7 @@ impl Depthwise {
 
     /// Output pixels of one picture.
     pub fn pixels(&self) -> usize {
-        self.conv.dst_len(self.src.h) * self.conv.dst_len(self.src.w)
+        self.dst.pixels()
     }
 
     /// Computes `pixels` of block `block` of the map `src` into `dst` `[pixels][16]`.
@@ -72,12 +74,12 @@ impl Depthwise {
             padding: self.conv.padding,
             taps: &self.taps.all()[block * area..][..area],
             bias: &self.bias.all()[block * BLOCK..][..BLOCK],
-            relu: self.activation == Activation::Relu,
+            relu: self.activated.relu,
             zeros: self.zeros.all(),
         };
         microkernels::depthwise(self.isa, &what, pixels, dst);
-        if self.activation == Activation::Sigmoid {
-            sigmoid(dst);
+        if let Some(after) = self.activated.after {
+            after(dst);
         }
     }
 

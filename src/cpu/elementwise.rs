@@ -7,8 +7,26 @@ use super::{
 };
 use crate::graph::Activation;
 
-/// The sigmoid of `values`, in place.
-pub fn sigmoid(values: &mut [f32]) {
+/// How sums are activated that leave the registers.
+#[derive(Clone, Copy)]
+pub struct Activated {
+    /// The microkernels' own ReLU, before they store.
+    pub relu: bool,
+    /// What is done with the values once they are stored, in place.
+    pub after: Option<fn(&mut [f32])>,
+}
+
+impl Activated {
+    pub fn by(activation: Activation) -> Activated {
+        match activation {
+            Activation::None => Activated { relu: false, after: None },
+            Activation::Relu => Activated { relu: true, after: None },
+            Activation::Sigmoid => Activated { relu: false, after: Some(sigmoid) },
+        }
+    }
+}
+
+fn sigmoid(values: &mut [f32]) {
     values.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));
 }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     answer::{Answer, softmax, top_k},
     error::{Error, Result},
-    graph::Graph,
+    graph::{Checked, Graph, Node, NodeId},
     options::Options,
     plan::Outputs,
     preprocess::{Pixels, Preprocess, Scratch},
@@ -119,6 +119,8 @@ impl Engine {
         options: &Options,
     ) -> Result<Engine> {
         let size = (input.h, input.w);
+        let checked = graph.check(weights, input.with_batch(1))?;
+        checked.features_are_a_vector()?;
         let new = |batch| Executor::new(graph, weights, size, batch, &threads, Isa::best());
         let mut batch = options.batch.min(MOST_PICTURES);
         let mut executor = new(batch);
@@ -142,7 +144,7 @@ impl Engine {
             batch,
             frames: options.frames,
             input,
-            lines: describe(graph, input),
+            lines: describe(&checked),
             work: Mutex::new(work),
             changed: Condvar::new(),
         })
@@ -364,13 +366,12 @@ fn start(frame: Frame, memory: Memory, batch: usize) -> Result<Ticket> {
 }
 
 /// A line per node: what it is, what it writes, what it costs.
-fn describe(graph: &Graph, input: Shape) -> String {
-    let (shapes, costs) = (graph.shapes(input), graph.costs(input));
-    let line = |(id, node): (usize, &crate::graph::Node)| {
-        let Shape { h, w, c, .. } = shapes[id];
-        let src = shapes[node.inputs[0]].c;
-        let size = format!("{h}x{w} {src}->{c}");
+fn describe(checked: &Checked) -> String {
+    let costs = checked.costs();
+    let line = |(id, node): (NodeId, &Node)| {
+        let Shape { h, w, c, .. } = checked.shapes()[id];
+        let size = format!("{h}x{w} {}->{c}", checked.src(id)[0].c);
         format!("{id:3}  {:<28} {size:<18} {:>11} MACs\n", node.name, costs[id].macs)
     };
-    graph.nodes.iter().enumerate().skip(1).map(line).collect()
+    checked.graph().nodes.iter().enumerate().skip(1).map(line).collect()
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{
     blocks::{BLOCK, Buffer, blocks},
     depthwise::Depthwise,
-    elementwise::sigmoid,
+    elementwise::Activated,
     microkernels::{Isa, Product, product},
     step::Frame,
     team::{Cut, Grid, Rect, Team},
@@ -37,7 +37,7 @@ pub struct Matrix {
     panels: Vec<Panel>,
     runs: usize,
     run: usize,
-    activation: Activation,
+    activated: Activated,
 }
 
 impl Matrix {
@@ -75,7 +75,7 @@ impl Matrix {
             Panel { blocks, weight: packed, bias: padded }
         };
         let panels = panels.into_par_iter().map(panel).collect();
-        Matrix { isa, panels, runs, run, activation }
+        Matrix { isa, panels, runs, run, activated: Activated::by(activation) }
     }
 
     /// Blocks of output channels.
@@ -118,16 +118,16 @@ impl Matrix {
                     run: self.run,
                     weight: panel.weight.all(),
                     bias: panel.bias.all(),
-                    relu: self.activation == Activation::Relu,
+                    relu: self.activated.relu,
                 };
                 match panel.blocks {
                     1 => product(self.isa, &what, &mut rect.some::<1>(block)),
                     2 => product(self.isa, &what, &mut rect.some::<2>(block)),
                     _ => product(self.isa, &what, &mut rect.some::<3>(block)),
                 }
-                if self.activation == Activation::Sigmoid {
+                if let Some(after) = self.activated.after {
                     for block in block..block + panel.blocks {
-                        sigmoid(rect.block(block));
+                        after(rect.block(block));
                     }
                 }
             }
@@ -182,29 +182,30 @@ pub enum Layout {
 pub struct Dense {
     conv: Conv,
     src: Shape,
+    dst: Shape,
     pub layout: Layout,
     /// A run for each row of the kernel: `[k][src_c]`.
     matrix: Matrix,
 }
 
 impl Dense {
-    /// For pictures of shape `src`; weight `[dst_c][k][k][src_c]`.
+    /// For pictures that go from shape `src` to `dst`; weight `[dst_c][k][k][src_c]`.
     pub fn new(
         isa: Isa,
         conv: &Conv,
-        (src, layout): (Shape, Layout),
+        ([src, dst], layout): ([Shape; 2], Layout),
         weight: &[f32],
         bias: &[f32],
         activation: Activation,
     ) -> Dense {
         assert_eq!(conv.groups, 1, "no loops for {conv:?}");
         let matrix = Matrix::new(isa, weight, bias, (conv.kernel, conv.kernel * conv.src_c), activation);
-        Dense { conv: conv.clone(), src, layout, matrix }
+        Dense { conv: conv.clone(), src, dst, layout, matrix }
     }
 
     /// Computes the whole map `dst` of `batch` pictures.
     pub fn run(&self, &Frame { team, scratch, batch, .. }: &Frame, src: &[f32], dst: &mut [f32]) {
-        let pixels = batch * self.conv.dst_len(self.src.h) * self.conv.dst_len(self.src.w);
+        let pixels = batch * self.dst.pixels();
         let Cut { pixels: wide, .. } = self.matrix.cut(pixels, team.members);
         let grid = Grid::new(dst, pixels, Cut { blocks: self.matrix.blocks(), pixels: wide }, team);
         team.run(&|member| {
@@ -220,12 +221,12 @@ impl Dense {
 
     /// What lies under the kernel at `pixels`, zeros outside of the map: `[k][blocks of k * src_c][pixels][16]`.
     fn gather(&self, src: &[f32], batch: usize, pixels: Range<usize>, patches: &mut [f32]) {
-        let Dense { conv, src: from, matrix, .. } = self;
-        let (dst_h, dst_w, wide) = (conv.dst_len(from.h), conv.dst_len(from.w), pixels.len() * BLOCK);
+        let Dense { conv, src: from, dst: Shape { h: dst_h, w: dst_w, .. }, matrix, .. } = self;
+        let wide = pixels.len() * BLOCK;
         let mut at = pixels.start;
         while at < pixels.end {
             let (row, x) = (at / dst_w, at % dst_w);
-            let end = dst_w.min(x + pixels.end - at);
+            let end = (*dst_w).min(x + pixels.end - at);
             let part = (at - pixels.start) * BLOCK..(at - pixels.start + end - x) * BLOCK;
             for (index, patches) in patches.chunks_exact_mut(wide).enumerate() {
                 let (ky, first) = (index / blocks(matrix.run), index % blocks(matrix.run) * BLOCK);

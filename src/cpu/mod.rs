@@ -30,7 +30,7 @@ pub use ticket::Ticket;
 
 use crate::{
     Error, Result,
-    graph::{Conv, Cost, Graph, NodeId, Op},
+    graph::{Checked, Cost, Graph, Node, NodeId, Op},
     options::MOST_PIXELS,
     profile::Profiled,
     tensor::{Shape, Tensor},
@@ -112,8 +112,8 @@ impl Executor {
     /// of at most `max_batch`, to run on `threads` with the instructions of `isa`.
     ///
     /// # Errors
-    /// [`Error::Input`] for an empty input or batch and for one that would take more than 2 GiB;
-    /// [`Error::Tensor`] when `weights` are not those of `graph`.
+    /// Those of [`Graph::check`]; [`Error::Model`], naming the node, for what the CPU does not compute;
+    /// [`Error::Input`] for an empty input or batch and for one that would take more than 2 GiB.
     pub fn new(
         graph: &Graph,
         weights: &Weights,
@@ -127,8 +127,10 @@ impl Executor {
             return Err(Error::Input(format!("{max_batch} x {h}x{w} pixels is nothing, or too large")));
         }
         let input = Shape::new(1, h, w, graph.input_channels());
-        let shapes = graph.shapes(input);
-        let enters = graph.nodes.iter().any(|node| node.inputs.contains(&0) && !can_read_nhwc(&node.op));
+        let checked = graph.check(weights, input)?;
+        let shapes = checked.shapes();
+        let in_blocks = |node: &Node| node.inputs.contains(&0) && !can_read_nhwc(&node.op);
+        let enters = graph.keeps(0) || graph.nodes.iter().any(in_blocks);
         let (schedule, lifetimes) = schedule(graph);
         let mut sizes: Vec<usize> = shapes.iter().map(|&shape| padded(shape)).collect();
         if !enters {
@@ -150,19 +152,18 @@ impl Executor {
             )));
         }
         let pool = threads.pool();
-        let step = |(id, node): (usize, &crate::graph::Node)| {
-            let src = shapes[node.inputs[0]];
+        let step = |(id, node): (NodeId, &Node)| {
             let nhwc = node.inputs[0] == 0 && can_read_nhwc(&node.op);
             let layout = if nhwc { Layout::Nhwc } else { Layout::Blocks };
-            let kernel = Kernel::new(isa, &node.op, weights, (src, layout))?;
-            Ok(Step { kernel, inputs: node.inputs.clone(), label: label(graph, &shapes, id) })
+            let kernel = Kernel::new(isa, &checked, id, layout)?;
+            Ok(Step { kernel, inputs: node.inputs.clone(), label: label(&checked, id) })
         };
         let steps =
             pool.install(|| graph.nodes.iter().enumerate().skip(1).map(step).collect::<Result<_>>())?;
         let slots = sizes.into_iter().map(|size| Buffer::new(size * group)).collect();
         let output = |&id: &NodeId| Output { id, values: vec![0.0; shapes[id].len() * max_batch] };
         let outputs = kept.iter().map(output).collect();
-        let classifier = has_classifier(graph, &shapes).then(|| {
+        let classifier = has_classifier(graph, shapes).then(|| {
             kept.iter().map(|&id| Buffer::new(blocks(shapes[id].c) * BLOCK * max_batch)).collect::<Vec<_>>()
         });
         Ok(Executor {
@@ -171,8 +172,8 @@ impl Executor {
             schedule,
             places,
             slots,
-            costs: graph.costs(input),
-            shapes,
+            costs: checked.costs(),
+            shapes: shapes.to_vec(),
             enters,
             scratch: Scratch((0..pool.current_num_threads()).map(|_| Mutex::default()).collect()),
             group,
@@ -372,13 +373,9 @@ fn padded(shape: Shape) -> usize {
 fn schedule(graph: &Graph) -> (Vec<Entry>, Graph) {
     let mut lifetimes = graph.clone();
     let mut schedule: Vec<Entry> = Vec::new();
-    for (id, node) in graph.nodes.iter().enumerate().skip(1) {
+    for id in 1..graph.nodes.len() {
         let depthwise = id - 1;
-        let kept = graph.features == depthwise || graph.logits == Some(depthwise);
-        let readers = graph.nodes.iter().filter(|node| node.inputs.contains(&depthwise)).count();
-        let is = |id: NodeId, what: fn(&Conv) -> bool| matches!(&graph.nodes[id].op, Op::Conv { conv, .. } if what(conv));
-        let alone = node.inputs == [depthwise] && readers == 1 && !kept;
-        if alone && is(id, Conv::is_pointwise) && is(depthwise, Conv::is_depthwise) {
+        if graph.block(depthwise) == Some(id) {
             lifetimes.nodes[id].inputs.push(graph.nodes[depthwise].inputs[0]);
             schedule.pop();
             schedule.push(Entry::Pair(id));
@@ -400,7 +397,7 @@ fn has_classifier(graph: &Graph, shapes: &[Shape]) -> bool {
 }
 
 /// `stages.2.7 14x14 256->256`.
-fn label(graph: &Graph, shapes: &[Shape], id: NodeId) -> String {
-    let (node, Shape { h, w, c, .. }) = (&graph.nodes[id], shapes[id]);
-    format!("{} {h}x{w} {}->{c}", node.name, shapes[node.inputs[0]].c)
+fn label(checked: &Checked, id: NodeId) -> String {
+    let Shape { h, w, c, .. } = checked.shapes()[id];
+    format!("{} {h}x{w} {}->{c}", checked.graph().nodes[id].name, checked.src(id)[0].c)
 }

@@ -10,10 +10,8 @@ use super::{
     team::Team,
 };
 use crate::{
-    Result,
-    graph::{Activation, Conv, Op},
-    tensor::Shape,
-    weights::Weights,
+    Error, Result,
+    graph::{Activation, Checked, Conv, NodeId, Op},
 };
 
 /// The loops of one operation with its packed parameters.
@@ -43,40 +41,44 @@ pub struct Frame<'a> {
 }
 
 impl Kernel {
-    /// The loops of `op` for one picture of shape `src`, which lies as `layout` says.
+    /// The loops of node `id` for one picture, which lies as `layout` says.
     ///
     /// # Errors
-    /// [`Error::Tensor`](crate::Error::Tensor) for an array that is missing or misshapen.
-    pub fn new(isa: Isa, op: &Op, weights: &Weights, (src, layout): (Shape, Layout)) -> Result<Kernel> {
-        let vector = |name: &str, length| weights.expect(name, &[length]);
-        Ok(match op {
+    /// [`Error::Model`], naming the node, for what there are no loops for.
+    pub fn new(isa: Isa, checked: &Checked, id: NodeId, layout: Layout) -> Result<Kernel> {
+        let array = |name: &str| checked.weights().find(name).expect("a checked parameter").data.as_slice();
+        let shapes = [checked.src(id)[0], checked.shapes()[id]];
+        Ok(match &checked.graph().nodes[id].op {
             Op::Input { .. } => unreachable!("the input is not computed"),
             Op::Conv { conv, weight, bias, activation } => {
                 let bias = match bias {
-                    Some(name) => vector(name, conv.dst_c)?,
+                    Some(name) => array(name),
                     None => &vec![0.0; conv.dst_c],
                 };
-                let (depth, k) = (conv.src_c / conv.groups, conv.kernel);
-                let weight = weights.expect(weight, &[conv.dst_c, depth, k, k])?;
+                let weight = array(weight);
                 if conv.is_depthwise() {
-                    Kernel::Depthwise(Depthwise::new(isa, conv, src, weight, bias, *activation))
+                    Kernel::Depthwise(Depthwise::new(isa, conv, shapes, weight, bias, *activation))
                 } else if is_matrix(conv, layout) {
                     Kernel::Matrix(Matrix::new(isa, weight, bias, (1, conv.src_c), *activation))
-                } else {
+                } else if conv.groups == 1 {
                     let weight = channels_last(conv, weight);
-                    Kernel::Dense(Dense::new(isa, conv, (src, layout), &weight, bias, *activation))
+                    Kernel::Dense(Dense::new(isa, conv, (shapes, layout), &weight, bias, *activation))
+                } else {
+                    let name = checked.graph().label(id);
+                    return Err(Error::Model(format!(
+                        "{name}: the CPU has no loops for the convolution {conv:?}"
+                    )));
                 }
             }
             Op::Affine { scale, shift, activation } => Kernel::Affine(Affine {
-                scale: Buffer::of(vector(scale, src.c)?),
-                shift: Buffer::of(vector(shift, src.c)?),
+                scale: Buffer::of(array(scale)),
+                shift: Buffer::of(array(shift)),
                 activation: *activation,
             }),
             Op::Add { activation } => Kernel::Add(*activation),
             Op::Pool => Kernel::Pool,
-            Op::Linear { src_c, dst_c, weight, bias, activation } => {
-                let weight = weights.expect(weight, &[*dst_c, *src_c])?;
-                Kernel::Matrix(Matrix::new(isa, weight, vector(bias, *dst_c)?, (1, *src_c), *activation))
+            Op::Linear { src_c, weight, bias, activation, .. } => {
+                Kernel::Matrix(Matrix::new(isa, array(weight), array(bias), (1, *src_c), *activation))
             }
             Op::Scale { activation } => Kernel::Scale(*activation),
         })

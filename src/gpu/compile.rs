@@ -163,9 +163,11 @@ impl Compiler<'_> {
             return self.gpu.device.create_shader_module(descriptor);
         }
         let checks = wgpu::ShaderRuntimeChecks::unchecked();
-        // SAFETY: every text is made of a file of this crate whose indices stay inside the buffers that the plan
-        // binds to it, which tests see for each choice that comes here, with checks and without, on shapes that no
-        // tile divides and with a guard behind each output; and each of its loops counts up or down to a bound.
+        // SAFETY: every text is made of a file of this crate, with the sizes of a graph that `Graph::check` has seen to
+        // fit its parameters; the buffers that its plan binds have those sizes, for an engine takes its plan from
+        // `Plan::new` alone. Indices stay inside them, which tests see for each choice that comes here, with checks and
+        // without, on shapes that no tile divides and with a guard after each output; and each loop counts up or
+        // down to a bound.
         // Choices that no device at hand has run keep their checks: `unseen`.
         unsafe { self.gpu.device.create_shader_module_trusted(descriptor, checks) }
     }

@@ -47,11 +47,11 @@ struct Step {
 
 impl Engine {
     /// Makes everything that running `plan` needs, for at most the options' batch of pictures a submit (fewer
-    /// where the plan says so).
+    /// where the plan says so). The plan is that of these weights, and as it was made: shaders are not checked.
     ///
     /// # Errors
     /// [`Error::DeviceFailure`](crate::Error::DeviceFailure) when the device refuses a buffer or a shader.
-    pub fn new(gpu: Arc<Gpu>, plan: Plan, weights: &Weights, options: &Options) -> Result<Engine> {
+    fn new(gpu: Arc<Gpu>, plan: Plan, weights: &Weights, options: &Options) -> Result<Engine> {
         let batch = options.batch.clamp(1, plan.max_batch);
         let device = &gpu.device;
         let slots = gpu.scoped("activation buffers", || {
@@ -103,7 +103,8 @@ impl Engine {
     /// Plans `graph` for one input of `input` and makes the engine of that plan.
     ///
     /// # Errors
-    /// Those of [`Plan::new`] and [`Engine::new`].
+    /// Those of [`Plan::new`]; [`Error::DeviceFailure`](crate::Error::DeviceFailure) when the device refuses a buffer or a
+    /// shader.
     pub fn of(
         gpu: Arc<Gpu>,
         graph: &Graph,

@@ -23,6 +23,24 @@ pub fn kernel(conv: &Conv, src: Shape, dst: Shape, relu: bool, choice: Choice, d
     Kernel { shader: &SHADER, head, workgroups: invocations.div_ceil(WORKGROUP) }
 }
 
+/// The largest kernel and stride: an invocation keeps all that lies under its outputs.
+const MOST: usize = 32;
+
+/// Whether sliding windows of this geometry are within the shaders' `const_assert`s, whatever their tile.
+///
+/// # Errors
+/// What is not.
+pub fn takes(conv: &Conv) -> Result<(), String> {
+    let Conv { kernel, stride, padding, .. } = *conv;
+    if padding >= kernel {
+        return Err(format!("a padding of {padding} around a kernel of {kernel}x{kernel}"));
+    }
+    if kernel > MOST || stride > MOST {
+        return Err(format!("a kernel of {kernel}x{kernel} with a stride of {stride}: {MOST} is the most"));
+    }
+    Ok(())
+}
+
 /// The head lines that every sliding window has.
 pub(super) fn window(
     conv: &Conv,

@@ -159,14 +159,15 @@ pub unsafe extern "C" fn mobileone_model_info(
         let graph = &opened.model.graph;
         let (height, width) = opened.model.preprocess.size;
         let input = Shape::new(1, height, width, graph.input_channels());
-        let costs = graph.costs(input);
+        let checked = graph.check(&opened.model.weights, input)?;
+        let costs = checked.costs();
         let value = MobileoneModelInfo {
             size: 0,
             height: height as u32,
             width: width as u32,
             channels: input.c as u32,
             classes: graph.classes().unwrap_or(0) as u32,
-            features: graph.shapes(input)[graph.features].c as u32,
+            features: checked.shapes()[graph.features].c as u32,
             parameters: costs.iter().map(|cost| cost.params).sum(),
             macs: costs.iter().map(|cost| cost.macs).sum(),
             name: fixed(&opened.model.name),

@@ -207,7 +207,7 @@ pub unsafe extern "C" fn mobileone_session_open(
         let (height, width) = options.preprocess.size;
         let input = Shape::new(1, height, width, model.graph.input_channels());
         let classes = model.graph.classes().unwrap_or(0);
-        let features = model.graph.shapes(input)[model.graph.features].c;
+        let features = model.graph.check(&model.weights, input)?.shapes()[model.graph.features].c;
         let Outputs { logits, probabilities, top_k, features: wanted } = options.outputs;
         let counts = Counts {
             top: top_k.min(classes),

@@ -100,7 +100,7 @@ impl Work<'_> {
                 self.modelbench(&x, progress)?
             }
         };
-        let costs = self.model.graph.costs(shape);
+        let costs = self.model.graph.check(&self.model.weights, shape)?.costs();
         let macs = costs.iter().map(|cost| cost.macs).sum::<u64>() * self.batch as u64;
         let info = self.device.info();
         let stats = Stats::of(&samples);
