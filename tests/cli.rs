@@ -135,7 +135,7 @@ fn without_a_model_it_reads_digits() {
     let picture = format!("{}/demo/images/seven-handwritten.jpg", env!("CARGO_MANIFEST_DIR"));
     let unasked = run(["classify", &picture]);
     assert_eq!(unasked.code, Some(0), "{unasked:?}");
-    let told = "digits (built in; --model s1 has ImageNet's classes) on CPU, ";
+    let told = "digits (built in; --model s1 knows ImageNet) on CPU, ";
     assert!(unasked.err.starts_with(told) && unasked.err.ends_with(", f32, 80x80\n"), "{unasked:?}");
     assert_eq!(unasked.err.lines().count(), 1, "{unasked:?}");
     let asked = run(["classify", "--model", "digits", &picture]);

@@ -29,7 +29,7 @@ fn identity_proves_stride_1() {
         "{error}"
     );
     for (wrong, reason) in [
-        (strides(2, &[1, 2]), "expected 3, one per stage, found 2"),
+        (strides(2, &[1, 2]), "expected 3 after the stem's, one per stage, found 2"),
         (strides(0, &[1, 2, 1]), "a stride is 1 or 2, found 0"),
         (strides(2, &[1, 2, 1 << 40]), "a stride is 1 or 2, found 1099511627776"),
     ] {
@@ -51,7 +51,7 @@ fn a_label_for_each_class() {
     let bytes = checkpoint.to_bytes(DType::F32).unwrap();
     let read = Checkpoint::from_bytes_with_config(&bytes, config).unwrap();
     let error = Model::new(read, Form::Fused).unwrap_err().to_string();
-    assert_eq!(error, "config.json \"strides\": expected 3, one per stage, found 1");
+    assert_eq!(error, "config.json \"strides\": expected 3 after the stem's, one per stage, found 1");
     checkpoint.metadata.labels = Some(vec!["cat".into(); 5]);
     let labels = checkpoint.metadata.labels.clone();
     assert_eq!(Model::new(checkpoint, Form::Fused).unwrap().labels, labels);

@@ -171,7 +171,7 @@ impl PictureArgs {
         let session = session(device, model, &options)?;
         let name = match asked {
             Some(_) => &model.name,
-            None => "digits (built in; --model s1 has ImageNet's classes)",
+            None => "digits (built in; --model s1 knows ImageNet)",
         };
         summary(name, device, &args.dtype_name(), size, self.assumed_labels(model));
         Ok(session)

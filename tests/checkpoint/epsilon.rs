@@ -168,7 +168,7 @@ fn strides_that_are_asked_for() {
             "1,2,1,2"
         );
         let error = read("1,2,1", config).unwrap_err().to_string();
-        assert_eq!(error, "reading \"strides\": expected 3, one per stage, found 2");
+        assert_eq!(error, "reading \"strides\": expected 3 after the stem's, one per stage, found 2");
     }
     let model = read("1,2,1,2", Some(r#"{"strides": "none"}"#)).unwrap();
     assert!(model.notes.iter().any(|note| note.text.ends_with("passed over, as strides are given")));

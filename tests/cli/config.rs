@@ -110,7 +110,7 @@ fn a_guessed_stride_is_said_and_never_written() {
     let (said, found) = logits(fused_path, &x, &[]);
     assert!(!said.err.contains("warning") && near(&found, &expected), "{said:?}");
     for (typed, expected) in [
-        ("1,2,2", "error: --strides: expected 3, one per stage, found 2"),
+        ("1,2,2", "error: --strides: expected 3 after the stem's, one per stage, found 2"),
         ("1,3,2,2", "expected 1 or 2 for the stem and for each stage, such as 1,2,2,2,2"),
         ("1", "expected 1 or 2 for the stem and for each stage"),
     ] {

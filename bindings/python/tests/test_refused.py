@@ -123,7 +123,7 @@ MODELS_REFUSED = {
     "a word as number": (("digits",), {"labels": {"one": "b"}}, mobileone.Error, "'one' is not the number of a class"),
     "one stride": (("digits",), {"strides": [2]}, mobileone.Error, "strides [2]: expected 1 or 2 for the stem"),
     "strides of text": (("digits",), {"strides": "2,2"}, mobileone.Error, "strides '2,2': expected"),
-    "strides for another": (("digits",), {"strides": (2, 2)}, mobileone.Error, "strides: expected 4, one per stage"),
+    "strides for another": (("digits",), {"strides": (2, 2)}, mobileone.Error, "strides: expected 4 after the stem's, one per stage"),
     "a long stride": (("digits",), {"strides": [3] * 5}, mobileone.Error, "strides: a stride is 1 or 2, found 3"),
     "a large epsilon": (("digits",), {"bn_eps": 5}, mobileone.Error, "epsilon is a number above 0 and at most 0.1"),
     "epsilon of text": (("digits",), {"bn_eps": "1e-3"}, TypeError, ""),
