@@ -82,7 +82,10 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
 
 fn check_strides(strides: &GivenStrides, stages: usize) -> Result<(), String> {
     if !strides.stages.is_empty() && strides.stages.len() != stages {
-        return Err(format!("expected {stages} after the stem's, one per stage, found {}", strides.stages.len()));
+        return Err(format!(
+            "expected {stages} after the stem's, one per stage, found {}",
+            strides.stages.len()
+        ));
     }
     let mut all = std::iter::once(strides.stem).chain(strides.stages.iter().copied()).flatten();
     match all.find(|stride| !Strides::KNOWN.contains(stride)) {
