@@ -9,12 +9,10 @@ use super::{
     args,
     classes::by_number,
     json::brief,
-    metadata::{
-        About, CONFIG, Claims, Fault, GivenStrides, Metadata, PreprocessFields, SHARE, share, side,
-        stage_strides, stride, within,
-    },
+    metadata::{About, CONFIG, Claims, Fault, Metadata, PreprocessFields, SHARE, share, side, within},
     raw::Source,
     reading::EPSILON_RANGE,
+    strides::{GivenStrides, stage_strides, stride},
 };
 use crate::{
     error::Result,

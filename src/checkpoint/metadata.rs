@@ -1,13 +1,12 @@
 //! What a checkpoint says of itself beside its tensors.
 
-use std::{fmt, ops::RangeInclusive, str::FromStr};
-
 use serde_json::{Value, json};
 
 use super::{
     json::Keys,
     raw::Source,
     reading::{EPSILON_RANGE, Reading, check_epsilon},
+    strides::{GivenStrides, stage_strides, stride},
 };
 use crate::{
     error::{Error, Result},
@@ -113,94 +112,6 @@ impl About {
 /// Where a `config.json`'s values stand, in errors.
 pub(super) const CONFIG: &str = "config.json";
 
-/// The strides of the network's positions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Strides {
-    /// Of the stem.
-    pub stem: usize,
-    /// Of each stage's first block.
-    pub stages: Vec<usize>,
-}
-
-impl Strides {
-    /// The strides that a position may have.
-    pub(crate) const KNOWN: RangeInclusive<usize> = 1..=2;
-}
-
-impl FromStr for Strides {
-    type Err = Error;
-
-    /// `2,2,2,2,2`: the stem's, then the stages'.
-    ///
-    /// # Errors
-    /// [`Error::Option`] for anything else.
-    fn from_str(text: &str) -> Result<Strides> {
-        let stride = |text: &str| text.trim().parse().ok().filter(|stride| Strides::KNOWN.contains(stride));
-        let all: Option<Vec<usize>> = text.split(',').map(stride).collect();
-        match all.as_deref() {
-            Some([stem, stages @ ..]) if !stages.is_empty() => {
-                Ok(Strides { stem: *stem, stages: stages.to_vec() })
-            }
-            _ => Err(Error::Option(
-                "expected 1 or 2 for the stem and for each stage, such as 1,2,2,2,2".into(),
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Strides {
-    /// `2,2,2,2,2`: the stem's, then the stages'.
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}", self.stem)?;
-        self.stages.iter().try_for_each(|stride| write!(f, ",{stride}"))
-    }
-}
-
-/// The strides that somebody gives; `None` where nothing is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GivenStrides {
-    /// Of the stem.
-    pub stem: Option<usize>,
-    /// Of each stage's first block; empty when none is known.
-    pub stages: Vec<Option<usize>>,
-    /// Whether the branches of training showed those of the stages, so that no `config.json` knows better.
-    pub proven: bool,
-}
-
-impl From<Strides> for GivenStrides {
-    fn from(strides: Strides) -> GivenStrides {
-        let Strides { stem, stages } = strides;
-        GivenStrides { stem: Some(stem), stages: stages.into_iter().map(Some).collect(), proven: false }
-    }
-}
-
-impl GivenStrides {
-    /// Whether nothing is given.
-    pub fn is_empty(&self) -> bool {
-        self.stem.is_none() && self.stages.iter().all(Option::is_none)
-    }
-
-    /// All of them, when all are known.
-    pub fn complete(&self) -> Option<Strides> {
-        let stages: Option<Vec<usize>> = self.stages.iter().copied().collect();
-        Some(Strides { stem: self.stem?, stages: stages.filter(|stages| !stages.is_empty())? })
-    }
-
-    /// Those of `self`, else those of `other`, and whether the two differ anywhere.
-    fn or(&self, other: &GivenStrides) -> (GivenStrides, bool) {
-        let differ = |(a, b): (Option<usize>, Option<usize>)| a.is_some() && b.is_some() && a != b;
-        let count = self.stages.len().max(other.stages.len());
-        let at = |strides: &GivenStrides, stage| strides.stages.get(stage).copied().flatten();
-        let pairs: Vec<_> = (0..count).map(|stage| (at(self, stage), at(other, stage))).collect();
-        let both = GivenStrides {
-            stem: self.stem.or(other.stem),
-            stages: pairs.iter().map(|(a, b)| a.or(*b)).collect(),
-            proven: self.proven,
-        };
-        (both, differ((self.stem, other.stem)) || pairs.into_iter().any(differ))
-    }
-}
-
 /// The fields of a [`Preprocess`](crate::Preprocess) that the file gives.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PreprocessFields {
@@ -248,9 +159,9 @@ impl Metadata {
         })
     }
 
-    /// The file's own metadata with what the `config.json` beside it says: the file's counts, field by field, but for
-    /// epsilon, and for strides that no branches have shown: nobody has measured them, and they may be a guess of
-    /// whoever wrote the file.
+    /// The file's own metadata with what the `config.json` beside it says: the file's counts, field by field, except for
+    /// epsilon and for strides that no branches have shown. Those were not measured: the program that wrote the file may
+    /// have guessed them.
     pub(super) fn beside(mut self, mut config: Metadata) -> Metadata {
         let (own, theirs) = (self.strides.take(), config.strides.take());
         let given = theirs.is_some();
@@ -486,15 +397,6 @@ fn strides(keys: &Keys) -> Result<Option<GivenStrides>> {
     let proven = keys.read("proven", "true or false", Value::as_bool)?.unwrap_or(false);
     let given = GivenStrides { stem, stages, proven };
     Ok((!given.is_empty()).then_some(given))
-}
-
-pub(super) fn stride(value: &Value) -> Option<usize> {
-    value.as_u64().map(|v| v as usize).filter(|v| Strides::KNOWN.contains(v))
-}
-
-pub(super) fn stage_strides(value: &Value) -> Option<Vec<Option<usize>>> {
-    let one = |value: &Value| if value.is_null() { Some(None) } else { stride(value).map(Some) };
-    value.as_array().filter(|list| list.len() <= 64)?.iter().map(one).collect()
 }
 
 /// One side of the input, in pixels.

@@ -33,6 +33,7 @@ mod reading;
 mod safetensors;
 mod save;
 mod select;
+mod strides;
 #[cfg(feature = "pth")]
 mod tree;
 
@@ -43,10 +44,11 @@ use std::{
     path::Path,
 };
 
-pub use metadata::{About, Claims, Fault, GivenStrides, Metadata, PreprocessFields, Strides};
+pub use metadata::{About, Claims, Fault, Metadata, PreprocessFields};
 pub use note::{Note, Setting};
 pub use reading::{Found, Reading, Which};
 pub use save::{write_npy, write_tensors};
+pub use strides::{GivenStrides, Strides};
 
 pub(crate) use reading::check_epsilon;
 

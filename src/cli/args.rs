@@ -303,7 +303,7 @@ pub fn built(
     instead: impl Fn(About) -> Option<String>,
 ) -> Result<Model, Stop> {
     let model = build(spec, checkpoint, form, args, instead)?;
-    // How pictures become inputs is said where there are pictures.
+    // The note on preprocessing is printed by what reads pictures.
     model.notes.iter().filter(|note| note.setting != Some(Setting::Preprocess)).for_each(remark);
     Ok(model)
 }

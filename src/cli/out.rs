@@ -4,7 +4,7 @@ use std::{
     error::Error as _,
     ffi::OsStr,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::OnceLock,
 };
 
@@ -139,9 +139,7 @@ pub fn check_output(path: &Path) -> Result<(), Stop> {
             "{path}: not a regular file, so it will not be overwritten: choose another name"
         )));
     }
-    // Of a link, what it leads to is replaced.
-    tune::writable(&path.canonicalize().unwrap_or_else(|_| path.into()))
-        .map_err(|source| Error::Io { path: path.into(), source }.into())
+    tune::writable(&followed(path)).map_err(|source| Error::Io { path: path.into(), source }.into())
 }
 
 /// Refuses an output whose folder is missing: no command makes folders above what it writes.
@@ -156,10 +154,14 @@ pub fn check_parent(path: &Path) -> Result<(), Stop> {
     }
 }
 
-/// Writes a file as a whole, or leaves what was there. Of a link, what it leads to is replaced.
+/// Where a file is written: a link stays, and what it leads to is replaced.
+pub fn followed(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.into())
+}
+
+/// Writes a file as a whole, or leaves what was there.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Stop> {
-    write_whole(&path.canonicalize().unwrap_or_else(|_| path.into()), bytes)
-        .map_err(|source| Error::Io { path: path.into(), source }.into())
+    write_whole(&followed(path), bytes).map_err(|source| Error::Io { path: path.into(), source }.into())
 }
 
 /// A line for people, on standard error; with `--quiet` only where it begins with `error:` or `warning:`, which have a

@@ -11,7 +11,7 @@ use mobileone::{Error, files::Unfinished};
 use serde::Serialize;
 
 use super::rows::{Class, Found, Header, Row};
-use crate::cli::out::{BEST, Stop, percent, plain, put, quote, say};
+use crate::cli::out::{BEST, Stop, followed, percent, plain, put, quote, say};
 
 /// How answers are written.
 #[derive(Clone, Copy)]
@@ -49,8 +49,7 @@ impl Answers {
         let to = match output {
             None => Sink::Stdout,
             Some(path) => {
-                // A link stays, and what it leads to is replaced.
-                let place = path.canonicalize().unwrap_or_else(|_| path.into());
+                let place = followed(path);
                 let io = |source| Error::Io { path: path.into(), source };
                 match endless {
                     true => Sink::Growing(path.into(), File::create(&place).map_err(io)?),
