@@ -7,7 +7,7 @@
 //! ```
 
 use mobileone::{
-    Device, Input, Model, Options, PixelTexture, Session, picture,
+    Device, Input, Model, Options, Outputs, PixelTexture, Session, picture,
     preprocess::Rotation,
     sample,
     wgpu::{self, util::DeviceExt},
@@ -18,19 +18,18 @@ const TINT: &str = "
 @group(0) @binding(0) var<storage, read> answer: array<f32>;
 @group(0) @binding(1) var<storage, read_write> tint: vec4<f32>;
 
-const FIRST: u32 = PROBABILITIES_AT; // where the softmax begins
 const CLASSES: u32 = COUNT;
 
 @compute @workgroup_size(1)
 fn main() {
     var best = 0u;
     for (var i = 1u; i < CLASSES; i++) {
-        if answer[FIRST + i] > answer[FIRST + best] {
+        if answer[i] > answer[best] {
             best = i;
         }
     }
     let hue = f32(best) / f32(CLASSES);
-    tint = vec4<f32>(hue, 1.0 - hue, f32(best), answer[FIRST + best]);
+    tint = vec4<f32>(hue, 1.0 - hue, f32(best), answer[best]);
 }
 ";
 
@@ -46,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The network on the same device.
     let model = Model::from_bytes(sample::DIGITS)?;
     let mut options = Options::of(&model);
-    options.outputs.probabilities = true;
+    options.outputs = Outputs::named(["probabilities"]).and_best(1);
     let session = Session::new(&Device::from_wgpu(device.clone(), queue.clone()), &model, &options)?;
 
     // A texture, which the program would have drawn.
@@ -74,10 +73,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
 
     // Its own shader, bound to the network's answer once.
-    let outputs = session.outputs().expect("a session on a GPU");
-    let text = TINT
-        .replace("PROBABILITIES_AT", &format!("{}u", outputs.layout.probabilities_at()))
-        .replace("COUNT", &format!("{}u", outputs.layout.classes));
+    let probabilities = session.output("probabilities").expect("a session on a GPU");
+    let text = TINT.replace("COUNT", &format!("{}u", probabilities.shape.c));
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some("tint"),
         source: wgpu::ShaderSource::Wgsl(text.into()),
@@ -104,7 +101,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         label: Some("tint"),
         layout: &pipeline.get_bind_group_layout(0),
         entries: &[
-            wgpu::BindGroupEntry { binding: 0, resource: outputs.answer.as_entire_binding() },
+            wgpu::BindGroupEntry { binding: 0, resource: probabilities.buffer.as_entire_binding() },
             wgpu::BindGroupEntry { binding: 1, resource: tint.as_entire_binding() },
         ],
     });

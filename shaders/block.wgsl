@@ -16,8 +16,6 @@ const TILE: u32 = 2u;            // pixels per invocation
 const GROUPS: u32 = 2u;          // groups of four channels per invocation
 const LANES: u32 = 8u;           // invocations along the channels
 const CHUNK: u32 = 2u;           // groups of the depthwise layer's outputs at a time
-const MIDDLE: bool = true;       // whether act between the layers is max(x, 0)
-const RELU: bool = true;         // whether the last act is max(x, 0)
 const ROWS: u32 = 64u / LANES;   // invocations along the pixels
 const PIXELS: u32 = DST_H * DST_W;
 const_assert TILE >= 1u && TILE <= 16u && GROUPS >= 1u && GROUPS <= 8u && LANES * ROWS == 64u && CHUNK >= 1u;
@@ -49,11 +47,18 @@ fn read_weights(i: u32, lane: u32, o: u32) -> vec4<f32> {
     return vec4<f32>(weights[(i * 4u + lane) * DST_C4 + o]);
 }
 
-// Zeroes what its bits tell to be below zero, from -0 to -inf. NaN passes, for it must reach the health word; a
-// comparison would let compilers assume that it does not occur.
-fn act(x: vec4<f32>, relu: bool) -> vec4<f32> {
+// max(x, 0), the default, of the channels from 4 * c on; NaN passes. Another activation takes its place as a whole.
+fn act(x: vec4<f32>, c: u32) -> vec4<f32> {
     let negative = bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
-    return select(x, vec4<f32>(0.0), vec4<bool>(relu) & negative);
+    let y = select(x, vec4<f32>(0.0), negative);
+    return y;
+}
+
+// The same between the layers.
+fn act_middle(x: vec4<f32>, c: u32) -> vec4<f32> {
+    let negative = bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
+    let y = select(x, vec4<f32>(0.0), negative);
+    return y;
 }
 
 // The depthwise layer's output.
@@ -65,7 +70,7 @@ fn depthwise(picture: u32, pixel: u32, i: u32) -> vec4<f32> {
             sum += x * vec4<f32>(taps[(v * KERNEL + u) * SRC_C4 + i]);
         }
     }
-    return act(sum, MIDDLE);
+    return act_middle(sum, i);
 }
 
 @compute @workgroup_size(64)
@@ -118,7 +123,7 @@ fn main(
             let pixel = first + t * ROWS + row;
             if (pixel < PIXELS) & (o + g * LANES < DST_C4) {
                 let at = (group.z * PIXELS + pixel) * DST_C4 + o + g * LANES;
-                dst[at] = vec4<Scalar>(act(sum[g][t], RELU));
+                dst[at] = vec4<Scalar>(act(sum[g][t], o + g * LANES));
             }
         }
     }

@@ -14,8 +14,6 @@ const STRIDE: u32 = 2u;          // step between outputs
 const PADDING: u32 = 1u;         // zeros around the map
 const TILE: u32 = 2u;            // columns of outputs per invocation
 const GROUPS: u32 = 8u;          // groups of four channels per invocation
-const MIDDLE: bool = true;       // whether act between the layers is max(x, 0)
-const RELU: bool = true;         // whether the last act is max(x, 0)
 const STRIP: u32 = (TILE - 1u) * STRIDE + KERNEL;  // columns that one invocation reads
 const_assert TILE >= 1u && TILE <= 16u && GROUPS >= 1u && GROUPS <= 16u;
 const_assert GROUPS * 4u >= 32u;  // channels: the depthwise layer is computed again for each invocation
@@ -44,11 +42,18 @@ fn read_weights(i: u32, lane: u32, o: u32) -> vec4<f32> {
     return vec4<f32>(weights[(i * 4u + lane) * DST_C4 + o]);
 }
 
-// Zeroes what its bits tell to be below zero, from -0 to -inf. NaN passes, for it must reach the health word; a
-// comparison would let compilers assume that it does not occur.
-fn act(x: vec4<f32>, relu: bool) -> vec4<f32> {
+// max(x, 0), the default, of the channels from 4 * c on; NaN passes. Another activation takes its place as a whole.
+fn act(x: vec4<f32>, c: u32) -> vec4<f32> {
     let negative = bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
-    return select(x, vec4<f32>(0.0), vec4<bool>(relu) & negative);
+    let y = select(x, vec4<f32>(0.0), negative);
+    return y;
+}
+
+// The same between the layers.
+fn act_middle(x: vec4<f32>, c: u32) -> vec4<f32> {
+    let negative = bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
+    let y = select(x, vec4<f32>(0.0), negative);
+    return y;
 }
 
 @compute @workgroup_size(64)
@@ -91,7 +96,7 @@ fn main(
             }
         }
         for (var t = 0u; t < TILE; t++) {
-            x[t] = act(x[t], MIDDLE);
+            x[t] = act_middle(x[t], i);
         }
         for (var g = 0u; g < GROUPS; g++) {
             let at = min(o + g * OUTS, DST_C4 - 1u);
@@ -108,7 +113,7 @@ fn main(
         for (var t = 0u; t < TILE; t++) {
             if (column + t < DST_W) & (o + g * OUTS < DST_C4) {
                 let at = ((group.z * DST_H + row) * DST_W + column + t) * DST_C4 + o + g * OUTS;
-                dst[at] = vec4<Scalar>(act(sum[g][t], RELU));
+                dst[at] = vec4<Scalar>(act(sum[g][t], o + g * OUTS));
             }
         }
     }

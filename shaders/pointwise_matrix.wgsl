@@ -13,7 +13,6 @@ const PIXELS: u32 = 9u;            // of one picture's map
 const SRC_C: u32 = 16u;            // channels read
 const DST_C: u32 = 24u;            // channels written
 const TILES: u32 = 2u;             // matrices side by side
-const RELU: bool = true;           // whether act is max(x, 0)
 const ROWS: u32 = 4u;              // tiles of a workgroup, whatever its subgroups
 const WIDE: u32 = TILES * SIZE;    // channels of a tile
 const_assert PIXELS >= SIZE && SRC_C % SIZE == 0u && DST_C % SIZE == 0u && DST_C >= WIDE && TILES >= 1u;
@@ -25,11 +24,11 @@ const_assert PIXELS >= SIZE && SRC_C % SIZE == 0u && DST_C % SIZE == 0u && DST_C
 
 var<workgroup> tile: array<f32, ROWS * SIZE * WIDE>;                     // [ROWS, SIZE, WIDE]
 
-// Zeroes what its bits tell to be below zero, from -0 to -inf. NaN passes, for it must reach the health word; a
-// comparison would let compilers assume that it does not occur.
-fn act(x: f32) -> f32 {
-    let negative = bitcast<u32>(x) - 0x80000000u <= 0x7f800000u;
-    return select(x, 0.0, RELU & negative);
+// max(x, 0), the default, of channel c; NaN passes. Another activation takes its place as a whole.
+fn act(x: f32, c: u32) -> f32 {
+    let negative = bitcast<u32>(x) - u32(0x80000000u) <= u32(0x7f800000u);
+    let y = select(x, f32(0.0), negative);
+    return y;
 }
 
 @compute @workgroup_size(128)
@@ -69,6 +68,6 @@ fn main(
     for (var at = lane; at < ROWS * SIZE * WIDE; at += 128u) {
         let row = at / (SIZE * WIDE);
         let pixel = min((id / ACROSS * ROWS + row) * SIZE, PIXELS - SIZE) + at / WIDE % SIZE;
-        dst[(group.z * PIXELS + pixel) * DST_C + channel + at % WIDE] = Scalar(act(tile[at]));
+        dst[(group.z * PIXELS + pixel) * DST_C + channel + at % WIDE] = Scalar(act(tile[at], channel + at % WIDE));
     }
 }

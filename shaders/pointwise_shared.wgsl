@@ -9,7 +9,6 @@ const DST_C4: u32 = 3u;          // groups of four channels written
 const TILE: u32 = 4u;            // pixels per invocation
 const GROUPS: u32 = 2u;          // groups of four channels per invocation
 const CHUNK: u32 = 4u;           // groups of four channels read at a time
-const RELU: bool = true;         // whether act is max(x, 0)
 const ROWS: u32 = 8u * TILE;     // pixels of a workgroup
 const OUTS: u32 = 8u * GROUPS;   // groups of four channels of a workgroup
 const_assert TILE >= 1u && TILE <= 16u && GROUPS >= 1u && GROUPS <= 8u;
@@ -23,11 +22,11 @@ const_assert PIXELS >= 1u && SRC_C4 >= 1u && DST_C4 >= 1u && CHUNK >= 1u;
 var<workgroup> xs: array<vec4<Scalar>, CHUNK * ROWS>;       // [CHUNK, ROWS]
 var<workgroup> ws: array<vec4<Scalar>, CHUNK * 4u * OUTS>;  // [CHUNK, 4, OUTS]
 
-// Zeroes what its bits tell to be below zero, from -0 to -inf. NaN passes, for it must reach the health word; a
-// comparison would let compilers assume that it does not occur.
-fn act(x: vec4<f32>) -> vec4<f32> {
+// max(x, 0), the default, of the channels from 4 * c on; NaN passes. Another activation takes its place as a whole.
+fn act(x: vec4<f32>, c: u32) -> vec4<f32> {
     let negative = bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
-    return select(x, vec4<f32>(0.0), vec4<bool>(RELU) & negative);
+    let y = select(x, vec4<f32>(0.0), negative);
+    return y;
 }
 
 @compute @workgroup_size(64)
@@ -85,7 +84,7 @@ fn main(
         for (var t = 0u; t < TILE; t++) {
             let pixel = first + t * 8u + row;
             if (pixel < PIXELS) & (o < DST_C4) {
-                dst[(group.z * PIXELS + pixel) * DST_C4 + o] = vec4<Scalar>(act(sum[g][t]));
+                dst[(group.z * PIXELS + pixel) * DST_C4 + o] = vec4<Scalar>(act(sum[g][t], o));
             }
         }
     }

@@ -8,7 +8,6 @@ const SRC_C4: u32 = 2u;          // groups of four channels read
 const DST_C4: u32 = 3u;          // groups of four channels written
 const TILE: u32 = 4u;            // pixels of a workgroup
 const PARTS: u32 = 4u;           // rows of invocations
-const RELU: bool = true;         // whether act is max(x, 0)
 const LANES: u32 = 64u / PARTS;  // groups of four channels of a workgroup
 const_assert TILE >= 1u && TILE <= 16u && PARTS >= 1u && LANES * PARTS == 64u;
 const_assert PIXELS >= 1u && SRC_C4 >= 1u && DST_C4 >= 1u;
@@ -28,11 +27,11 @@ fn read_weights(i: u32, lane: u32, o: u32) -> vec4<f32> {
     return vec4<f32>(weights[(i * 4u + lane) * DST_C4 + o]);
 }
 
-// Zeroes what its bits tell to be below zero, from -0 to -inf. NaN passes, for it must reach the health word; a
-// comparison would let compilers assume that it does not occur.
-fn act(x: vec4<f32>) -> vec4<f32> {
+// max(x, 0), the default, of the channels from 4 * c on; NaN passes. Another activation takes its place as a whole.
+fn act(x: vec4<f32>, c: u32) -> vec4<f32> {
     let negative = bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
-    return select(x, vec4<f32>(0.0), vec4<bool>(RELU) & negative);
+    let y = select(x, vec4<f32>(0.0), negative);
+    return y;
 }
 
 @compute @workgroup_size(64)
@@ -73,7 +72,7 @@ fn main(
             total += partial[(part * TILE + t) * LANES + column];
         }
         if (first + t < PIXELS) & (o < DST_C4) {
-            dst[(group.z * PIXELS + first + t) * DST_C4 + o] = vec4<Scalar>(act(total));
+            dst[(group.z * PIXELS + first + t) * DST_C4 + o] = vec4<Scalar>(act(total, o));
         }
     }
 }

@@ -9,7 +9,6 @@ const DST_C4: u32 = 3u;          // groups of four channels written
 const TILE: u32 = 16u;           // pixels per subgroup
 const LANES: u32 = 8u;           // of a subgroup, always
 const SUBGROUPS: u32 = 8u;       // of a workgroup
-const RELU: bool = true;         // whether act is max(x, 0)
 const OUTS: u32 = (DST_C4 + LANES - 1u) / LANES;  // times four channels that a subgroup writes
 const SHARES: u32 = (TILE + LANES - 1u) / LANES;  // values of one group of channels that a lane loads
 const DEPTH: u32 = (LANES + TILE - 1u) / TILE;    // groups of channels that a subgroup loads at once
@@ -30,11 +29,11 @@ fn read_weights(out: u32, i: u32, row: u32, lane: u32) -> vec4<f32> {
     return vec4<f32>(weights[((out * SRC_C4 + i) * 4u + row) * LANES + lane]);
 }
 
-// Zeroes what its bits tell to be below zero, from -0 to -inf. NaN passes, for it must reach the health word; a
-// comparison would let compilers assume that it does not occur.
-fn act(x: vec4<f32>) -> vec4<f32> {
+// max(x, 0), the default, of the channels from 4 * c on; NaN passes. Another activation takes its place as a whole.
+fn act(x: vec4<f32>, c: u32) -> vec4<f32> {
     let negative = bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
-    return select(x, vec4<f32>(0.0), vec4<bool>(RELU) & negative);
+    let y = select(x, vec4<f32>(0.0), negative);
+    return y;
 }
 
 @compute @workgroup_size(LANES * SUBGROUPS)
@@ -76,7 +75,7 @@ fn main(
     }
     for (var t = 0u; t < TILE; t++) {
         if (first + t < PIXELS) & (o < DST_C4) {
-            dst[(group.z * PIXELS + first + t) * DST_C4 + o] = vec4<Scalar>(act(sum[t]));
+            dst[(group.z * PIXELS + first + t) * DST_C4 + o] = vec4<Scalar>(act(sum[t], o));
         }
     }
 }

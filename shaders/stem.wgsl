@@ -12,7 +12,6 @@ const KERNEL: u32 = 3u;          // rows and columns of the kernel
 const STRIDE: u32 = 2u;          // step between outputs
 const PADDING: u32 = 1u;         // zeros around the picture
 const TILE: u32 = 2u;            // outputs per invocation
-const RELU: bool = true;         // whether act is max(x, 0)
 const STRIP: u32 = (TILE - 1u) * STRIDE + KERNEL;  // columns that one invocation reads
 const_assert SRC_C == 3u || SRC_C == 4u;
 const_assert TILE >= 1u && TILE <= 16u && STRIDE >= 1u && PADDING < KERNEL;
@@ -38,11 +37,11 @@ fn read_weights(v: u32, u: u32, i: u32, o: u32) -> vec4<f32> {
     return vec4<f32>(weights[((v * KERNEL + u) * SRC_C + i) * DST_C4 + o]);
 }
 
-// Zeroes what its bits tell to be below zero, from -0 to -inf. NaN passes, for it must reach the health word; a
-// comparison would let compilers assume that it does not occur.
-fn act(x: vec4<f32>) -> vec4<f32> {
+// max(x, 0), the default, of the channels from 4 * c on; NaN passes. Another activation takes its place as a whole.
+fn act(x: vec4<f32>, c: u32) -> vec4<f32> {
     let negative = bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
-    return select(x, vec4<f32>(0.0), vec4<bool>(RELU) & negative);
+    let y = select(x, vec4<f32>(0.0), negative);
+    return y;
 }
 
 @compute @workgroup_size(64)
@@ -86,7 +85,7 @@ fn main(
     }
     for (var t = 0u; t < TILE; t++) {
         if x + t < DST_W {
-            dst[((group.z * DST_H + y) * DST_W + x + t) * DST_C4 + o] = vec4<Scalar>(act(sum[t]));
+            dst[((group.z * DST_H + y) * DST_W + x + t) * DST_C4 + o] = vec4<Scalar>(act(sum[t], o));
         }
     }
 }

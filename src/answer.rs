@@ -1,114 +1,115 @@
 //! What comes back from a session.
 
-/// One of the best classes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Top {
-    /// The class.
-    pub index: usize,
-    /// Its softmax; its sigmoid where it is the only class.
-    pub probability: f32,
-}
+use std::sync::Arc;
 
-/// What came back; what was not asked for is empty.
+use crate::{
+    error::{Error, Result},
+    graph::{FEATURES, LOGITS},
+    tasks::classify::{self, PROBABILITIES, TOP, Top},
+    tensor::{Shape, Tensor},
+};
+
+/// What came back of what was asked for.
 ///
 /// ```
-/// use mobileone::{Answer, Top};
+/// use mobileone::{Device, Input, Model, Options, Outputs, Session, Shape, Tensor, sample};
 ///
-/// let answer = Answer { batch: 1, top: vec![vec![Top { index: 3, probability: 0.75 }]], ..Answer::default() };
-/// for (picture, top) in answer.top.iter().enumerate() {
-///     println!("picture {picture}: class {} at {:.0}%", top[0].index, 100.0 * top[0].probability);
-/// }
+/// let model = Model::from_bytes(sample::DIGITS)?;
+/// let options = Options { outputs: Outputs::named(["features"]).and_best(1), ..Options::of(&model) };
+/// let session = Session::new(&Device::open("cpu")?, &model, &options)?;
+/// let answer = session.run(Input::Tensor(&Tensor::zeros(Shape::new(1, 80, 80, 3))))?;
+/// assert_eq!(answer.get("features").unwrap().shape(), Shape::new(1, 1, 1, 256));
+/// println!("class {} at {:.0} %", answer.top[0][0].index, 100.0 * answer.top[0][0].probability);
+/// # Ok::<(), mobileone::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Answer {
     /// Pictures.
     pub batch: usize,
-    /// `[batch, classes]`: scores before the softmax.
-    pub logits: Vec<f32>,
-    /// `[batch, classes]`: the softmax of the logits; of a single class, its sigmoid.
-    pub probabilities: Vec<f32>,
-    /// `[batch, features]`: what the classifier reads, pooled over the last map.
-    pub features: Vec<f32>,
-    /// `[batch][k]`, best first; of equal ones the lower class.
+    /// The outputs that were asked for by name, in that order: `[batch, h, w, c]` each.
+    pub outputs: Vec<(Arc<str>, Tensor)>,
+    /// `[batch][k]`: the best classes, best first, of equal ones the lower class.
     pub top: Vec<Vec<Top>>,
 }
 
 impl Answer {
-    /// Appends the answers of further pictures.
+    /// Of a batch's outputs; the best classes are read.
+    #[cfg(any(feature = "cpu", feature = "gpu"))]
+    pub(crate) fn new(batch: usize, mut outputs: Vec<(Arc<str>, Tensor)>) -> Answer {
+        let top = outputs.iter().position(|(name, _)| **name == *TOP).map(|at| outputs.remove(at));
+        let top = top.map_or_else(|| vec![Vec::new(); batch], |(_, top)| classify::read(&top));
+        Answer { batch, outputs, top }
+    }
+
+    /// The output of a name, if it was asked for.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.outputs.iter().find(|(known, _)| **known == *name).map(|(_, tensor)| tensor)
+    }
+
+    /// `[batch, classes]`: scores before the softmax; empty where they were not asked for.
+    pub fn logits(&self) -> &[f32] {
+        self.values(LOGITS)
+    }
+
+    /// `[batch, classes]`: the softmax of the logits, of a single class its sigmoid; empty where it was not asked for.
+    pub fn probabilities(&self) -> &[f32] {
+        self.values(PROBABILITIES)
+    }
+
+    /// `[batch, features]`: one vector per picture before any classifier; empty where they were not asked for.
+    pub fn features(&self) -> &[f32] {
+        self.values(FEATURES)
+    }
+
+    fn values(&self, name: &str) -> &[f32] {
+        self.get(name).map_or(&[], |tensor| tensor.data())
+    }
+
+    /// Appends the answers of further pictures to the same questions.
     pub fn extend(&mut self, other: Answer) {
+        if self.batch == 0 {
+            *self = other;
+            return;
+        }
         self.batch += other.batch;
-        self.logits.extend(other.logits);
-        self.probabilities.extend(other.probabilities);
-        self.features.extend(other.features);
         self.top.extend(other.top);
+        for ((_, all), (_, more)) in self.outputs.iter_mut().zip(other.outputs) {
+            let shape: Shape = all.shape().with_batch(all.shape().n + more.shape().n);
+            let mut data = std::mem::replace(all, Tensor::zeros(Shape::new(0, 0, 0, 0))).into_data();
+            data.extend_from_slice(more.data());
+            *all = Tensor::new(shape, data).expect("maps of one size");
+        }
     }
 }
 
-/// The softmax of one picture's logits; of a single class, its sigmoid.
-#[cfg(feature = "cpu")]
-pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
-    if let &[logit] = logits {
-        return vec![1.0 / (1.0 + (-logit).exp())];
-    }
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
-    let sum = powers.iter().map(|&power| f64::from(power)).sum::<f64>() as f32;
-    powers.iter_mut().for_each(|power| *power /= sum);
-    powers
-}
-
-/// The `k` best of one picture's classes (all of them if there are fewer), by their logits, none of them NaN.
+/// Sees that every value is finite: the one judge of what any device gives. `sound` says of a picture of the input whether
+/// its values are.
+///
+/// # Errors
+/// [`Error::Input`] for the first picture that is not answered soundly where its input is to blame; else what `fail` makes
+/// of the reason.
 #[cfg(any(feature = "cpu", feature = "gpu"))]
-pub(crate) fn top_k(logits: &[f32], probabilities: &[f32], k: usize) -> Vec<Top> {
-    let mut best: Vec<usize> = Vec::with_capacity(k.min(logits.len()) + 1);
-    for (index, logit) in logits.iter().enumerate() {
-        let place = best.partition_point(|&other| logits[other] >= *logit);
-        if place < k {
-            best.insert(place, index);
-            best.truncate(k);
+pub(crate) fn judge(
+    outputs: &[(Arc<str>, Tensor)],
+    sound: impl Fn(usize) -> bool,
+    fail: impl Fn(String) -> Error,
+) -> Result<()> {
+    for (name, tensor) in outputs {
+        // Of all at once, which compilers make vectors of; a second look says where.
+        if tensor.data().iter().fold(true, |all, value| all & value.is_finite()) {
+            continue;
         }
-    }
-    best.into_iter().map(|index| Top { index, probability: probabilities[index] }).collect()
-}
-
-#[cfg(all(test, feature = "cpu"))]
-mod tests {
-    use super::*;
-    use crate::reference;
-
-    #[test]
-    fn one_class_has_a_sigmoid() {
-        for (logit, expected) in
-            [(0.0, 0.5), (1.0, 0.731_058_6), (-1.0, 0.268_941_43), (90.0, 1.0), (-200.0, 0.0)]
-        {
-            for found in [softmax(&[logit]), reference::softmax(&[logit])] {
-                assert!(matches!(found[..], [p] if (p - expected).abs() <= 1e-6), "{logit}: {found:?}");
-            }
+        let one = tensor.shape().with_batch(1).len();
+        let broken = tensor.data().iter().position(|value| !value.is_finite()).expect("one of them");
+        let picture = broken / one;
+        if !sound(picture) {
+            return Err(Error::Input(format!("picture {picture} has values that are not finite")));
         }
+        let count = tensor.pictures(picture..picture + 1).iter().filter(|value| !value.is_finite()).count();
+        return Err(fail(format!(
+            "picture {picture}: {count} of the {one} values of {name} are not finite, though its input is sound"
+        )));
     }
-
-    #[test]
-    fn agree_with_the_reference() {
-        for classes in [0usize, 1, 2, 5, 1000] {
-            // Distinct, equal in pairs, all equal, and far apart.
-            let rows: [fn(usize) -> f32; 4] = [
-                |i| ((i as f64 * 0.618_033_988_749_895).fract() * 20.0 - 10.0) as f32,
-                |i| (i * 7 % 10 / 2) as f32,
-                |_| -3.0,
-                |i| if i % 3 == 1 { 3e38 } else { -3e38 + (i % 100) as f32 * 1e36 },
-            ];
-            for (row, value) in rows.iter().enumerate() {
-                let logits: Vec<f32> = (0..classes).map(value).collect();
-                let (found, expected) = (softmax(&logits), reference::softmax(&logits));
-                for (a, b) in found.iter().zip(&expected) {
-                    assert!((a - b).abs() <= 4e-6 * b + 1e-37, "{classes} row {row}: {a} {b}");
-                }
-                for k in [0, 1, 3, 2000] {
-                    let indices: Vec<usize> = top_k(&logits, &found, k).iter().map(|top| top.index).collect();
-                    let best: Vec<usize> = reference::top_k(&logits, k).into_iter().map(|(i, _)| i).collect();
-                    assert_eq!(indices, best, "{classes} row {row}, {k} best");
-                }
-            }
-        }
-    }
+    Ok(())
 }

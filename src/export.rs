@@ -33,8 +33,8 @@
 //! 2. For each of `dispatches`, in order: bind, and dispatch `workgroups[0] × workgroups[1] × n` workgroups. What one
 //!    writes the next ones read, so a barrier from compute to compute stands between them. A binding of a slot is
 //!    the whole slot. No dispatch binds one slot both to read and to write.
-//! 3. Read `outputs`. Compare the two health words of the answer as [`manifest::Answer`] says: a device that lost its
-//!    work may say nothing else.
+//! 3. Read `outputs`. A device that lost its work may say nothing of it: values that are not finite are a failure, so fill
+//!    the slots of the outputs with NaN when they are made.
 //!
 //! All of this but the input and the read-back is the same in each run and may be recorded once per `n`.
 //!
@@ -85,19 +85,20 @@ pub use manifest::Manifest;
 
 use crate::{
     error::{Error, Result},
-    graph::NodeId,
-    kernels::{answer, normalize, resize},
+    graph::Output,
+    kernels::{normalize, resize},
     models::Model,
     options::Options,
     plan::{self, Limits, Plan},
     preprocess::{Colour, Preprocess},
+    tasks::classify,
     tensor::{DType, Shape},
 };
 
 /// What `format` says in every `plan.json`.
 pub const FORMAT: &str = "mobileone-plan";
 /// What `version` says: raised when a reader of the last one would go wrong.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Parameters begin at multiples of so many bytes: Vulkan lets no device want more.
 pub const ALIGNMENT: usize = 256;
 /// The description.
@@ -190,12 +191,9 @@ pub fn export(model: &Model, options: &Options, limits: Limits, target: Target) 
         let name = &node.name;
         return Err(Error::Option(format!("an input of {h}x{w} is too small for {name}")));
     }
-    if options.outputs.top_k > answer::MOST_TOP {
-        return Err(Error::Option(format!("the device finds at most {} best classes", answer::MOST_TOP)));
-    }
     let limits = target.limits(limits);
-    let (graph, weights) = (&model.graph, &model.weights);
-    let plan = Plan::new(graph, weights, input, options.dtype, options.outputs, limits, &options.tuning)?;
+    let (graph, weights) = (&classify::give(&model.graph, &options.outputs)?, &model.weights);
+    let plan = Plan::new(graph, weights, input, options.dtype, limits, &options.tuning)?;
     if !(1..=plan.max_batch).contains(&options.batch) {
         let (most, batch) = (plan.max_batch, options.batch);
         return Err(Error::Option(format!(
@@ -343,25 +341,20 @@ fn place_of_input(plan: &Plan) -> manifest::Input {
     }
 }
 
-fn outputs(plan: &Plan) -> manifest::Outputs {
-    let vector = |id: NodeId| {
-        let place = plan.place(id);
-        manifest::Vector { slot: place.slot, len: place.shape.c, stride: place.shape.c4() * 4 }
+fn outputs(plan: &Plan) -> Vec<manifest::Output> {
+    let row = |Output { name, node }: &Output| {
+        let place = plan.place(*node);
+        let Shape { h, w, c, .. } = place.shape;
+        manifest::Output {
+            name: name.clone(),
+            slot: place.slot,
+            shape: [h, w, c],
+            channels: place.shape.c4() * 4,
+            dtype: place.dtype.to_string(),
+            bytes: place.bytes(),
+        }
     };
-    let layout = plan.layout;
-    manifest::Outputs {
-        logits: plan.logits.map(vector),
-        features: vector(plan.features),
-        answer: manifest::Answer {
-            slot: plan.answer,
-            words: layout.words(),
-            broken: 0,
-            largest: 1,
-            probabilities: layout.probabilities.then(|| layout.probabilities_at()),
-            top: layout.top_at(),
-            top_k: layout.top,
-        },
-    }
+    plan.outputs.iter().map(row).collect()
 }
 
 fn requires(

@@ -13,11 +13,15 @@
 //! # Ok::<(), mobileone::Error>(())
 //! ```
 
+mod activation;
 mod check;
 mod op;
+mod window;
 
+pub use activation::Activation;
 pub use check::Checked;
-pub use op::{Activation, Conv, Cost, Op};
+pub use op::{Arithmetic, Cost, Filter, Op, Pooling, Size};
+pub use window::{Conv, Window};
 
 /// The index of a node in [`Graph::nodes`].
 pub type NodeId = usize;
@@ -33,16 +37,28 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
 }
 
+/// What a network gives under a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// `logits`, `stride8`, `boxes`.
+    pub name: String,
+    /// The node that writes it.
+    pub node: NodeId,
+}
+
 /// A network: nodes in running order. Node 0 is its [`Op::Input`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Graph {
     /// The nodes; each reads earlier ones only.
     pub nodes: Vec<Node>,
-    /// The pooled features: one vector per picture, `[n, 1, 1, c]`, where a session is to answer with them.
-    pub features: NodeId,
-    /// The classifier's output `[n, 1, 1, classes]`, if the network has one.
-    pub logits: Option<NodeId>,
+    /// What it gives, each under a name of its own. A classifier's is [`LOGITS`], what it reads [`FEATURES`].
+    pub outputs: Vec<Output>,
 }
+
+/// The output that is a classifier's scores, one per class: `[n, 1, 1, classes]`.
+pub const LOGITS: &str = "logits";
+/// The output that is one vector per picture, before any classifier: `[n, 1, 1, c]`.
+pub const FEATURES: &str = "features";
 
 impl Graph {
     /// Appends a node and returns its id.
@@ -50,6 +66,18 @@ impl Graph {
         assert!(inputs.iter().all(|&i| i < self.nodes.len()), "a node reads earlier nodes only");
         self.nodes.push(Node { name: name.into(), op, inputs: inputs.to_vec() });
         self.nodes.len() - 1
+    }
+
+    /// Gives node `node` under `name`, in place of what was given so.
+    pub fn give(&mut self, name: impl Into<String>, node: NodeId) {
+        let name = name.into();
+        self.outputs.retain(|output| output.name != name);
+        self.outputs.push(Output { name, node });
+    }
+
+    /// The node that is given under `name`.
+    pub fn output(&self, name: &str) -> Option<NodeId> {
+        self.outputs.iter().find(|output| output.name == name).map(|output| output.node)
     }
 
     /// Channels of the input; 0 where the graph does not begin with one, which [`Graph::check`] refuses.
@@ -62,27 +90,31 @@ impl Graph {
 
     /// Classes of the classifier, if there is one.
     pub fn classes(&self) -> Option<usize> {
-        self.channels(self.logits?)
+        self.channels(self.output(LOGITS)?)
     }
 
     /// Channels that node `id` writes; `None` where its inputs do not lead to any.
-    fn channels(&self, mut id: NodeId) -> Option<usize> {
-        loop {
-            let node = self.nodes.get(id)?;
-            match &node.op {
-                Op::Input { channels } => return Some(*channels),
-                Op::Conv { conv, .. } => return Some(conv.dst_c),
-                Op::Linear { dst_c, .. } => return Some(*dst_c),
-                Op::Affine { .. } | Op::Add { .. } | Op::Pool | Op::Scale { .. } => {
-                    id = node.inputs.first().copied().filter(|&src| src < id)?;
-                }
-            }
+    pub fn channels(&self, id: NodeId) -> Option<usize> {
+        let node = self.nodes.get(id)?;
+        let of = |&src: &NodeId| if src < id { self.channels(src) } else { None };
+        match &node.op {
+            Op::Input { channels } => Some(*channels),
+            Op::Conv { conv, .. } => Some(conv.dst_c),
+            Op::Linear { dst_c, .. } => Some(*dst_c),
+            Op::TopK { .. } => Some(2),
+            Op::Concat => node.inputs.iter().map(of).try_fold(0usize, |sum, c| sum.checked_add(c?)),
+            Op::Affine { .. }
+            | Op::Binary { .. }
+            | Op::Resize { .. }
+            | Op::Pool { .. }
+            | Op::Softmax
+            | Op::Activate(_) => of(node.inputs.first()?),
         }
     }
 
     /// Whether the output of node `id` is wanted when all have run.
     pub(crate) fn keeps(&self, id: NodeId) -> bool {
-        self.features == id || self.logits == Some(id)
+        self.outputs.iter().any(|output| output.node == id)
     }
 
     /// The only node that reads `id`.
@@ -99,11 +131,12 @@ impl Graph {
         is(next, Conv::is_pointwise).then_some(next)
     }
 
-    /// [`slots`] for each node's output, of `sizes`: slot 0 is the input's alone; features and logits are kept.
+    /// [`slots`] for each node's output, of `sizes`: slot 0 is the input's alone; what the network gives is kept.
     #[cfg(feature = "cpu")]
     pub(crate) fn slots(&self, sizes: &[usize]) -> (Vec<usize>, Vec<usize>) {
         let reads: Vec<Vec<usize>> = self.nodes.iter().map(|node| node.inputs.clone()).collect();
-        let kept: Vec<usize> = [Some(0), Some(self.features), self.logits].into_iter().flatten().collect();
+        let kept: Vec<usize> =
+            std::iter::once(0).chain(self.outputs.iter().map(|output| output.node)).collect();
         slots(&reads, &kept, sizes)
     }
 }

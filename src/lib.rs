@@ -85,6 +85,7 @@ pub mod reparam;
 pub mod sample;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod session;
+pub mod tasks;
 pub mod tensor;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod ticket;
@@ -94,13 +95,13 @@ pub mod tune;
 pub mod verify;
 mod weights;
 
-pub use answer::{Answer, Top};
+pub use answer::Answer;
 pub use checkpoint::Checkpoint;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use device::Device;
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
-pub use gpu::OutputBuffers;
+pub use gpu::OutputBuffer;
 pub use graph::Graph;
 pub use info::{DeviceInfo, DeviceKind};
 #[cfg(any(feature = "cpu", feature = "gpu"))]
@@ -108,13 +109,13 @@ pub use input::Input;
 #[cfg(feature = "gpu")]
 pub use input::{PixelBuffer, PixelTexture};
 pub use models::{Form, Model};
-pub use options::Options;
-pub use plan::Outputs;
+pub use options::{Options, Outputs};
 pub use preprocess::{Pixels, Preprocess};
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use profile::Profiled;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use session::Session;
+pub use tasks::classify::Top;
 pub use tensor::{DType, Shape, Tensor};
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub use ticket::Ticket;

@@ -4,12 +4,11 @@
 //! of no GPU library, and two plans of the same inputs are equal.
 //!
 //! ```
-//! use mobileone::{DType, Model, Outputs, Shape, plan::{Limits, Plan, Tuning}, sample};
+//! use mobileone::{DType, Model, Shape, plan::{Limits, Plan, Tuning}, sample};
 //!
 //! let model = Model::from_bytes(sample::DIGITS)?;
-//! let (input, outputs) = (Shape::new(1, 80, 80, 3), Outputs { top_k: 5, ..Outputs::default() });
-//! let tuning = Tuning::default();
-//! let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, outputs, Limits::LEAST, &tuning)?;
+//! let (input, tuning) = (Shape::new(1, 80, 80, 3), Tuning::default());
+//! let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, Limits::LEAST, &tuning)?;
 //! print!("{plan}"); // a line per dispatch
 //! assert_eq!(plan.dispatches[0].label, "stem 40x40 3->16");
 //! assert!(plan.dispatches[0].kernel.text().starts_with("enable f16;"));
@@ -22,7 +21,6 @@ mod param;
 mod storage;
 mod tuning;
 
-pub use crate::kernels::answer::Outputs;
 pub use limits::{Class, GUARD, Limits};
 pub use param::Param;
 pub use storage::storage;
@@ -30,8 +28,8 @@ pub use tuning::{Layer, Tuning};
 
 use crate::{
     error::{Error, Result},
-    graph::{Activation, Checked, Cost, Graph, NodeId, Op},
-    kernels::{self, Choice, Kernel, Kind, Packing, answer::Layout},
+    graph::{Activation, Checked, Cost, Graph, NodeId, Op, Output},
+    kernels::{self, Choice, Kernel, Kind, Packing},
     tensor::{DType, Shape},
     weights::Weights,
 };
@@ -66,7 +64,7 @@ pub struct Dispatch {
     pub kernel: Kernel,
     /// On what.
     pub bindings: Vec<Binding>,
-    /// The nodes that are finished by it, in running order; none for the answer. Those that have a
+    /// The nodes that are finished by it, in running order. Those that have a
     /// [place](Plan::places) leave their output there.
     pub nodes: Vec<NodeId>,
     /// Multiply-adds for one picture.
@@ -117,14 +115,8 @@ pub struct Plan {
     pub params: Vec<Param>,
     /// Where each node's output lies; `None` for those that never leave the dispatch that computes them.
     pub places: Vec<Option<Place>>,
-    /// The pooled features' node.
-    pub features: NodeId,
-    /// The logits' node.
-    pub logits: Option<NodeId>,
-    /// The slot of the answers.
-    pub answer: usize,
-    /// What stands where in an answer.
-    pub layout: Layout,
+    /// What it gives.
+    pub outputs: Vec<Output>,
     /// Pictures that one submit may hold on the device that the plan was made for.
     pub max_batch: usize,
 }
@@ -140,14 +132,11 @@ impl Plan {
         weights: &Weights,
         input: Shape,
         dtype: DType,
-        outputs: Outputs,
         limits: Limits,
         tuning: &Tuning,
     ) -> Result<Plan> {
         let shape = input.with_batch(1);
         let checked = graph.check(weights, shape)?;
-        checked.features_are_a_vector()?;
-        let layout = Layout::of(graph, outputs);
         let (kind, fast) = (Kind::Front, tuning.fast);
         let prepared = Layer { kind, src: shape, dst: shape, dtype, fast, window: [1, 1], matrix: 0 };
         let mut plan = Plan {
@@ -157,29 +146,18 @@ impl Plan {
             slots: Vec::new(),
             params: Vec::new(),
             places: Vec::new(),
-            features: graph.features,
-            logits: graph.logits,
-            answer: 0,
-            layout,
+            outputs: graph.outputs.clone(),
             max_batch: 0,
         };
         let costs = checked.costs();
         let macs = costs.iter().fold(0u64, |macs, cost| macs.saturating_add(cost.macs));
-        let stored = storage(&checked, dtype)?;
-        for id in [Some(graph.features), graph.logits].into_iter().flatten() {
-            if stored[id] != DType::F32 {
-                let reason = format!("no shader reads features or logits stored as {}; use f32", stored[id]);
-                return Err(Error::Model(format!("{}: {reason}", graph.label(id))));
-            }
-        }
+        let stored = storage(&checked, dtype);
         build::Source { checked, stored, costs, dtype, limits, tuning }.build(&mut plan)?;
-        plan.answer = plan.places.iter().flatten().map(|place| place.slot + 1).max().unwrap_or(0);
-        plan.slots = vec![0; plan.answer + 1];
+        let slots = plan.places.iter().flatten().map(|place| place.slot + 1).max().unwrap_or(0);
+        plan.slots = vec![0; slots];
         for place in plan.places.iter().flatten() {
             plan.slots[place.slot] = plan.slots[place.slot].max(place.bytes());
         }
-        plan.slots[plan.answer] = layout.words() * 4;
-        plan.finish();
         plan.max_batch = limits.batch(&plan, macs)?;
         Ok(plan)
     }
@@ -207,32 +185,6 @@ impl Plan {
 
     fn write(&self, index: u32, id: NodeId) -> Binding {
         Binding { written: true, ..self.read(index, id) }
-    }
-
-    /// The dispatch that ends the plan.
-    fn finish(&mut self) {
-        let features = self.place(self.features);
-        let kernel = kernels::answer::kernel(features.shape.c, self.layout);
-        let logits = self.place(self.logits.unwrap_or(self.features));
-        let answer = Binding { index: DST, buffer: Buffer::Slot(self.answer), written: true };
-        let bindings = vec![
-            self.read(0, self.features),
-            answer,
-            self.read(DST + 1, self.logits.unwrap_or(self.features)),
-        ];
-        let maps = (features.bytes() + logits.bytes() + self.layout.words() * 4) as u64;
-        let label = format!("answer {}", self.layout.classes);
-        let nodes = Vec::new();
-        self.dispatches.push(Dispatch {
-            label,
-            kernel,
-            bindings,
-            nodes,
-            macs: 0,
-            maps,
-            choice: None,
-            layer: None,
-        });
     }
 
     /// The index of a parameter of `shape`, which is added where it is new; without a name it is zeros.

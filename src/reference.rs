@@ -7,14 +7,14 @@
 //! let model = Model::from_bytes(sample::DIGITS)?;
 //! let input = Tensor::zeros(Shape::new(1, 32, 32, 3));
 //! let outputs = reference::run(&model.graph, &model.weights, &input)?;
-//! let logits = &outputs[model.graph.logits.unwrap()];
+//! let logits = &outputs[model.graph.output("logits").unwrap()];
 //! assert_eq!(reference::top_k(&reference::softmax(logits.data()), 3).len(), 3);
 //! # Ok::<(), mobileone::Error>(())
 //! ```
 
 use crate::{
     error::Result,
-    graph::{Activation, Checked, Conv, Graph, NodeId, Op},
+    graph::{Activation, Arithmetic, Checked, Conv, Filter, Graph, NodeId, Op, Pooling, Window},
     tensor::{Shape, Tensor},
     weights::Weights,
 };
@@ -50,12 +50,16 @@ pub fn node(checked: &Checked, id: NodeId, inputs: &[&Tensor]) -> Tensor {
             convolve(src, dst, conv, array(weight), bias.as_deref().map(array), *activation)
         }
         Op::Affine { scale, shift, activation } => affine(src, array(scale), array(shift), *activation),
-        Op::Add { activation } => add(src, inputs[1], *activation),
-        Op::Pool => pool(src),
         Op::Linear { weight, bias, activation, .. } => {
-            linear(src, dst, array(weight), array(bias), *activation)
+            linear(src, dst, array(weight), bias.as_deref().map(array), *activation)
         }
-        Op::Scale { activation } => scale(src, inputs[1], *activation),
+        Op::Binary { with, activation } => binary(src, inputs[1], *with, *activation),
+        Op::Concat => concat(inputs, dst),
+        Op::Resize { filter, .. } => resize(src, dst, *filter),
+        Op::Pool { pooling, window } => pool(src, dst, *pooling, window.unwrap_or(whole(src.shape()))),
+        Op::Softmax => softmax_of_pixels(src),
+        Op::Activate(activation) => activate(src, *activation),
+        Op::TopK { k, softmax } => best(src, dst, *k, *softmax),
     }
 }
 
@@ -86,20 +90,17 @@ fn convolve(
     act: Activation,
 ) -> Tensor {
     let from = src.shape();
-    let (k, depth, group) = (conv.kernel, conv.depth(), conv.dst_c / conv.groups);
-    // The pixel below tap `tap` of output `at`, if it is inside
-    let under = |at: usize, tap: usize, len| {
-        (at * conv.stride + tap).checked_sub(conv.padding).filter(|&place| place < len)
-    };
+    let Conv { window, .. } = conv;
+    let (area, depth, group) = (window.area(), conv.depth(), conv.dst_c / conv.groups);
     tensor(dst, |[n, y, x, c]| {
         let mut sum = bias.map_or(0.0, |bias| bias[c] as f64);
-        let kernel = &weight[c * depth * k * k..][..depth * k * k];
-        for ky in 0..k {
-            let Some(row) = under(y, ky, from.h) else { continue };
-            for kx in 0..k {
-                let Some(column) = under(x, kx, from.w) else { continue };
+        let kernel = &weight[c * depth * area..][..depth * area];
+        for ky in 0..window.kernel[0] {
+            let Some(row) = window.under(0, y, ky, from.h) else { continue };
+            for kx in 0..window.kernel[1] {
+                let Some(column) = window.under(1, x, kx, from.w) else { continue };
                 let pixel = &src.data()[offset(from, n, row, column) + c / group * depth..][..depth];
-                let taps = kernel[ky * k + kx..].iter().step_by(k * k);
+                let taps = kernel[ky * window.kernel[1] + kx..].iter().step_by(area);
                 sum += pixel.iter().zip(taps).map(|(&a, &b)| a as f64 * b as f64).sum::<f64>();
             }
         }
@@ -114,33 +115,112 @@ fn affine(src: &Tensor, scale: &[f32], shift: &[f32], act: Activation) -> Tensor
     })
 }
 
-fn add(a: &Tensor, b: &Tensor, act: Activation) -> Tensor {
-    let data = a.data().iter().zip(b.data()).map(|(&a, &b)| act.apply(a as f64 + b as f64) as f32).collect();
-    Tensor::new(a.shape(), data).expect("a value per place")
-}
-
-fn pool(src: &Tensor) -> Tensor {
-    let from = src.shape();
-    tensor(Shape::new(from.n, 1, 1, from.c), |[n, _, _, c]| {
-        let picture = &src.pictures(n..n + 1)[c..];
-        picture.iter().step_by(from.c).map(|&value| value as f64).sum::<f64>() / from.pixels() as f64
-    })
-}
-
-fn linear(src: &Tensor, dst: Shape, weight: &[f32], bias: &[f32], act: Activation) -> Tensor {
+fn linear(src: &Tensor, dst: Shape, weight: &[f32], bias: Option<&[f32]>, act: Activation) -> Tensor {
     let from = src.shape();
     tensor(dst, |[n, _, _, c]| {
         let row = &weight[c * from.c..][..from.c];
         let sum: f64 = src.pictures(n..n + 1).iter().zip(row).map(|(&a, &b)| a as f64 * b as f64).sum();
-        act.apply(sum + bias[c] as f64)
+        act.apply(sum + bias.map_or(0.0, |bias| bias[c] as f64))
     })
 }
 
-fn scale(src: &Tensor, gate: &Tensor, act: Activation) -> Tensor {
-    let shape = src.shape();
+fn binary(a: &Tensor, b: &Tensor, with: Arithmetic, act: Activation) -> Tensor {
+    let (shape, other) = (a.shape(), b.shape());
+    let each = other == shape;
     tensor(shape, |[n, y, x, c]| {
-        act.apply(src.data()[offset(shape, n, y, x) + c] as f64 * gate.data()[n * shape.c + c] as f64)
+        let second = if each { offset(shape, n, y, x) } else { n * shape.c };
+        let (a, b) = (a.data()[offset(shape, n, y, x) + c], b.data()[second + c]);
+        act.apply(with.apply(a as f64, b as f64))
     })
+}
+
+fn concat(inputs: &[&Tensor], dst: Shape) -> Tensor {
+    tensor(dst, |[n, y, x, mut c]| {
+        for input in inputs {
+            match c.checked_sub(input.shape().c) {
+                Some(rest) => c = rest,
+                None => return input.data()[offset(input.shape(), n, y, x) + c] as f64,
+            }
+        }
+        unreachable!("channels of the inputs")
+    })
+}
+
+fn resize(src: &Tensor, dst: Shape, filter: Filter) -> Tensor {
+    let from = src.shape();
+    let pixel = |n, y, x, c| src.data()[offset(from, n, y, x) + c] as f64;
+    // The two places around output `at`, and the share of the latter.
+    let around = |at: usize, src: usize, dst: usize| {
+        let place = match filter {
+            Filter::Nearest => (at as u128 * src as u128 / dst as u128) as f64,
+            Filter::Bilinear => ((at as f64 + 0.5) * src as f64 / dst as f64 - 0.5).max(0.0),
+            Filter::BilinearCorners if dst == 1 => 0.0,
+            Filter::BilinearCorners => at as f64 * (src - 1) as f64 / (dst - 1) as f64,
+        };
+        let first = (place as usize).min(src - 1);
+        (first, (first + 1).min(src - 1), place - first as f64)
+    };
+    tensor(dst, |[n, y, x, c]| {
+        let (top, bottom, down) = around(y, from.h, dst.h);
+        let (left, right, across) = around(x, from.w, dst.w);
+        let row = |y| pixel(n, y, left, c) * (1.0 - across) + pixel(n, y, right, c) * across;
+        row(top) * (1.0 - down) + row(bottom) * down
+    })
+}
+
+/// The window that covers a map of `src`.
+fn whole(src: Shape) -> Window {
+    Window { kernel: [src.h, src.w], ..Window::square(1, 1, 0) }
+}
+
+fn pool(src: &Tensor, dst: Shape, pooling: Pooling, window: Window) -> Tensor {
+    let from = src.shape();
+    tensor(dst, |[n, y, x, c]| {
+        let (mut sum, mut largest, mut count) = (0.0, f64::NEG_INFINITY, 0);
+        for ky in 0..window.kernel[0] {
+            let Some(row) = window.under(0, y, ky, from.h) else { continue };
+            for kx in 0..window.kernel[1] {
+                let Some(column) = window.under(1, x, kx, from.w) else { continue };
+                let value = src.data()[offset(from, n, row, column) + c] as f64;
+                sum += value;
+                // A comparison that NaN fails keeps it.
+                largest = if value <= largest { largest } else { value };
+                count += 1;
+            }
+        }
+        match pooling {
+            Pooling::Average => sum / count as f64,
+            Pooling::PaddedAverage => sum / window.area() as f64,
+            Pooling::Max => largest,
+        }
+    })
+}
+
+fn softmax_of_pixels(src: &Tensor) -> Tensor {
+    let shape = src.shape();
+    let mut data = Vec::with_capacity(shape.len());
+    for pixel in src.data().chunks_exact(shape.c) {
+        let largest = pixel.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
+        let powers: Vec<f64> = pixel.iter().map(|&value| (value as f64 - largest).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        data.extend(powers.into_iter().map(|power| (power / sum) as f32));
+    }
+    Tensor::new(shape, data).expect("a value per place")
+}
+
+fn activate(src: &Tensor, act: Activation) -> Tensor {
+    let data = src.data().iter().map(|&value| act.apply(value as f64) as f32).collect();
+    Tensor::new(src.shape(), data).expect("a value per place")
+}
+
+fn best(src: &Tensor, dst: Shape, k: usize, softmax: bool) -> Tensor {
+    let picture = |n| {
+        let src = src.pictures(n..n + 1);
+        let values = if softmax { self::softmax(src) } else { src.to_vec() };
+        top_k(src, k).into_iter().flat_map(move |(c, _)| [c as f32, values[c]])
+    };
+    let data = (0..dst.n).flat_map(picture).collect();
+    Tensor::new(dst, data).expect("a value per place")
 }
 
 /// The softmax of one picture's logits; of a single class, its sigmoid.

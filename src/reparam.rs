@@ -49,7 +49,7 @@ impl Norm<'_> {
 /// One branch of a position, its normalization last.
 #[derive(Clone, Copy, Debug)]
 pub enum Branch<'a> {
-    /// A convolution of the position's geometry; weight `[dst_c, src_c / groups, k, k]`.
+    /// A convolution of the position's geometry; weight `[dst_c, src_c / groups, rows, columns]`.
     Conv(&'a [f32], Norm<'a>),
     /// A 1x1 convolution of the position's stride and groups; weight `[dst_c, src_c / groups, 1, 1]`.
     Scale(&'a [f32], Norm<'a>),
@@ -57,13 +57,13 @@ pub enum Branch<'a> {
     Identity(Norm<'a>),
 }
 
-/// The weight `[dst_c, src_c / groups, k, k]` and the bias `[dst_c]` of the one convolution that computes
+/// The weight `[dst_c, src_c / groups, rows, columns]` and the bias `[dst_c]` of the one convolution that computes
 /// the sum of `branches`.
 ///
 /// # Panics
 /// When an array does not fit `conv`.
 pub fn merge(conv: &Conv, branches: &[Branch]) -> (Vec<f32>, Vec<f32>) {
-    let (depth, taps) = (conv.src_c / conv.groups, conv.kernel * conv.kernel);
+    let (depth, taps) = (conv.depth(), conv.window.area());
     let centre = taps / 2;
     let mut weight = vec![0f64; conv.dst_c * depth * taps];
     let mut bias = vec![0f64; conv.dst_c];
@@ -72,7 +72,7 @@ pub fn merge(conv: &Conv, branches: &[Branch]) -> (Vec<f32>, Vec<f32>) {
         match branch {
             Branch::Conv(kernel, _) => assert_eq!(kernel.len(), weight.len()),
             Branch::Scale(kernel, _) => assert_eq!(kernel.len(), conv.dst_c * depth),
-            Branch::Identity(_) => assert!(conv.src_c == conv.dst_c && conv.stride == 1),
+            Branch::Identity(_) => assert!(conv.src_c == conv.dst_c && conv.window.stride == [1, 1]),
         }
         for (channel, kernel) in weight.chunks_exact_mut(depth * taps).enumerate() {
             let (scale, shift) = norm.affine(channel);

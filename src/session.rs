@@ -6,7 +6,7 @@ use std::{
 };
 
 #[cfg(feature = "gpu")]
-use crate::gpu::{OutputBuffers, Source};
+use crate::gpu::{OutputBuffer, Source};
 use crate::{
     answer::Answer,
     device::{Device, Executor},
@@ -213,7 +213,7 @@ impl Session {
 
     /// Records one input's upload, dispatches and read-back into an encoder of the session's device, which the
     /// caller submits: other commands before it may make the picture, others after it may read
-    /// [`Session::outputs`]. The answer comes after the submit; an encoder that is dropped gives the frame back.
+    /// [`Session::output`]. The answer comes after the submit; an encoder that is dropped gives the frame back.
     ///
     /// # Errors
     /// As [`Session::submit`]; [`Error::Option`] on the CPU, which has no encoders. What is wrong with a texture or
@@ -236,13 +236,13 @@ impl Session {
         self.put(input, Some(encoder))
     }
 
-    /// Where the answers of the last inference lie on the GPU; `None` on the CPU.
+    /// Where an output of the last inference lies on the GPU; `None` on the CPU, and for one that was not asked for.
     #[cfg(feature = "gpu")]
-    pub fn outputs(&self) -> Option<OutputBuffers<'_>> {
+    pub fn output(&self, name: &str) -> Option<OutputBuffer<'_>> {
         match &self.engine {
             #[cfg(feature = "cpu")]
             Engine::Cpu(_) => None,
-            Engine::Gpu(engine) => Some(engine.outputs()),
+            Engine::Gpu(engine) => engine.output(name),
         }
     }
 

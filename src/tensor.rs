@@ -135,6 +135,18 @@ impl Tensor {
         Tensor::new(shape, data)
     }
 
+    /// The values in NCHW order, as PyTorch stores them.
+    pub fn to_nchw(&self) -> Vec<f32> {
+        let (pixels, c, one) = (self.shape.pixels(), self.shape.c, self.shape.with_batch(1).len().max(1));
+        let mut nchw = Vec::with_capacity(self.data.len());
+        for picture in self.data.chunks(one) {
+            for channel in 0..c {
+                nchw.extend((0..pixels).map(|pixel| picture[pixel * c + channel]));
+            }
+        }
+        nchw
+    }
+
     /// The shape.
     pub fn shape(&self) -> Shape {
         self.shape

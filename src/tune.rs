@@ -37,8 +37,8 @@ use crate::{
     error::Result,
     gpu::{Clock, Engine, Gpu},
     models::Model,
-    options::Options,
-    plan::{Outputs, Tuning},
+    options::{Options, Outputs},
+    plan::Tuning,
     preprocess::{PixelFormat, Pixels, Rotation},
     tensor::{DType, Shape, Tensor},
 };
@@ -138,14 +138,14 @@ pub fn tune(
     let over = |share: f64| move || begun.elapsed() >= budget.mul_f64(share);
     let bench = Bench::new(device, model, options)?;
     let first = bench.engine(&bench.options.tuning)?;
-    let answer = logits(bench.run(&first)?.1);
+    let answer = values(&bench.run(&first)?.1);
     let sweep = bench.sweep(&over(SWEEP), progress)?;
     bench.keep(first, &answer, sweep, [&over(TRIALS), &over(1.0)], progress)
 }
 
-/// The logits of an answer, or the features where there is no classifier.
-fn logits(answer: Answer) -> Vec<f32> {
-    if answer.logits.is_empty() { answer.features } else { answer.logits }
+/// The values by which two ways are compared: those of the network's own outputs.
+fn values(answer: &Answer) -> Vec<f32> {
+    answer.outputs.iter().flat_map(|(_, tensor)| tensor.data()).copied().collect()
 }
 
 impl Bench<'_> {
@@ -163,7 +163,7 @@ impl Bench<'_> {
         let input = Tensor::new(shape, (0..shape.len()).map(wave).collect())?;
         let byte = |at: usize| ((at / 7) as f64 * 0.754_877_666 % 256.0) as u8;
         let picture = (0..2 * h * 2 * w * 4).map(byte).collect();
-        let outputs = Outputs { logits: true, features: true, ..Outputs::default() };
+        let outputs = Outputs::of(&model.graph);
         // The pipelines of trials are not worth a place in the caller's file.
         let options = Options { outputs, frames: 1, batch: 1, cache: None, ..options.clone() };
         let clock = gpu.clock()?;

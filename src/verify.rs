@@ -15,13 +15,14 @@ use half::f16;
 use crate::{
     device::{Device, Executor},
     error::{Error, Result},
-    graph::{Checked, Graph, NodeId, Op},
+    graph::{Checked, FEATURES, Graph, LOGITS, Op, Output},
     input::Input,
     models::Model,
-    options::Options,
-    plan::{Outputs, storage},
+    options::{Options, Outputs},
+    plan::storage,
     reference,
     session::Session,
+    tasks::classify::{self, PROBABILITIES},
     tensor::{DType, Shape, Tensor},
     weights::Weights,
 };
@@ -88,39 +89,54 @@ pub(crate) fn examine_while(
 ) -> Result<Option<Vec<Line>>> {
     let size = options.preprocess.size;
     let input = picture(Shape::new(1, size.0, size.1, model.graph.input_channels()));
-    options.outputs = Outputs { logits: true, probabilities: true, top_k: 5, features: true };
+    let classifies = model.graph.output(LOGITS).is_some();
+    let names = model.graph.outputs.iter().map(|output| output.name.as_str());
+    options.outputs = Outputs::named(names.chain(classifies.then_some(PROBABILITIES))).and_best(5);
     let session = Session::new(device, model, &options)?;
     let Some(mut lines) = layers_while(device, &model.graph, &model.weights, &input, &options, go_on)? else {
         return Ok(None);
     };
-    let label = if model.graph.logits.is_some() { "logits" } else { "features" };
     let answer = match session.run(Input::Tensor(&input)) {
         Ok(answer) => answer,
         Err(error @ Error::DeviceFailure { .. }) => {
-            lines.push(Line::of(label, [LOGITS, f64::MAX], Some(error.to_string())));
+            lines.push(Line::of(judged(&model.graph), [WHOLE, f64::MAX], Some(error.to_string())));
             return Ok(Some(lines));
         }
         Err(error) => return Err(error),
     };
-    let last = model.graph.logits.unwrap_or(model.graph.features);
-    let found = if model.graph.logits.is_some() { &answer.logits } else { &answer.features };
     let checked = model.graph.check(&model.weights, input.shape())?;
-    let run = |dtype| run_stored(&checked, &input, dtype, last, go_on);
-    let Some(exact) = run(DType::F32)? else { return Ok(None) };
-    let bound = match options.dtype {
-        DType::F32 => LOGITS,
-        DType::F16 => {
-            let Some(rounded) = run(DType::F16)? else { return Ok(None) };
-            let allowed = if options.tuning.fast { 3.0 } else { 1.3 };
-            allowed * compare("", rounded.data(), exact.data(), [f64::MAX; 2]).relative
-        }
+    let Some(exact) = run_stored(&checked, &input, DType::F32, go_on)? else { return Ok(None) };
+    let rounded = match options.dtype {
+        DType::F32 => None,
+        DType::F16 => match run_stored(&checked, &input, DType::F16, go_on)? {
+            Some(rounded) => Some(rounded),
+            None => return Ok(None),
+        },
     };
-    lines.push(compare(label, found, exact.data(), [bound, f64::MAX]));
+    for Output { name, node } in &model.graph.outputs {
+        // A classifier's scores say all that its features would.
+        if name == FEATURES && classifies {
+            continue;
+        }
+        let exact = exact[*node].data();
+        let bound = rounded.as_ref().map_or(WHOLE, |rounded| {
+            let allowed = if options.tuning.fast { 3.0 } else { 1.3 };
+            allowed * compare("", rounded[*node].data(), exact, [f64::MAX; 2]).relative
+        });
+        let found = answer.get(name).expect("it was asked for");
+        lines.push(compare(name, found.data(), exact, [bound, f64::MAX]));
+    }
     Ok(Some(lines))
 }
 
-/// The bound of logits in f32.
-const LOGITS: f64 = 5e-5;
+/// The output that stands for a whole run in messages.
+fn judged(graph: &Graph) -> &str {
+    let first = graph.outputs.first().map_or("", |output| output.name.as_str());
+    graph.output(LOGITS).map_or(first, |_| LOGITS)
+}
+
+/// The bound of a whole run in f32.
+const WHOLE: f64 = 5e-5;
 
 /// Judges every dispatch of `graph` for `input` on `device`; [`verify`] without the last line.
 ///
@@ -150,10 +166,13 @@ fn layers_while(
         DType::F16 if options.tuning.fast => [3e-3, 6e-3],
         DType::F16 => [1e-3, 2e-3],
     };
+    let graph = &classify::give(graph, &options.outputs)?;
+    let names = graph.outputs.iter().map(|output| output.name.as_str());
+    let options = &Options { outputs: Outputs::named(names), ..options.clone() };
     let mut lines = Vec::new();
     let mut outputs: Vec<Option<Tensor>> = vec![None; graph.nodes.len()];
     let checked = graph.check(weights, input.shape())?;
-    let rounded = round_weights(&checked, &storage(&checked, options.dtype)?, options.dtype);
+    let rounded = round_weights(&checked, &storage(&checked, options.dtype), options.dtype);
     let checked = graph.check(&rounded, input.shape())?;
     let expect = |id: usize, outputs: &[Option<Tensor>]| {
         let read = |&input: &usize| outputs[input].as_ref().expect("a node reads earlier ones");
@@ -179,7 +198,6 @@ fn layers_while(
         #[cfg(feature = "gpu")]
         Executor::Gpu(gpu) => {
             let engine = crate::gpu::Engine::of(gpu.clone(), graph, weights, input.shape(), options)?;
-            let layout = engine.plan().layout;
             for traced in std::sync::Arc::new(engine).trace(input)? {
                 if !go_on() {
                     return Ok(None);
@@ -198,62 +216,12 @@ fn layers_while(
                         None => outputs[id] = Some(expect(id, &outputs)),
                     }
                 }
-                if !traced.answer.is_empty() {
-                    let read = |id: usize| outputs[id].as_ref().expect("the answer comes last");
-                    let expected = answer(read(graph.features), graph.logits.map(read), layout);
-                    line = judge_answer(&label, &traced.answer, &expected, layout);
-                }
                 line.fault = traced.fault.or(line.fault);
                 lines.push(line);
             }
         }
     }
     Ok(Some(lines))
-}
-
-/// The twin of the shader that ends a plan.
-#[cfg(feature = "gpu")]
-fn answer(features: &Tensor, logits: Option<&Tensor>, layout: crate::kernels::answer::Layout) -> Vec<u32> {
-    let mut words = Vec::new();
-    for picture in 0..features.shape().n {
-        let features = features.pictures(picture..picture + 1);
-        let logits = logits.map_or(&[][..], |logits| logits.pictures(picture..picture + 1));
-        let broken = features.iter().chain(logits).filter(|value| !value.is_finite()).count();
-        words.push(broken as u32);
-        words.push(features.iter().fold(0.0f32, |largest, value| largest.max(value.abs())).to_bits());
-        let softmax = reference::softmax(logits);
-        if layout.probabilities {
-            words.extend(softmax.iter().map(|value| value.to_bits()));
-        }
-        for (index, _) in reference::top_k(logits, layout.top) {
-            words.extend([index as u32, softmax[index].to_bits()]);
-        }
-    }
-    words
-}
-
-/// Classes and counts must be equal, the rest near.
-#[cfg(feature = "gpu")]
-fn judge_answer(
-    label: &str,
-    found: &[u32],
-    expected: &[u32],
-    layout: crate::kernels::answer::Layout,
-) -> Line {
-    let whole = |at: usize| {
-        let at = at % layout.words();
-        at == 0 || (at >= layout.top_at() && (at - layout.top_at()).is_multiple_of(2))
-    };
-    let floats = |words: &[u32]| -> Vec<f32> {
-        let float = |(at, &word): (usize, &u32)| if whole(at) { word as f32 } else { f32::from_bits(word) };
-        words.iter().enumerate().map(float).collect()
-    };
-    let mut line = compare(label, &floats(found), &floats(expected), [1e-5, 1e-4]);
-    let differs = (0..expected.len()).find(|&at| whole(at) && found.get(at) != Some(&expected[at]));
-    if let Some(at) = differs {
-        line.fault = Some(format!("word {at} is {:?}, not {}", found.get(at), expected[at]));
-    }
-    line
 }
 
 /// Compares what was found with what was expected; `bounds` on the relative error and on the largest absolute
@@ -321,7 +289,7 @@ fn round_weights(checked: &Checked, stored: &[DType], dtype: DType) -> Weights {
         let (weight, kept) = match &node.op {
             Op::Conv { weight, .. } => (weight, stored[node.inputs[0]]),
             Op::Linear { weight, .. } => (weight, dtype),
-            Op::Input { .. } | Op::Affine { .. } | Op::Add { .. } | Op::Pool | Op::Scale { .. } => continue,
+            _ => continue,
         };
         if kept == DType::F16 {
             let array = checked.weights().find(weight).expect("a checked parameter");
@@ -332,7 +300,7 @@ fn round_weights(checked: &Checked, stored: &[DType], dtype: DType) -> Weights {
     rounded
 }
 
-/// The reference's output of node `last` in a plan of `dtype`; `None` where `go_on` ended it.
+/// The reference's output of every node in a plan of `dtype`; `None` where `go_on` ended it.
 ///
 /// # Errors
 /// Those of [`storage`].
@@ -340,10 +308,9 @@ fn run_stored(
     checked: &Checked,
     input: &Tensor,
     dtype: DType,
-    last: NodeId,
     go_on: &dyn Fn() -> bool,
-) -> Result<Option<Tensor>> {
-    let stored = storage(checked, dtype)?;
+) -> Result<Option<Vec<Tensor>>> {
+    let stored = storage(checked, dtype);
     let weights = round_weights(checked, &stored, dtype);
     let checked = checked.graph().check(&weights, input.shape())?;
     let mut outputs = vec![round(input, dtype)];
@@ -355,5 +322,5 @@ fn run_stored(
         let output = reference::node(&checked, id, &inputs);
         outputs.push(round(&output, stored[id]));
     }
-    Ok(Some(outputs.swap_remove(last)))
+    Ok(Some(outputs))
 }

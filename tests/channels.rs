@@ -1,7 +1,7 @@
 //! Networks whose inputs are no pictures of three colours, and those of one class.
 
 use mobileone::{
-    Answer, DType, Device, Error, Input, Model, Options, Outputs, Pixels, Session, Shape, Tensor,
+    DType, Device, Error, Input, Model, Options, Outputs, Pixels, Session, Shape, Tensor,
     models::{
         Form,
         mobileone::{Recipe, random},
@@ -26,7 +26,7 @@ fn of(channels: usize, form: Form, classes: usize) -> Model {
 fn session(device: &Device, model: &Model) -> Session {
     let mut options = Options { batch: 2, ..Options::of(model) };
     options.preprocess.size = (40, 36);
-    options.outputs = Outputs { logits: true, probabilities: true, top_k: 3, features: true };
+    options.outputs = Outputs::named(["logits", "probabilities", "features"]).and_best(3);
     Session::new(device, model, &options).unwrap()
 }
 
@@ -48,13 +48,13 @@ fn one_two_and_four_channels() {
             (0..shape.len()).map(|i| ((i as f64 * 0.618_033_988_749_895).fract() * 4.0 - 2.0) as f32);
         let input = Tensor::new(shape, values.collect()).unwrap();
         let outputs = reference::run(&model.graph, &model.weights, &input).unwrap();
-        let expected = outputs[model.graph.logits.unwrap()].data();
+        let expected = outputs[model.graph.output("logits").unwrap()].data();
         let again = Model::new(model.to_checkpoint(), Form::Fused).unwrap();
         assert_eq!((&again.graph, &again.weights), (&model.graph, &model.weights));
         for device in devices() {
             let what = format!("{channels} channels, {form:?}, {}", device.info());
             let session = session(&device, &model);
-            near(&session.run(Input::Tensor(&input)).unwrap().logits, expected, &what);
+            near(&session.run(Input::Tensor(&input)).unwrap().logits(), expected, &what);
             let report = verify(&device, &model, DType::F32, (40, 36)).unwrap();
             assert!(report.iter().all(|line| line.fault.is_none()), "{what}: {report:?}");
             // Of two and four channels there are no pictures.
@@ -103,11 +103,11 @@ fn pictures_of_a_grey_network() {
         sized.size = (40, 36);
         let input = sized.run(&pixels).unwrap();
         let expected = reference::run(&model.graph, &model.weights, &input).unwrap();
-        let expected = expected[model.graph.logits.unwrap()].data();
+        let expected = expected[model.graph.output("logits").unwrap()].data();
         for device in devices() {
             let found = session(&device, &model).run(Input::Pixels(pixels)).unwrap();
             // A device's resize may be 1/255 off in a pixel.
-            let error = crate::reference::relative_l2(&found.logits, expected);
+            let error = crate::reference::relative_l2(found.logits(), expected);
             assert!(error <= 2e-3, "{format:?} {}: {error:e}", device.info());
         }
     }
@@ -119,8 +119,8 @@ fn one_class_has_a_sigmoid() {
     let shape = Shape::new(2, 40, 36, 3);
     let input = Tensor::new(shape, (0..shape.len()).map(|i| (i % 23) as f32 / 11.0 - 1.0).collect()).unwrap();
     for device in devices() {
-        let Answer { logits, probabilities, top, .. } =
-            session(&device, &model).run(Input::Tensor(&input)).unwrap();
+        let answer = session(&device, &model).run(Input::Tensor(&input)).unwrap();
+        let (logits, probabilities, top) = (answer.logits(), answer.probabilities(), &answer.top);
         assert_eq!((logits.len(), top.len()), (2, 2));
         for at in 0..2 {
             let sigmoid = 1.0 / (1.0 + (-logits[at]).exp());

@@ -4,7 +4,7 @@ use crate::reference::{data, goldens, model, named_outputs, relative_l2, tensor}
 use mobileone::{
     Device, Error, Graph, Input, Model, Options, Outputs, Session, Shape, Tensor, Weights,
     cpu::{Engine, Executor, Isa, Threads},
-    graph::{Activation, Conv, Op},
+    graph::{Activation, Arithmetic, Conv, Op, Window},
     models::{
         Form,
         mobileone::{VARIANTS, synthetic},
@@ -40,7 +40,7 @@ fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usi
     graph.push("input", Op::Input { channels }, &[]);
     // A second input that differs from the first: its negative, or its mean as a gate
     let other = match op {
-        Op::Scale { .. } => graph.push("gate", Op::Pool, &[0]),
+        Op::Binary { with: Arithmetic::Mul, .. } => graph.push("gate", Op::MEAN, &[0]),
         _ => {
             weights.insert("minus", &[channels], vec![-0.6; channels]);
             weights.insert("plus", &[channels], distinct(channels));
@@ -49,7 +49,7 @@ fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usi
         }
     };
     let id = graph.push("op", op, &[0, other][..inputs]);
-    graph.features = id;
+    graph.give("features", id);
 
     let input = Tensor::new(shape, distinct(shape.len())).unwrap();
     let expected = reference::run(&graph, &weights, &input).unwrap();
@@ -68,7 +68,7 @@ fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usi
                 assert!((a - b).abs() <= 1e-5 + 2e-6 * b.abs(), "{name} {shape} at {at}: {a}, expected {b}");
             }
         }
-        assert_eq!(executor.features(), found[id].data(), "{name}");
+        assert_eq!(executor.output(0).data(), found[id].data(), "{name}");
         match &first {
             Some((of, first)) if *of == isa => assert!(*first == found, "{name} {shape}: threads matter"),
             _ => first = Some((isa, found)),
@@ -90,7 +90,8 @@ fn convolutions() {
         ] {
             for (depthwise, dst_c) in [(true, c), (false, 1), (false, 7), (false, 48)] {
                 let groups = if depthwise { c } else { 1 };
-                let conv = Conv { src_c: c, dst_c, kernel, stride, padding: kernel / 2, groups };
+                let conv =
+                    Conv { src_c: c, dst_c, groups, window: Window::square(kernel, stride, kernel / 2) };
                 let bias = (h + w) % 3 > 0;
                 let op = Op::Conv { conv, weight: "w".into(), bias: bias.then(|| "b".into()), activation };
                 let name = format!("{kernel}x{kernel}/{stride} {c}->{dst_c} groups {groups} {activation:?}");
@@ -112,7 +113,7 @@ fn maps_of_many_blocks() {
         ((40, 50), (24, 90, 1, 1)),
         ((5, 4), (24, 144, 1, 1)),
     ] {
-        let conv = Conv { src_c: c, dst_c, kernel, stride: 1, padding: kernel / 2, groups };
+        let conv = Conv { src_c: c, dst_c, groups, window: Window::square(kernel, 1, kernel / 2) };
         let (weight, bias, activation) = ("w".into(), Some("b".into()), Activation::None);
         let op = Op::Conv { conv, weight, bias, activation };
         let arrays: [(&str, &[usize]); 2] = [("w", &[dst_c, c / groups, kernel, kernel]), ("b", &[dst_c])];
@@ -133,11 +134,11 @@ fn everything_else() {
             let shape = Shape::new(n, h, w, c);
             let affine = Op::Affine { scale: "scale".into(), shift: "shift".into(), activation };
             check("affine", affine, 1, shape, &[("scale", &[c]), ("shift", &[c])]);
-            check("add", Op::Add { activation }, 2, shape, &[]);
-            check("pool", Op::Pool, 1, shape, &[]);
-            check("scale", Op::Scale { activation }, 2, shape, &[]);
+            check("add", Op::Binary { with: Arithmetic::Add, activation }, 2, shape, &[]);
+            check("pool", Op::MEAN, 1, shape, &[]);
+            check("scale", Op::Binary { with: Arithmetic::Mul, activation }, 2, shape, &[]);
             for dst_c in [1, 5, 80, 144, 300] {
-                let (weight, bias) = ("w".into(), "b".into());
+                let (weight, bias) = ("w".into(), Some("b".into()));
                 let op = Op::Linear { src_c: c, dst_c, weight, bias, activation };
                 check("linear", op, 1, Shape::new(n, 1, 1, c), &[("w", &[dst_c, c]), ("b", &[dst_c])]);
             }
@@ -158,12 +159,16 @@ fn check_graph(name: &str, graph: &Graph, weights: &Weights, shape: Shape) {
             });
             executor.run(&vec![f32::NAN; shape.len()], shape.n);
             executor.run(input.data(), shape.n);
-            let found = executor.features().to_vec();
-            let expected = expected[graph.features].data();
+            let found = executor.output(0).data().to_vec();
+            let expected = expected[graph.output("features").unwrap()].data();
             let error = relative_l2(&found, expected);
             assert!(error <= 2e-6 || found == expected, "{name} {}: {error:e}", isa.name());
             let traced = executor.trace(&input);
-            assert!(traced[graph.features].data() == found, "{name} {}: a fused pass differs", isa.name());
+            assert!(
+                traced[graph.output("features").unwrap()].data() == found,
+                "{name} {}: a fused pass differs",
+                isa.name()
+            );
             assert!(*first.get_or_insert(found.clone()) == found, "{name} {}: threads matter", isa.name());
         }
     }
@@ -202,9 +207,7 @@ fn blocks_of_two_convolutions() {
             let conv = |src_c, dst_c, kernel, stride, groups| Conv {
                 src_c,
                 dst_c,
-                kernel,
-                stride,
-                padding: kernel / 2,
+                window: Window::square(kernel, stride, kernel / 2),
                 groups,
             };
             let op = |conv, weight: &str, bias: Option<&str>, activation| Op::Conv {
@@ -215,15 +218,17 @@ fn blocks_of_two_convolutions() {
             };
             graph.push("depthwise", op(conv(c, c, kernel, stride, c), "dw", Some("db"), first), &[1]);
             let pointwise = conv(c, dst_c, 1, 1, 1);
-            graph.features = graph.push("pointwise", op(pointwise, "pw", Some("pb"), second), &[2]);
+            let last = graph.push("pointwise", op(pointwise, "pw", Some("pb"), second), &[2]);
+            graph.give("features", last);
             let shape = Shape::new(3, h, w, c);
             let name = format!("{h}x{w} {c}->{dst_c} {kernel}x{kernel}/{stride} {first:?} {second:?}");
             check_graph(&name, &graph, &weights, shape);
             // A dense convolution of a map that is not the input, and the first one's output is kept.
             if dst_c < 50 {
-                graph.features = graph.push("dense", op(conv(dst_c, dst_c, 3, 2, 1), "w", None, first), &[3]);
+                let last = graph.push("dense", op(conv(dst_c, dst_c, 3, 2, 1), "w", None, first), &[3]);
+                graph.give("features", last);
                 check_graph(&name, &graph, &weights, shape);
-                graph.features = 2;
+                graph.give("features", 2);
                 check_graph(&name, &graph, &weights, shape);
             }
         }
@@ -246,13 +251,13 @@ fn agrees_with_pytorch() {
         }
         // A run leaves what a trace shows, and a picture does not depend on its batch
         executor.run(x.data(), n);
-        let logits = executor.logits().unwrap().to_vec();
-        assert_eq!(logits, outputs[graph.logits.unwrap()].data());
-        assert_eq!(executor.features(), outputs[graph.features].data());
+        let logits = executor.output(1).data().to_vec();
+        assert_eq!(logits, outputs[graph.output("logits").unwrap()].data());
+        assert_eq!(executor.output(0).data(), outputs[graph.output("features").unwrap()].data());
         executor.run(x.pictures(1..2), 1);
         let classes = graph.classes().unwrap();
         assert!(
-            relative_l2(executor.logits().unwrap(), &logits[classes..2 * classes]) <= 1e-6,
+            relative_l2(executor.output(1).data(), &logits[classes..2 * classes]) <= 1e-6,
             "{file} {form:?}"
         );
     }
@@ -264,13 +269,13 @@ fn whole_networks_with_any_threads() {
         let Model { graph, weights, .. } = Model::new(synthetic(variant, 10, 7), Form::Fused).unwrap();
         let shape = Shape::new(batch, 64, 96, 3);
         let x = Tensor::new(shape, distinct(shape.len())).unwrap();
-        let expected = &reference::run(&graph, &weights, &x).unwrap()[graph.logits.unwrap()];
+        let expected = &reference::run(&graph, &weights, &x).unwrap()[graph.output("logits").unwrap()];
         for isa in Isa::all() {
             let run = |threads| {
                 let threads = team(threads);
                 let mut executor = Executor::new(&graph, &weights, (64, 96), batch, &threads, isa).unwrap();
                 executor.run(x.data(), batch);
-                executor.logits().unwrap().to_vec()
+                executor.output(1).data().to_vec()
             };
             let logits = run(1);
             for threads in [2, 3, 5] {
@@ -290,9 +295,9 @@ fn a_profile_accounts_for_every_multiply_add() {
         let x = distinct(shape.len());
         let mut executor = Executor::new(&graph, &weights, (64, 64), 2, &team(2), Isa::best()).unwrap();
         executor.run(&x, 2);
-        let logits = executor.logits().unwrap().to_vec();
+        let logits = executor.output(1).data().to_vec();
         let rows = executor.profile(&x, 2);
-        assert_eq!(executor.logits().unwrap(), logits, "{}", variant.name);
+        assert_eq!(executor.output(1).data(), logits, "{}", variant.name);
         let costs = graph.check(&weights, shape).unwrap().costs();
         let macs = costs.iter().map(|cost| cost.macs).sum::<u64>() * 2;
         assert_eq!(rows.iter().map(|row| row.macs).sum::<u64>(), macs, "{}", variant.name);
@@ -368,7 +373,7 @@ fn a_frame_is_taken_until_its_inference_is_done() {
 #[test]
 fn a_session_runs_on_any_threads() {
     let model = Model::new(synthetic(&VARIANTS[0], 10, 7), Form::Fused).unwrap();
-    let outputs = Outputs { logits: true, ..Outputs::default() };
+    let outputs = Outputs::named(["logits"]);
     let mut options = Options { outputs, batch: 2, ..Options::of(&model) };
     options.preprocess.size = (64, 64);
     let shape = Shape::new(3, 64, 64, 3);
@@ -412,7 +417,7 @@ fn in_time(name: &str, work: impl FnOnce() + Send + 'static) {
 /// A small network on a pool.
 fn engine(pool: &std::sync::Arc<rayon::ThreadPool>, frames: usize) -> std::sync::Arc<Engine> {
     let model = Model::new(synthetic(&VARIANTS[0], 10, 7), Form::Fused).unwrap();
-    let outputs = Outputs { logits: true, ..Outputs::default() };
+    let outputs = Outputs::named(["logits"]);
     let options = Options { outputs, frames, ..Options::of(&model) };
     let threads = std::sync::Arc::new(Threads::of(pool.clone()));
     let shape = Shape::new(1, 32, 32, 3);

@@ -33,7 +33,7 @@ fn opened(
 /// All outputs, and three frames.
 fn options(model: &Model) -> Options {
     let mut options = Options { frames: 3, batch: 2, ..Options::of(model) };
-    (options.outputs.logits, options.outputs.probabilities, options.outputs.features) = (true, true, true);
+    options.outputs.names = ["logits", "probabilities", "features"].map(String::from).to_vec();
     options
 }
 
@@ -164,12 +164,12 @@ fn s0_needs_no_more_than_the_least_limits() {
     let Some((device, queue)) = opened(all) else { return };
     let ordinary = Device::from_wgpu(device, queue);
     let model = Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused).unwrap();
-    let options = Options { outputs: Outputs { logits: true, ..Outputs::default() }, ..Options::of(&model) };
+    let options = Options { outputs: Outputs::named(["logits"]), ..Options::of(&model) };
     let shape = Shape::new(1, 224, 224, 3);
     let value = |at: usize| ((at as f64 * 0.618_033_988_749_895).fract() * 4.0 - 2.0) as f32;
     let input = Tensor::new(shape, (0..shape.len()).map(value).collect()).unwrap();
     let logits = |device: &Device| {
-        Session::new(device, &model, &options).unwrap().run(Input::Tensor(&input)).unwrap().logits
+        Session::new(device, &model, &options).unwrap().run(Input::Tensor(&input)).unwrap().logits().to_vec()
     };
     let expected = logits(&ordinary);
     let length =
@@ -219,15 +219,15 @@ fn commands_go_into_an_encoder_of_the_hosts() {
     assert_eq!([first.wait().unwrap(), second.wait().unwrap()][..], expected);
 
     // The outputs lie where a shader of the host's finds them.
-    let outputs = host.session.outputs().unwrap();
+    let words = |name: &str, count: usize| host.words(host.session.output(name).unwrap().buffer, count);
     let answer = &expected[1];
     let floats = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
-    let classes = answer.logits.len();
-    assert_eq!(host.words(outputs.logits.unwrap(), classes), floats(&answer.logits));
-    assert_eq!(host.words(outputs.features, answer.features.len()), floats(&answer.features));
-    let words = host.words(outputs.answer, outputs.layout.words());
-    assert_eq!(words[outputs.layout.probabilities_at()..][..classes], floats(&answer.probabilities));
-    assert_eq!(words[outputs.layout.top_at()] as usize, answer.top[0][0].index);
+    let classes = answer.logits().len();
+    assert_eq!(words("logits", classes), floats(answer.logits()));
+    assert_eq!(words("features", answer.features().len()), floats(answer.features()));
+    assert_eq!(words("probabilities", classes), floats(answer.probabilities()));
+    let best = answer.top[0][0];
+    assert_eq!(words("top", 2), floats(&[best.index as f32, best.probability]));
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn a_device_of_ours_is_lent_and_a_batch_is_run_under_any_executor() {
     assert!(matches!(cpu.run(Input::Texture(texture)), Err(Error::Input(_))));
     let mut encoder = host.device.create_command_encoder(&Default::default());
     assert!(matches!(cpu.encode(&mut encoder, Input::Pixels(pixels)), Err(Error::Option(_))));
-    assert!(cpu.outputs().is_none());
+    assert!(cpu.output("logits").is_none());
 }
 
 #[test]

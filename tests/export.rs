@@ -8,6 +8,7 @@ use mobileone::{
     kernels::CHOICES,
     models::mobileone::{VARIANTS, synthetic},
     plan::{self, Limits, Plan, Tuning},
+    tasks::classify,
 };
 
 use crate::dxc::Text;
@@ -36,7 +37,7 @@ fn models() -> Vec<Model> {
 }
 
 fn options(model: &Model, dtype: DType, batch: usize) -> Options {
-    let outputs = Outputs { probabilities: true, top_k: 5, logits: true, features: true };
+    let outputs = Outputs::named(["logits", "probabilities", "features"]).and_best(5);
     let mut options = Options { dtype, batch, outputs, ..Options::of(model) };
     options.preprocess.size = (64, 80);
     options
@@ -59,8 +60,8 @@ fn the_json_says_what_the_plan_says() {
                 let limits = limits!(limits, macs_per_second: 1 << 50);
                 let limits = if target == Target::Spirv { limits } else { limits!(limits, subgroup: 0) };
                 let input = Shape::new(1, 64, 80, 3);
-                let (graph, weights, outputs) = (&model.graph, &model.weights, options.outputs);
-                let plan = Plan::new(graph, weights, input, dtype, outputs, limits, &options.tuning).unwrap();
+                let graph = classify::give(&model.graph, &options.outputs).unwrap();
+                let plan = Plan::new(&graph, &model.weights, input, dtype, limits, &options.tuning).unwrap();
                 compare(&files, &plan, &model, limits);
             }
         }
@@ -122,18 +123,17 @@ fn compare(files: &Export, plan: &Plan, model: &Model, limits: Limits) {
 
     let input = plan.place(0);
     assert_eq!((said.input.slot, said.input.bytes, said.input.channels), (input.slot, input.bytes(), 4));
-    let place = |id| {
-        let place = plan.place(id);
-        (place.slot, place.shape.c, place.shape.c4() * 4)
-    };
-    let said_place = |vector: manifest::Vector| (vector.slot, vector.len, vector.stride);
-    assert_eq!(said.outputs.logits.map(said_place), plan.logits.map(place));
-    assert_eq!(said_place(said.outputs.features), place(plan.features));
-    let (answer, layout) = (said.outputs.answer, plan.layout);
-    assert_eq!((answer.slot, answer.words), (plan.answer, layout.words()));
-    assert_eq!((answer.top, answer.top_k), (layout.top_at(), layout.top));
-    let probabilities = layout.probabilities.then(|| layout.probabilities_at());
-    assert_eq!((answer.probabilities, said.requires.f16), (probabilities, said.dtype == "f16"));
+    for (said, output) in said.outputs.iter().zip(&plan.outputs) {
+        let place = plan.place(output.node);
+        let Shape { h, w, c, .. } = place.shape;
+        assert_eq!((&said.name, said.slot, said.shape), (&output.name, place.slot, [h, w, c]));
+        assert_eq!((said.channels, said.bytes), (c.next_multiple_of(4), place.bytes()));
+        assert_eq!(said.dtype, place.dtype.to_string());
+    }
+    let names: Vec<&str> = said.outputs.iter().map(|output| output.name.as_str()).collect();
+    let wanted = ["logits", "probabilities", "features", "top"];
+    assert_eq!(names, if model.graph.classes().is_some() { &wanted[..] } else { &wanted[2..3] });
+    assert_eq!(said.requires.f16, said.dtype == "f16");
     let most =
         said.slots.iter().map(|slot| slot.bytes * 3).chain(said.params.iter().map(|param| param.bytes));
     assert_eq!(said.requires.binding, most.max().unwrap());
@@ -201,7 +201,7 @@ fn direct3d_compiles_every_variant() {
     for (variant, dtype) in VARIANTS.iter().flat_map(|one| [(one, DType::F32), (one, DType::F16)]) {
         let model = Model::new(synthetic(variant, 1000, 0), Form::Fused).unwrap();
         for batch in [1, 4] {
-            let outputs = Outputs { probabilities: true, top_k: 5, logits: true, features: true };
+            let outputs = Outputs::named(["logits", "probabilities", "features"]).and_best(5);
             let options = Options { dtype, batch, outputs, ..Options::of(&model) };
             let files = export(&model, &options, Limits::LEAST, Target::Hlsl).unwrap();
             let preprocess = &files.manifest.preprocess;
@@ -277,9 +277,9 @@ fn what_cannot_be_exported_is_said() {
         said(&Options { batch: 0, ..good.clone() }).starts_with("a batch of 0: these limits allow 1 to 64")
     );
     assert!(said(&Options { batch: 65, ..good.clone() }).starts_with("a batch of 65"));
-    let mut many = good.clone();
-    many.outputs.top_k = 65;
-    assert!(said(&many).contains("at most 64 best classes"));
+    let mut other = good.clone();
+    other.outputs = Outputs::named(["boxes"]);
+    assert!(said(&other).contains("there is no output \"boxes\", only features, logits, probabilities"));
     let mut small = good.clone();
     small.preprocess.size = (0, 80);
     assert!(said(&small).contains("input size 0x80"));

@@ -175,16 +175,17 @@ impl Bare {
             let entries: Vec<_> = dispatch.bindings.iter().map(entry).collect();
             step(&dispatch.kernel, &entries, limits.grid(dispatch, 1));
         }
+        let top = plan.place(plan.outputs[0].node);
         Bare {
             upload: buffer(bytes + 4, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC, true),
             readback: buffer(
-                plan.slots[plan.answer] as u64 + 4,
+                top.bytes() as u64 + 4,
                 wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
                 false,
             ),
             bytes: vec![0; bytes as usize + 4],
             copies: sent,
-            answer: slots[plan.answer].clone(),
+            answer: slots[top.slot].clone(),
             device,
             queue,
             steps,

@@ -6,7 +6,7 @@ mod random;
 use mobileone::{
     DType, Device, Error, Form, Graph, Model, Options, Outputs, Session, Shape, Tensor, Weights,
     cpu::{Executor, Isa, Threads},
-    graph::{Activation, Conv, NodeId, Op},
+    graph::{Activation, Arithmetic, Conv, NodeId, Op, Window},
     kernels::Choice,
     models::mobileone::{VARIANTS, synthetic},
     plan::{Limits, Plan, Tuning},
@@ -15,7 +15,9 @@ use mobileone::{
 
 use crate::gpu::{device, has_f16};
 
-pub const ALL: Outputs = Outputs { logits: true, probabilities: false, top_k: 0, features: true };
+pub fn all() -> Outputs {
+    Outputs::named(["logits", "features"])
+}
 
 /// A graph, its parameters, and what it is to be run on.
 #[derive(Clone)]
@@ -50,7 +52,8 @@ impl Case {
 
     /// Channels that a node writes.
     pub fn channels(&self, id: NodeId) -> usize {
-        let of = Graph { logits: Some(id), ..self.graph.clone() };
+        let mut of = Graph { outputs: Vec::new(), ..self.graph.clone() };
+        of.give("logits", id);
         of.classes().unwrap()
     }
 
@@ -61,7 +64,7 @@ impl Case {
         activation: Activation,
         src: NodeId,
     ) -> NodeId {
-        let conv = Conv { src_c, dst_c, kernel, stride, padding, groups };
+        let conv = Conv { src_c, dst_c, groups, window: Window::square(kernel, stride, padding) };
         let id = self.graph.nodes.len();
         let (weight, bias) = (format!("node.{id}.weight"), Some(format!("node.{id}.bias")));
         self.push(Op::Conv { conv, weight, bias, activation }, &[src])
@@ -69,7 +72,7 @@ impl Case {
 
     pub fn linear(&mut self, dst_c: usize, activation: Activation, src: NodeId) -> NodeId {
         let (id, src_c) = (self.graph.nodes.len(), self.channels(src));
-        let (weight, bias) = (format!("node.{id}.weight"), format!("node.{id}.bias"));
+        let (weight, bias) = (format!("node.{id}.weight"), Some(format!("node.{id}.bias")));
         self.push(Op::Linear { src_c, dst_c, weight, bias, activation }, &[src])
     }
 
@@ -82,9 +85,12 @@ impl Case {
     /// Ends with a pool of the last node and, for classes, a classifier.
     pub fn end(mut self, classes: usize) -> Case {
         let last = self.graph.nodes.len() - 1;
-        self.graph.features = self.push(Op::Pool, &[last]);
-        self.graph.logits =
-            (classes > 0).then(|| self.linear(classes, Activation::None, self.graph.features));
+        let features = self.push(Op::MEAN, &[last]);
+        self.graph.give("features", features);
+        if classes > 0 {
+            let logits = self.linear(classes, Activation::None, features);
+            self.graph.give("logits", logits);
+        }
         self
     }
 
@@ -95,7 +101,7 @@ impl Case {
 
     pub fn plan(&self, dtype: DType) -> Result<Plan, Error> {
         let Case { graph, weights, input } = self;
-        Plan::new(graph, weights, *input, dtype, ALL, Limits::LEAST, &Tuning::default())
+        Plan::new(graph, weights, *input, dtype, Limits::LEAST, &Tuning::default())
     }
 
     pub fn executor(&self) -> Result<Executor, Error> {
@@ -109,7 +115,7 @@ impl Case {
         (model.graph, model.weights) = (self.graph.clone(), self.weights.clone());
         let mut options = Options::of(&model);
         options.preprocess.size = (self.input.h, self.input.w);
-        (options.batch, options.frames, options.dtype, options.outputs) = (self.input.n, 1, dtype, ALL);
+        (options.batch, options.frames, options.dtype, options.outputs) = (self.input.n, 1, dtype, all());
         (model, options)
     }
 
@@ -186,13 +192,15 @@ fn outputs_are_nodes_and_vectors() {
     let mut case = Case::new(Shape::new(2, 6, 5, 3));
     case.conv([3, 8, 3, 1, 1, 1], Activation::Relu, 0);
     let mut case = case.end(5);
-    case.graph.features = 9;
+    case.graph.give("features", 9);
     assert_eq!(refused(&case), "features: there is no node 9");
-    (case.graph.features, case.graph.logits) = (2, Some(4));
+    case.graph.give("features", 2);
+    case.graph.give("logits", 4);
     assert_eq!(refused(&case), "logits: there is no node 4");
-    case.graph.logits = Some(1);
+    case.graph.give("logits", 1);
     assert_eq!(refused(&case), "node.1: logits are one vector per picture, found [1, 6, 5, 8]");
-    (case.graph.features, case.graph.logits) = (1, Some(3));
+    case.graph.give("features", 1);
+    case.graph.give("logits", 3);
     let reason = "node.1: features are one vector per picture, found [1, 6, 5, 8]";
     assert_eq!(refusal(case.plan(DType::F32)), reason);
     assert_eq!(refusal(case.session(&Device::open("cpu").unwrap())), reason);
@@ -243,14 +251,14 @@ fn no_activation_is_dropped() {
     let ops = ["pointwise", "depthwise", "dense", "affine", "add", "scale"];
     for (at, what) in ops.into_iter().enumerate() {
         let mut case = Case::new(Shape::new(2, 5, 4, 3));
-        let (gate, activation) = (case.push(Op::Pool, &[0]), Activation::Sigmoid);
+        let (gate, activation) = (case.push(Op::MEAN, &[0]), Activation::Sigmoid);
         let node = match at {
             0 => case.conv([3, 20, 1, 1, 0, 1], activation, 0),
             1 => case.conv([3, 3, 3, 1, 1, 3], activation, 0),
             2 => case.conv([3, 7, 3, 2, 1, 1], activation, 0),
             3 => case.affine(activation, 0),
-            4 => case.push(Op::Add { activation }, &[0, 0]),
-            _ => case.push(Op::Scale { activation }, &[0, gate]),
+            4 => case.push(Op::Binary { with: Arithmetic::Add, activation }, &[0, 0]),
+            _ => case.push(Op::Binary { with: Arithmetic::Mul, activation }, &[0, gate]),
         };
         let case = case.end(5);
         let expected = reference::run(&case.graph, &case.weights, &case.tensor()).unwrap();
@@ -271,11 +279,13 @@ fn a_classifier_keeps_its_activation() {
     for choice in [Choice::Head, Choice::Steps] {
         for activation in [Activation::None, Activation::Relu, Activation::Sigmoid] {
             let mut case = Case::new(Shape::new(2, 3, 5, 6)).end(0);
-            case.graph.logits = Some(case.linear(7, activation, case.graph.features));
+            let logits = case.linear(7, activation, case.graph.output("features").unwrap());
+            case.graph.give("logits", logits);
             case.judge(&device, DType::F32, Tuning::only(choice));
         }
         let mut case = Case::new(Shape::new(2, 3, 5, 6)).end(0);
-        case.graph.logits = Some(case.affine(Activation::Relu, case.graph.features));
+        let logits = case.affine(Activation::Relu, case.graph.output("features").unwrap());
+        case.graph.give("logits", logits);
         assert_eq!(case.graph.classes(), Some(6));
         case.judge(&device, DType::F32, Tuning::only(choice));
     }
@@ -286,14 +296,16 @@ fn a_classifier_keeps_its_activation() {
 fn maps_are_read_as_they_are_stored() {
     let vectors = || {
         let mut case = Case::new(Shape::new(2, 5, 3, 6));
-        let pool = case.push(Op::Pool, &[0]);
+        let pool = case.push(Op::MEAN, &[0]);
         let point = case.conv([6, 10, 1, 1, 0, 1], Activation::Relu, pool);
         let depthwise = case.conv([10, 10, 3, 1, 1, 10], Activation::None, point);
         let affine = case.affine(Activation::None, depthwise);
-        let sum = case.push(Op::Add { activation: Activation::Relu }, &[affine, point]);
-        let scaled = case.push(Op::Scale { activation: Activation::None }, &[sum, affine]);
+        let sum =
+            case.push(Op::Binary { with: Arithmetic::Add, activation: Activation::Relu }, &[affine, point]);
+        let scaled =
+            case.push(Op::Binary { with: Arithmetic::Mul, activation: Activation::None }, &[sum, affine]);
         let linear = case.linear(6, Activation::Sigmoid, scaled);
-        case.push(Op::Scale { activation: Activation::None }, &[0, linear]);
+        case.push(Op::Binary { with: Arithmetic::Mul, activation: Activation::None }, &[0, linear]);
         case.end(7)
     };
     let plan = vectors().plan(DType::F16).unwrap();
@@ -310,8 +322,11 @@ fn maps_are_read_as_they_are_stored() {
     }
     // Maps of one pixel are stored as maps are.
     let mut mixed = Case::new(Shape::new(1, 1, 1, 6));
-    let pool = mixed.push(Op::Pool, &[0]);
-    let (add, scale) = (Op::Add { activation: Activation::None }, Op::Scale { activation: Activation::None });
+    let pool = mixed.push(Op::MEAN, &[0]);
+    let (add, scale) = (
+        Op::Binary { with: Arithmetic::Add, activation: Activation::None },
+        Op::Binary { with: Arithmetic::Mul, activation: Activation::None },
+    );
     for (op, inputs) in [(add, vec![0, pool]), (scale, vec![pool, 0])] {
         let mut case = mixed.clone();
         case.push(op, &inputs);
@@ -326,7 +341,7 @@ fn maps_are_read_as_they_are_stored() {
     let reason = "node.1: no shader reads a linear layer from a map stored as f16; use f32";
     assert_eq!(refusal(linear.plan(DType::F16)), reason);
     let mut features = mixed.end(3);
-    features.graph.features = 0;
+    features.graph.give("features", 0);
     features.plan(DType::F32).unwrap();
     let reason = "input: no shader reads features or logits stored as f16; use f32";
     assert_eq!(refusal(features.plan(DType::F16)), reason);

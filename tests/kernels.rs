@@ -2,7 +2,7 @@
 
 use mobileone::{
     DType, Error, Graph, Options, Outputs, Preprocess, Shape, Tensor, Weights,
-    graph::{Activation, Conv, NodeId, Op},
+    graph::{Activation, Arithmetic, Conv, NodeId, Op, Window},
     kernels::{CHOICES, Choice, Kind},
     plan::Tuning,
     preprocess::{Colour, CropMode, Interpolation},
@@ -42,8 +42,7 @@ impl Net {
     }
 
     fn conv(&mut self, name: &str, conv: Conv, bias: bool, activation: Activation, src: NodeId) -> NodeId {
-        let shape = [conv.dst_c, conv.src_c / conv.groups, conv.kernel, conv.kernel];
-        let weight = self.param(&format!("{name}.weight"), &shape);
+        let weight = self.param(&format!("{name}.weight"), &conv.weight());
         let bias = bias.then(|| self.param(&format!("{name}.bias"), &[conv.dst_c]));
         self.graph.push(name, Op::Conv { conv, weight, bias, activation }, &[src])
     }
@@ -57,17 +56,18 @@ impl Net {
         src: NodeId,
     ) -> NodeId {
         let weight = self.param(&format!("{name}.weight"), &[dst_c, src_c]);
-        let bias = self.param(&format!("{name}.bias"), &[dst_c]);
+        let bias = Some(self.param(&format!("{name}.bias"), &[dst_c]));
         self.graph.push(name, Op::Linear { src_c, dst_c, weight, bias, activation }, &[src])
     }
 
     /// Ends with pool, and a classifier if there are classes.
     fn end(mut self, channels: usize, classes: usize) -> Net {
         let last = self.graph.nodes.len() - 1;
-        self.graph.features = self.graph.push("pool", Op::Pool, &[last]);
+        let features = self.graph.push("pool", Op::MEAN, &[last]);
+        self.graph.give("features", features);
         if classes > 0 {
-            let features = self.graph.features;
-            self.graph.logits = Some(self.linear("head", channels, classes, Activation::None, features));
+            let logits = self.linear("head", channels, classes, Activation::None, features);
+            self.graph.give("logits", logits);
         }
         self
     }
@@ -82,7 +82,12 @@ impl Net {
             if (dtype == DType::F16 && !has_f16(&device)) || (checked && batch > 1) {
                 continue;
             }
-            let options = Options { outputs, tuning: tuning.clone(), checked, ..options(shape, dtype) };
+            let options = Options {
+                outputs: outputs.clone(),
+                tuning: tuning.clone(),
+                checked,
+                ..options(shape, dtype)
+            };
             let lines = verify::layers(&device, &self.graph, &self.weights, &input, &options).unwrap();
             assert!(lines.len() > 1);
             for line in lines {
@@ -106,7 +111,7 @@ fn options(shape: Shape, dtype: DType) -> Options {
         preprocess,
         batch: shape.n,
         dtype,
-        outputs: TOP3,
+        outputs: top3(),
         frames: 1,
         tuning: Tuning::default(),
         checked: false,
@@ -128,7 +133,9 @@ fn only(choice: Choice) -> Tuning {
 }
 
 const BOTH: [Activation; 2] = [Activation::None, Activation::Relu];
-const TOP3: Outputs = Outputs { logits: true, probabilities: true, top_k: 3, features: true };
+fn top3() -> Outputs {
+    Outputs::named(["logits", "probabilities", "features"]).and_best(3)
+}
 
 /// Batch, rows and columns: one pixel, odd sizes, several pictures.
 const MAPS: [(usize, usize, usize); 5] = [(1, 1, 1), (1, 5, 7), (2, 4, 9), (3, 14, 13), (1, 2, 31)];
@@ -138,10 +145,10 @@ fn pointwise() {
     for choice in choices(Kind::Pointwise) {
         for (at, (src_c, dst_c)) in [(1, 1), (3, 5), (5, 17), (16, 4), (67, 130)].into_iter().enumerate() {
             let mut net = Net::new(src_c);
-            let conv = Conv { src_c, dst_c, kernel: 1, stride: 1, padding: 0, groups: 1 };
+            let conv = Conv { src_c, dst_c, groups: 1, window: Window::square(1, 1, 0) };
             net.conv("stages.0.1", conv, at % 2 == 0, BOTH[at / 2 % 2], 0);
             let net = net.end(dst_c, 7);
-            net.check(MAPS[at], only(choice), TOP3);
+            net.check(MAPS[at], only(choice), top3());
         }
     }
 }
@@ -172,7 +179,7 @@ fn matrices_or_a_clear_error() {
     for &choice in ways {
         for (at, (src_c, dst_c)) in [(16, 16), (48, 128), (64, 48)].into_iter().enumerate() {
             let mut net = Net::new(src_c);
-            let conv = Conv { src_c, dst_c, kernel: 1, stride: 1, padding: 0, groups: 1 };
+            let conv = Conv { src_c, dst_c, groups: 1, window: Window::square(1, 1, 0) };
             net.conv("stages.0.1", conv, at % 2 == 0, BOTH[at % 2], 0);
             let net = net.end(dst_c, 7);
             let (batch, h, w) = [(1, 5, 7), (2, 4, 9), (3, 14, 13)][at];
@@ -196,9 +203,10 @@ fn depthwise() {
             for (row, c) in [6, 13].into_iter().enumerate() {
                 let map = MAPS[(at + row) % 5];
                 let mut net = Net::new(c);
-                let conv = Conv { src_c: c, dst_c: c, kernel, stride, padding, groups: c };
+                let conv =
+                    Conv { src_c: c, dst_c: c, groups: c, window: Window::square(kernel, stride, padding) };
                 net.conv("stages.0.0", conv, (at + row) % 2 == 0, BOTH[row % 2], 0);
-                net.end(c, 7).check(map, only(choice), TOP3);
+                net.end(c, 7).check(map, only(choice), top3());
             }
         }
     }
@@ -213,11 +221,12 @@ fn block() {
         {
             for (row, bias) in [true, false].into_iter().enumerate() {
                 let mut net = Net::new(src_c);
-                let window = Conv { src_c, dst_c: src_c, kernel: 3, stride, padding: 1, groups: src_c };
+                let window =
+                    Conv { src_c, dst_c: src_c, groups: src_c, window: Window::square(3, stride, 1) };
                 let middle = net.conv("stages.0.0", window, bias, BOTH[(at + row) % 2], 0);
-                let conv = Conv { src_c, dst_c, kernel: 1, stride: 1, padding: 0, groups: 1 };
+                let conv = Conv { src_c, dst_c, groups: 1, window: Window::square(1, 1, 0) };
                 net.conv("stages.0.1", conv, !bias, BOTH[at % 2], middle);
-                net.end(dst_c, 7).check(MAPS[(at + row) % 5], only(choice), TOP3);
+                net.end(dst_c, 7).check(MAPS[(at + row) % 5], only(choice), top3());
             }
         }
     }
@@ -227,7 +236,7 @@ fn block() {
 fn head() {
     for choice in choices(Kind::Head) {
         for (at, (c, classes)) in [(3, 7), (259, 5), (17, 131), (1030, 66)].into_iter().enumerate() {
-            Net::new(c).end(c, classes).check(MAPS[at], only(choice), TOP3);
+            Net::new(c).end(c, classes).check(MAPS[at], only(choice), top3());
         }
     }
 }
@@ -239,9 +248,9 @@ fn stem() {
             let (dst_c, activation) = ([6, 16, 5, 48, 7][at], BOTH[at % 2]);
             let src_c = [3, 4, 1, 2, 4][at];
             let mut net = Net::new(src_c);
-            let conv = Conv { src_c, dst_c, kernel, stride: 2, padding, groups: 1 };
+            let conv = Conv { src_c, dst_c, groups: 1, window: Window::square(kernel, 2, padding) };
             net.conv("stem", conv, at != 1, activation, 0);
-            net.end(dst_c, 7).check(MAPS[at], only(choice), TOP3);
+            net.end(dst_c, 7).check(MAPS[at], only(choice), top3());
         }
     }
 }
@@ -251,11 +260,15 @@ fn squeeze_excite() {
     for (at, (c, rd)) in [(5, 1), (16, 3), (66, 4)].into_iter().enumerate() {
         for activation in BOTH {
             let mut net = Net::new(c);
-            let pooled = net.graph.push("stages.3.0.attn.pool", Op::Pool, &[0]);
+            let pooled = net.graph.push("stages.3.0.attn.pool", Op::MEAN, &[0]);
             let reduced = net.linear("stages.3.0.attn.fc1", c, rd, Activation::Relu, pooled);
             let gate = net.linear("stages.3.0.attn.fc2", rd, c, Activation::Sigmoid, reduced);
-            net.graph.push("stages.3.0.attn.scale", Op::Scale { activation }, &[0, gate]);
-            net.end(c, 7).check(MAPS[at + 1], Tuning::default(), TOP3);
+            net.graph.push(
+                "stages.3.0.attn.scale",
+                Op::Binary { with: Arithmetic::Mul, activation },
+                &[0, gate],
+            );
+            net.end(c, 7).check(MAPS[at + 1], Tuning::default(), top3());
         }
     }
 }
@@ -268,8 +281,8 @@ fn affine_and_add() {
             let scale = net.param("bn.scale", &[c]);
             let shift = net.param("bn.shift", &[c]);
             let branch = net.graph.push("stages.0.0.identity", Op::Affine { scale, shift, activation }, &[0]);
-            net.graph.push("stages.0.0", Op::Add { activation }, &[branch, 0]);
-            net.end(c, 7).check(MAPS[at + 1], Tuning::default(), TOP3);
+            net.graph.push("stages.0.0", Op::Binary { with: Arithmetic::Add, activation }, &[branch, 0]);
+            net.end(c, 7).check(MAPS[at + 1], Tuning::default(), top3());
         }
     }
 }
@@ -282,23 +295,23 @@ fn ties_go_to_the_lower_class() {
     let bias = (0..classes).map(|class| if [3, 259, 300, 515, 699].contains(&class) { 2.0 } else { 1.0 });
     net.weights.insert("head.weight", &[classes, c], vec![0.0; classes * c]);
     net.weights.insert("head.bias", &[classes], bias.collect());
-    net.check(MAPS[1], Tuning::default(), Outputs { top_k: 8, ..Outputs::default() });
+    net.check(MAPS[1], Tuning::default(), Outputs::default().and_best(8));
 }
 
 #[test]
 fn answer() {
     let rows = [
-        (1, Outputs { top_k: 1, ..Outputs::default() }),
-        (1, Outputs { top_k: 1, probabilities: true, ..Outputs::default() }),
-        (2, Outputs { probabilities: true, ..Outputs::default() }),
-        (300, Outputs { probabilities: true, top_k: 300, ..Outputs::default() }),
-        (1001, Outputs { top_k: 5, ..Outputs::default() }),
+        (1, Outputs::default().and_best(1)),
+        (1, Outputs::named(["probabilities"]).and_best(1)),
+        (2, Outputs::named(["probabilities"])),
+        (300, Outputs::named(["probabilities"]).and_best(300)),
+        (1001, Outputs::default().and_best(5)),
         (5, Outputs::default()),
-        (0, Outputs { features: true, ..Outputs::default() }),
+        (0, Outputs::named(["features"])),
     ];
     for (classes, outputs) in rows {
         for (c, map) in [(3, MAPS[1]), (259, MAPS[2])] {
-            Net::new(c).end(c, classes).check(map, Tuning::default(), outputs);
+            Net::new(c).end(c, classes).check(map, Tuning::default(), outputs.clone());
         }
     }
 }

@@ -38,7 +38,9 @@ fn picture(shape: Shape) -> Tensor {
 }
 
 fn logits(model: &Model, input: &Tensor) -> Vec<f32> {
-    reference::run(&model.graph, &model.weights, input).unwrap()[model.graph.logits.unwrap()].data().to_vec()
+    reference::run(&model.graph, &model.weights, input).unwrap()[model.graph.output("logits").unwrap()]
+        .data()
+        .to_vec()
 }
 
 /// The checkpoint with some of its arrays changed.
@@ -105,7 +107,7 @@ fn reads_any_architecture() {
     let one =
         Recipe { widths: vec![8], blocks: vec![1], squeezed: vec![1], classes: None, ..small(Form::Train) };
     let model = Model::new(random(&one, 1), Form::Fused).unwrap();
-    assert_eq!((model.name.as_str(), model.graph.logits), ("MobileOne (widths 8)", None));
+    assert_eq!((model.name.as_str(), model.graph.output("logits")), ("MobileOne (widths 8)", None));
     let names: Vec<&str> = model.graph.nodes.iter().map(|node| node.name.as_str()).collect();
     let squeezed = |position: &str| {
         ["", ".attn.pool", ".attn.fc1", ".attn.fc2", ".attn.scale"].map(|end| format!("{position}{end}"))
@@ -332,7 +334,7 @@ fn synthetic_networks_stay_alive() {
             let rms = (squares / output.data().len() as f64).sqrt();
             assert!((0.1..5.0).contains(&rms), "{} {}: {rms}", variant.name, node.name);
         }
-        let features = outputs[model.graph.features].data();
+        let features = outputs[model.graph.output("features").unwrap()].data();
         // By chance two of 2048 may be
         let distinct: std::collections::BTreeSet<u32> =
             features.iter().map(|value| value.to_bits()).collect();

@@ -11,7 +11,9 @@ use mobileone::{
     preprocess::{Interpolation, PixelFormat, Rotation},
 };
 
-const OUTPUTS: Outputs = Outputs { logits: true, probabilities: false, top_k: 2, features: false };
+fn outputs() -> Outputs {
+    Outputs::named(["logits"]).and_best(2)
+}
 
 fn model() -> Model {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/odd.timm.fused.safetensors");
@@ -21,7 +23,7 @@ fn model() -> Model {
 fn options(model: &Model) -> Options {
     let mut options = Options::of(model);
     options.preprocess.size = (64, 80);
-    options.outputs = OUTPUTS;
+    options.outputs = outputs();
     options.batch = 3;
     options
 }
@@ -51,11 +53,11 @@ impl Picture {
 }
 
 fn near(found: &Answer, expected: &Answer, what: &str) {
-    for (a, b) in found.logits.iter().zip(&expected.logits) {
+    for (a, b) in found.logits().iter().zip(expected.logits()) {
         // Some bytes of the input round the other way.
         assert!((a - b).abs() < 2e-2, "{what}: {a}, not {b}");
     }
-    assert_eq!(found.logits.len(), expected.logits.len());
+    assert_eq!(found.logits().len(), expected.logits().len());
 }
 
 /// The input itself, as the shaders leave it in the slot: no value more than a byte's step from the host's, on
@@ -223,7 +225,7 @@ fn default_limits_are_enough_and_nothing_is_made_anew() {
         let one = Tensor::new(shape.with_batch(1), input.pictures(picture..picture + 1).to_vec()).unwrap();
         let answer = session.run(Input::Tensor(&one)).unwrap();
         assert_eq!(answer.top[0], all.top[picture]);
-        assert_eq!(answer.logits, all.logits[picture * 5..][..5]);
+        assert_eq!(answer.logits(), &all.logits()[picture * 5..][..5]);
     }
     let cpu = Session::new(&Device::open("cpu").unwrap(), &model, &options).unwrap();
     // The last is larger than the largest binding, so that the host prepares it.

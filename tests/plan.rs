@@ -8,11 +8,14 @@ use mobileone::{
     kernels::{CHOICES, Choice, Kind},
     models::mobileone::{VARIANTS, synthetic},
     plan::{Buffer, Class, Dispatch, GUARD, Layer, Limits, Plan, Tuning},
+    tasks::classify,
 };
 
 /// WebGPU's, of a slow device.
 const DEFAULT: Limits = limits!(Limits::LEAST, storage_buffers: 8);
-const ALL: Outputs = Outputs { logits: true, probabilities: true, top_k: 5, features: true };
+fn all() -> Outputs {
+    Outputs::named(["logits", "probabilities", "features"]).and_best(5)
+}
 
 fn plan(model: &Model, size: (usize, usize), limits: Limits) -> Result<Plan, Error> {
     tuned(model, size, limits, &Tuning { choices: vec![Choice::Steps], ..Tuning::default() })
@@ -20,11 +23,17 @@ fn plan(model: &Model, size: (usize, usize), limits: Limits) -> Result<Plan, Err
 
 fn tuned(model: &Model, size: (usize, usize), limits: Limits, tuning: &Tuning) -> Result<Plan, Error> {
     let input = Shape::new(1, size.0, size.1, 3);
-    Plan::new(&model.graph, &model.weights, input, DType::F32, ALL, limits, tuning)
+    Plan::new(&model.graph, &model.weights, input, DType::F32, limits, tuning)
 }
 
 fn variant(at: usize) -> Model {
-    Model::new(synthetic(&VARIANTS[at], 1000, 1), Form::Fused).unwrap()
+    given(Model::new(synthetic(&VARIANTS[at], 1000, 1), Form::Fused).unwrap())
+}
+
+/// The network with all that a session may be asked for.
+fn given(mut model: Model) -> Model {
+    model.graph = classify::give(&model.graph, &all()).unwrap();
+    model
 }
 
 /// Pipelines that a plan makes, with those that prepare pictures.
@@ -40,7 +49,7 @@ fn variants_make_few_pipelines_and_dispatches() {
         assert!(pipelines(&plan) <= limit, "S{at}: {} pipelines", pipelines(&plan));
         assert_eq!(plan.to_string().lines().count(), plan.dispatches.len());
         if at < 4 {
-            assert_eq!(plan.dispatches.len(), 43 + 3, "43 convolutions, pool, linear, answer");
+            assert_eq!(plan.dispatches.len(), 43 + 4, "43 convolutions, pool, linear, softmax, top");
         }
     }
 }
@@ -56,14 +65,14 @@ fn keys_tell_layers_apart() {
         let input = Shape::new(1, 64, 64, 3);
         for dtype in [DType::F32, DType::F16] {
             let (graph, weights) = (&model.graph, &model.weights);
-            let plan = Plan::new(graph, weights, input, dtype, ALL, limits, &Tuning::default()).unwrap();
+            let plan = Plan::new(graph, weights, input, dtype, limits, &Tuning::default()).unwrap();
             let mut seen: HashMap<String, (usize, usize, u64)> = HashMap::new();
             for dispatch in &plan.dispatches {
                 let Some(layer) = dispatch.layer else { continue };
                 let matrices = dtype == DType::F16 && limits.matrix > 0 && layer.kind == Kind::Pointwise;
                 assert_eq!(layer.key().ends_with(" matrix 16"), matrices, "{}", layer.key());
                 let Op::Conv { conv, .. } = &graph.nodes[dispatch.nodes[0]].op else { continue };
-                let work = (conv.kernel, conv.stride, dispatch.macs);
+                let work = (conv.window.kernel[0], conv.window.stride[0], dispatch.macs);
                 let known = *seen.entry(layer.key()).or_insert(work);
                 assert_eq!(known, work, "{}: {}", dispatch.label, layer.key());
             }
@@ -136,7 +145,7 @@ fn sound(model: &Model, plan: &Plan) {
     }
     finished.sort_unstable();
     assert!(finished.into_iter().eq(0..model.graph.nodes.len()), "every node once");
-    for kept in [Some(plan.features), plan.logits].into_iter().flatten() {
+    for kept in plan.outputs.iter().map(|output| output.node) {
         assert_eq!(held.get(&plan.place(kept).slot), Some(&kept));
     }
     assert!(plan.slots.len() < 8, "{} slots", plan.slots.len());
@@ -229,7 +238,7 @@ fn matrices_are_for_whole_tiles_of_f16() {
     let of = |matrix, dtype, size: usize, tuning: &Tuning| {
         let limits = limits!(DEFAULT, matrix: matrix);
         let input = Shape::new(1, size, size, 3);
-        let plan = Plan::new(&model.graph, &model.weights, input, dtype, ALL, limits, tuning).unwrap();
+        let plan = Plan::new(&model.graph, &model.weights, input, dtype, limits, tuning).unwrap();
         let layers = plan.dispatches.iter().filter_map(|one| one.layer.zip(one.choice));
         layers.filter(|(layer, _)| layer.kind == Kind::Pointwise).collect::<Vec<_>>()
     };
@@ -255,7 +264,7 @@ fn matrices_are_for_whole_tiles_of_f16() {
     let odd = Model::new(mobileone::Checkpoint::open(odd).unwrap(), Form::Fused).unwrap();
     let limits = limits!(DEFAULT, matrix: 8);
     let input = Shape::new(1, 64, 64, 3);
-    let plan = Plan::new(&odd.graph, &odd.weights, input, DType::F16, ALL, limits, &unasked).unwrap();
+    let plan = Plan::new(&odd.graph, &odd.weights, input, DType::F16, limits, &unasked).unwrap();
     let mut counts = [0, 0];
     for (layer, choice) in plan.dispatches.into_iter().filter_map(|one| one.layer.zip(one.choice)) {
         if layer.kind == Kind::Pointwise {
@@ -283,7 +292,7 @@ fn modes_are_tuned_apart() {
     let layers = BTreeMap::from([(key("f16"), plain), (key("f16-fast"), quick)]);
     for (fast, mode, choice) in [(false, "f16", plain), (true, "f16-fast", quick)] {
         let tuning = Tuning { layers: layers.clone(), fast, ..Tuning::default() };
-        let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, ALL, DEFAULT, &tuning).unwrap();
+        let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, DEFAULT, &tuning).unwrap();
         let of = plan.dispatches.iter().filter(|one| one.layer.is_some_and(|layer| layer.key() == key(mode)));
         let found: Vec<Option<Choice>> = of.map(|one| one.choice).collect();
         assert!(!found.is_empty() && found.iter().all(|one| *one == Some(choice)), "{mode}: {found:?}");
@@ -316,7 +325,7 @@ fn fast_sums_leave_small_maps_split() {
         let limits = limits!(DEFAULT, class: class);
         let tuning = Tuning { fast: true, ..Tuning::default() };
         let model = variant(0);
-        let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, ALL, limits, &tuning).unwrap();
+        let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, limits, &tuning).unwrap();
         let layers = plan.dispatches.iter().filter_map(|one| one.layer.zip(one.choice));
         let (mut splits, mut fast) = (0, 0);
         for (layer, choice) in layers.filter(|(layer, _)| layer.kind == Kind::Pointwise) {

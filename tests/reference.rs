@@ -2,7 +2,7 @@
 
 use mobileone::{
     Checkpoint, Graph, Model, Shape, Tensor, Weights,
-    graph::{Activation, Conv, NodeId, Op},
+    graph::{Activation, Arithmetic, Conv, NodeId, Op, Window},
     models::Form,
     reference,
 };
@@ -66,7 +66,10 @@ pub fn named_outputs(graph: &Graph) -> Vec<(String, NodeId)> {
     };
     let mut outputs = vec![("y.stem".into(), last("stem."))];
     outputs.extend((0..4).map(|stage| (format!("y.stage{}", stage + 1), last(&format!("stages.{stage}.")))));
-    outputs.extend([("features".into(), graph.features), ("logits".into(), graph.logits.unwrap())]);
+    outputs.extend([
+        ("features".into(), graph.output("features").unwrap()),
+        ("logits".into(), graph.output("logits").unwrap()),
+    ]);
     outputs
 }
 
@@ -88,8 +91,11 @@ fn agrees_with_pytorch() {
     let model = model("odd.apple.encoder", Form::Fused);
     let golden = data("odd.golden");
     let outputs = reference::run(&model.graph, &model.weights, &tensor(&golden, "x")).unwrap();
-    let error = relative_l2(outputs[model.graph.features].data(), tensor(&golden, "features").data());
-    assert!(model.graph.logits.is_none() && error <= 2e-6, "{error:e}");
+    let error = relative_l2(
+        outputs[model.graph.output("features").unwrap()].data(),
+        tensor(&golden, "features").data(),
+    );
+    assert!(model.graph.output("logits").is_none() && error <= 2e-6, "{error:e}");
 }
 
 /// Runs one operation on inputs given as `[n, h, w, c]` and values, and compares exactly.
@@ -115,7 +121,7 @@ fn check(op: Op, arrays: &[(&str, &[usize], &[f32])], inputs: &[(Shape, &[f32])]
 fn operations_by_hand() {
     let s = Shape::new;
     let conv = |src_c, dst_c, kernel, stride, groups, bias: bool, activation| Op::Conv {
-        conv: Conv { src_c, dst_c, kernel, stride, padding: kernel / 2, groups },
+        conv: Conv { src_c, dst_c, groups, window: Window::square(kernel, stride, kernel / 2) },
         weight: "w".into(),
         bias: bias.then(|| "b".into()),
         activation,
@@ -173,16 +179,26 @@ fn operations_by_hand() {
     let src = (s(1, 1, 2, 2), &[1., 2., -3., 4.][..]);
     check(affine(Activation::None), &shift, &[src], (s(1, 1, 2, 2), &[3., -6., -5., -12.]));
     check(affine(Activation::Relu), &shift, &[src], (s(1, 1, 2, 2), &[3., 0., 0., 0.]));
-    check(Op::Add { activation: Activation::Relu }, &[], &[src, src], (s(1, 1, 2, 2), &[2., 4., 0., 8.]));
-    check(Op::Pool, &[], &[src], (s(1, 1, 1, 2), &[-1., 3.]));
     check(
-        Op::Scale { activation: Activation::None },
+        Op::Binary { with: Arithmetic::Add, activation: Activation::Relu },
+        &[],
+        &[src, src],
+        (s(1, 1, 2, 2), &[2., 4., 0., 8.]),
+    );
+    check(Op::MEAN, &[], &[src], (s(1, 1, 1, 2), &[-1., 3.]));
+    check(
+        Op::Binary { with: Arithmetic::Mul, activation: Activation::None },
         &[],
         &[(s(2, 1, 1, 2), &[1., 2., -3., 4.]), (s(2, 1, 1, 2), &[5., 6., 7., 8.])],
         (s(2, 1, 1, 2), &[5., 12., -21., 32.]),
     );
-    let linear =
-        |activation| Op::Linear { src_c: 2, dst_c: 1, weight: "w".into(), bias: "b".into(), activation };
+    let linear = |activation| Op::Linear {
+        src_c: 2,
+        dst_c: 1,
+        weight: "w".into(),
+        bias: Some("b".into()),
+        activation,
+    };
     let arrays = [("w", &[1, 2][..], &[2., -1.][..]), ("b", &[1], &[-3.])];
     let src = (s(2, 1, 1, 2), &[2., 1., 5., 1.][..]);
     check(linear(Activation::None), &arrays, &[src], (s(2, 1, 1, 1), &[0., 6.]));
@@ -191,7 +207,7 @@ fn operations_by_hand() {
     let nan = [(s(1, 1, 1, 1), &[f32::NAN][..]); 2];
     let mut graph = Graph::default();
     graph.push("input", Op::Input { channels: 1 }, &[]);
-    graph.push("add", Op::Add { activation: Activation::Relu }, &[0, 0]);
+    graph.push("add", Op::Binary { with: Arithmetic::Add, activation: Activation::Relu }, &[0, 0]);
     let nan = Tensor::new(nan[0].0, nan[0].1.to_vec()).unwrap();
     assert!(reference::run(&graph, &Weights::new(), &nan).unwrap()[1].data()[0].is_nan());
 }

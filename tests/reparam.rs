@@ -1,7 +1,7 @@
 //! Branches and their merged convolution compute the same, by sums written out here.
 
 use mobileone::{
-    graph::Conv,
+    graph::{Conv, Window},
     reparam::{Branch, EPSILON, Norm, affine, merge},
 };
 
@@ -37,12 +37,13 @@ fn normalize([weight, bias, mean, variance]: &[Vec<f32>; 4], channel: usize, x: 
 
 /// One output of a convolution without bias over `x`, a map of `side` x `side` in planes; zeros around it.
 fn convolve(conv: &Conv, weight: &[f32], x: &[f64], side: usize, [c, row, column]: [usize; 3]) -> f64 {
-    let (k, depth, group) = (conv.kernel, conv.src_c / conv.groups, conv.dst_c / conv.groups);
+    let [k, stride, padding] = conv.window.as_square().unwrap();
+    let (depth, group) = (conv.src_c / conv.groups, conv.dst_c / conv.groups);
     let mut sum = 0.0;
     for d in 0..depth {
         for (ky, kx) in (0..k * k).map(|tap| (tap / k, tap % k)) {
-            let [y, x_at] = [(row, ky), (column, kx)]
-                .map(|(at, tap)| (at * conv.stride + tap) as isize - conv.padding as isize);
+            let [y, x_at] =
+                [(row, ky), (column, kx)].map(|(at, tap)| (at * stride + tap) as isize - padding as isize);
             let inside = 0..side as isize;
             if inside.contains(&y) && inside.contains(&x_at) {
                 let plane = c / group * depth + d;
@@ -60,7 +61,7 @@ fn check(conv: &Conv, convs: usize, scale: bool, identity: bool) {
     let mut draw = Draw(convs as u64 * 4 + scale as u64 * 2 + identity as u64 + 8 * conv.src_c as u64);
     let (side, depth) = (5, conv.src_c / conv.groups);
     let x: Vec<f64> = (0..conv.src_c * side * side).map(|_| draw.value()).collect();
-    let taps = conv.dst_c * depth * conv.kernel * conv.kernel;
+    let taps = conv.dst_c * depth * conv.window.area();
     let kernels: Vec<_> = (0..convs).map(|_| (draw.values(taps), draw.norm(conv.dst_c))).collect();
     let point = (draw.values(conv.dst_c * depth), draw.norm(conv.dst_c));
     let skip = draw.norm(conv.dst_c);
@@ -72,8 +73,8 @@ fn check(conv: &Conv, convs: usize, scale: bool, identity: bool) {
     let (weight, bias) = merge(conv, &branches);
     assert_eq!((weight.len(), bias.len()), (taps, conv.dst_c), "{case}");
 
-    let one = Conv { kernel: 1, padding: 0, ..conv.clone() };
-    let dst = conv.dst_len(side).unwrap();
+    let one = Conv { window: Window::square(1, conv.window.stride[0], 0), ..conv.clone() };
+    let dst = conv.window.dst_len(0, side).unwrap();
     for at in 0..conv.dst_c * dst * dst {
         let place = [at / (dst * dst), at / dst % dst, at % dst];
         let c = place[0];
@@ -110,7 +111,7 @@ fn train_form_is_fused_form() {
         (8, 8, 5, 1, 8), // a larger kernel
     ];
     for (src_c, dst_c, kernel, stride, groups) in positions {
-        let conv = Conv { src_c, dst_c, kernel, stride, padding: kernel / 2, groups };
+        let conv = Conv { src_c, dst_c, groups, window: Window::square(kernel, stride, kernel / 2) };
         for (convs, scale, identity) in (0..16).map(|i| ([0, 1, 2, 4][i / 4], i % 2 == 1, i / 2 % 2 == 1)) {
             let possible = !identity || stride == 1 && src_c == dst_c;
             if possible && (scale || identity || convs > 0) {
@@ -134,7 +135,7 @@ fn a_normalization_by_itself() {
 #[test]
 fn rounds_once() {
     // Each of the products has more bits than an f32, and their sum has few
-    let conv = Conv { src_c: 1, dst_c: 1, kernel: 1, stride: 1, padding: 0, groups: 1 };
+    let conv = Conv { src_c: 1, dst_c: 1, groups: 1, window: Window::square(1, 1, 0) };
     let third = 1f32 / 3.0;
     let [a, b] = [vec![1.0f32], vec![0.0]];
     let variance = vec![1.0 - 1e-5f32];

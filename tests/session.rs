@@ -13,7 +13,9 @@ fn has_f16(_: &Device) -> bool {
     false
 }
 
-const ALL: Outputs = Outputs { logits: true, probabilities: true, top_k: 3, features: true };
+fn all() -> Outputs {
+    Outputs::named(["logits", "probabilities", "features"]).and_best(3)
+}
 
 fn data(name: &str) -> String {
     format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -49,7 +51,7 @@ fn options(model: &Model, input: &Tensor, dtype: DType, batch: usize) -> Options
     let mut options = Options::of(model);
     options.preprocess.size = (input.shape().h, input.shape().w);
     options.dtype = dtype;
-    options.outputs = ALL;
+    options.outputs = all();
     options.batch = batch;
     options
 }
@@ -90,10 +92,10 @@ fn logits_are_those_of_pytorch() {
                 };
                 let answer = session.run(Input::Tensor(&input)).unwrap();
                 let name = format!("{file} {form:?} {dtype} on {}", device.info());
-                let error = relative(&answer.logits, &golden(net, "logits"));
+                let error = relative(answer.logits(), &golden(net, "logits"));
                 assert!(error <= bound, "{name}: logits {error:.1e}, bound {bound:.1e}");
                 // PyTorch's figure for f16 is of the logits.
-                let error = relative(&answer.features, &golden(net, "features"));
+                let error = relative(answer.features(), &golden(net, "features"));
                 assert!(dtype == DType::F16 || error <= bound, "{name}: features {error:.1e}");
                 check_top(&answer, model.graph.classes().unwrap());
                 assert_eq!(answer, session.run(Input::Tensor(&input)).unwrap(), "{name}: the same twice");
@@ -147,12 +149,12 @@ fn all_classes_can_be_the_best() {
         let mut answers = Vec::new();
         for device in devices() {
             let mut options = options(&model, &input, DType::F32, 3);
-            options.outputs = Outputs { top_k, ..Outputs::default() };
+            options.outputs = Outputs::default().and_best(top_k);
             let session = Session::new(&device, &model, &options).unwrap();
             answers.push(session.run(Input::Tensor(&input)).unwrap());
         }
         for answer in &answers {
-            assert!(answer.probabilities.is_empty(), "not asked for");
+            assert!(answer.probabilities().is_empty(), "not asked for");
             for (top, expected) in answer.top.iter().zip(&answers[0].top) {
                 assert_eq!(top.len(), top_k.min(3000));
                 let mut classes: Vec<usize> = top.iter().map(|top| top.index).collect();
@@ -202,7 +204,7 @@ fn verify_fails_a_device_that_answers_nonsense() {
 
 /// Probabilities sum to 1 and the best classes are the best of them.
 fn check_top(answer: &Answer, classes: usize) {
-    for (row, top) in answer.probabilities.chunks(classes).zip(&answer.top) {
+    for (row, top) in answer.probabilities().chunks(classes).zip(&answer.top) {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         let mut order: Vec<usize> = (0..classes).collect();
         order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
@@ -349,7 +351,7 @@ fn full_sizes_are_those_of_pytorch() {
                     let session =
                         Session::new(&device, &train, &options(&train, &input, DType::F32, n)).unwrap();
                     let answer = session.run(Input::Tensor(&input)).unwrap();
-                    let error = relative(&answer.logits, &exact.data);
+                    let error = relative(answer.logits(), &exact.data);
                     println!("{net} x.{key} {:?} f32 on {}: {error:.2e}", train.form, device.info());
                     assert!(error <= 5e-5);
                 }
@@ -367,7 +369,7 @@ fn full_sizes_are_those_of_pytorch() {
                     let session = Session::new(&device, &model, &options(&model, &input, dtype, n)).unwrap();
                     let started = std::time::Instant::now();
                     let answer = session.run(Input::Tensor(&input)).unwrap();
-                    let (error, ms) = (relative(&answer.logits, &exact.data), started.elapsed().as_millis());
+                    let (error, ms) = (relative(answer.logits(), &exact.data), started.elapsed().as_millis());
                     let name = format!("{net} x.{key} {dtype} on {}", device.info());
                     println!("{name}: {error:.2e} (bound {bound:.2e}), {ms} ms");
                     assert!(error <= bound, "{name}: {error:.2e}, bound {bound:.2e}");

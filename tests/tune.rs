@@ -342,8 +342,7 @@ fn what_is_kept_is_right() {
     // Every layer is told, for an earlier measurement may have had it otherwise; and what runs is what is told.
     let plan = |tuning: &Tuning| {
         let (input, limits) = (Shape::new(1, 64, 64, 3), device.limits().unwrap());
-        let (graph, weights) = (&model.graph, &model.weights);
-        Plan::new(graph, weights, input, DType::F32, options.outputs, limits, tuning).unwrap()
+        Plan::new(&model.graph, &model.weights, input, DType::F32, limits, tuning).unwrap()
     };
     let layers = |plan: &Plan| {
         let layers = plan.dispatches.iter().filter_map(|one| Some((one.layer?.key(), one.choice?)));

@@ -15,7 +15,7 @@ pub struct Plan {
     pub kernels: Vec<Kernel>,
     pub dispatches: Vec<Dispatch>,
     pub input: Input,
-    pub outputs: Outputs,
+    pub outputs: Vec<Output>,
     pub labels: Option<Vec<String>>,
     pub preprocess: Preprocess,
 }
@@ -76,26 +76,13 @@ pub struct Input {
 }
 
 #[derive(Deserialize)]
-pub struct Outputs {
-    pub logits: Option<Vector>,
-    pub answer: Answer,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-pub struct Vector {
+pub struct Output {
+    pub name: String,
     pub slot: usize,
-    pub len: usize,
-    pub stride: usize,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-pub struct Answer {
-    pub slot: usize,
-    pub words: usize,
-    pub broken: usize,
-    pub largest: usize,
-    pub top: usize,
-    pub top_k: usize,
+    pub shape: [usize; 3],
+    pub channels: usize,
+    pub dtype: String,
+    pub bytes: usize,
 }
 
 #[derive(Deserialize)]

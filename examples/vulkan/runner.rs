@@ -7,7 +7,7 @@ use ash::vk::{BufferUsageFlags, DescriptorType};
 use super::{
     gpu::{Bound, Buffer, Gpu, Pipeline, Step},
     picture::Passes,
-    plan::{Kernel, Plan, Vector},
+    plan::{Kernel, Plan},
 };
 
 const STORAGE: DescriptorType = DescriptorType::STORAGE_BUFFER;
@@ -131,27 +131,33 @@ impl Runner {
     fn infer(&mut self, pictures: usize) -> Result<Found, Box<dyn Error>> {
         self.steps.iter_mut().for_each(|step| step.workgroups[2] = pictures as u32);
         self.gpu.run(&self.steps)?;
-        let outputs = &self.plan.outputs;
-        let words = |slot: usize, count: usize| -> Vec<u32> {
-            let bytes = self.slots[slot].read(4 * count);
-            bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect()
-        };
-        let vectors = |of: Vector| -> Vec<Vec<f32>> {
-            let words = words(of.slot, of.stride * pictures);
-            let one = |row: &[u32]| row[..of.len].iter().map(|&word| f32::from_bits(word)).collect();
-            words.chunks_exact(of.stride).map(one).collect()
-        };
-        let of = outputs.answer;
-        let mut top = Vec::new();
-        for words in words(of.slot, of.words * pictures).chunks_exact(of.words) {
-            if words[of.broken] != 0 || f32::from_bits(words[of.largest]) == 0.0 {
-                return Err("the device failed: its answer is not finite, or all zeros".into());
-            }
-            let pairs = words[of.top..][..2 * of.top_k].chunks_exact(2);
-            top.push(pairs.map(|pair| (pair[0] as usize, f32::from_bits(pair[1]))).collect());
-        }
-        let logits = outputs.logits.map(vectors).unwrap_or_default();
+        let logits = self.output("logits", pictures)?;
+        let top = self.output("top", pictures)?;
+        let pair = |pair: &[f32]| (pair[0] as usize, pair[1]);
+        let top = top.iter().map(|top| top.chunks_exact(2).map(pair).collect()).collect();
         Ok(Found { logits, top })
+    }
+}
+
+impl Runner {
+    /// The values of an output that count, picture by picture; none where the plan has no such output.
+    fn output(&self, name: &str, pictures: usize) -> Result<Vec<Vec<f32>>, Box<dyn Error>> {
+        let Some(output) = self.plan.outputs.iter().find(|output| output.name == name) else {
+            return Ok(Vec::new());
+        };
+        if output.dtype != "f32" {
+            return Err(format!("{name} is stored as {}", output.dtype).into());
+        }
+        let bytes = self.slots[output.slot].read(output.bytes * pictures);
+        let values: Vec<f32> = bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(format!("the device failed: {name} is not finite").into());
+        }
+        let [h, w, c] = output.shape;
+        let picture = |picture: &[f32]| {
+            picture.chunks_exact(output.channels).flat_map(|pixel| &pixel[..c]).copied().collect()
+        };
+        Ok(values.chunks_exact(h * w * output.channels).map(picture).collect())
     }
 }
 

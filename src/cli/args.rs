@@ -164,7 +164,7 @@ impl PictureArgs {
                 "{name}: the network reads {channels} channels, which no picture has here; `run` gives it tensors"
             )));
         }
-        let outputs = Outputs { top_k: top.min(model.graph.classes().unwrap_or(0)), ..Outputs::default() };
+        let outputs = Outputs::default().and_best(top.min(model.graph.classes().unwrap_or(0)));
         let preprocess = self.preprocess(model)?;
         let size = preprocess.size;
         let options = args.options(device, Options { preprocess, outputs, ..Options::of(model) });

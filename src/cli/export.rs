@@ -5,6 +5,7 @@ use mobileone::{
     DType, Options, Outputs,
     export::{Target, export},
     plan::{Limits, Tuning},
+    tasks::classify::PROBABILITIES,
 };
 use serde::Serialize;
 
@@ -116,7 +117,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let (limits, tuning, name) = limits(args.device.as_deref())?;
     let classes = model.graph.classes().unwrap_or(0);
     let top_k = usize::from(args.top).min(classes);
-    let outputs = Outputs { probabilities: true, top_k, logits: true, features: true };
+    let own = model.graph.outputs.iter().map(|output| output.name.as_str());
+    let outputs = Outputs::named(own.chain((classes > 0).then_some(PROBABILITIES))).and_best(top_k);
     let preprocess = args.picture.preprocess(&model)?;
     let options = Options { preprocess, batch: args.batch, dtype, outputs, tuning, ..Options::of(&model) };
     let files = export(&model, &options, limits, target)?;

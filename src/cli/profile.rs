@@ -129,10 +129,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let dtype = args.device.dtype();
     let batch = usize::from(args.batch);
     let channels = model.graph.input_channels();
-    let classifies = model.graph.logits.is_some();
     let mut options = args.device.options(&device, Options { batch, ..Options::of(&model) });
     options.preprocess.size = (h, w);
-    options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
+    options.outputs = Outputs::of(&model.graph);
     let session = session(&device, &model, &options)?;
     let x = input(Shape::new(batch, h, w, channels))?;
     session.run(Input::Tensor(&x))?;

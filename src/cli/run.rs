@@ -1,4 +1,4 @@
-use std::{path::PathBuf, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use mobileone::{
     Array, Form, Input, Options, Outputs, Shape, Tensor,
@@ -49,15 +49,17 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct Report<'a> {
     model: String,
     requested: String,
     device: String,
     dtype: String,
     form: &'static str,
     input: Vec<usize>,
-    output: &'static str,
-    shape: [usize; 2],
+    /// The first of the outputs, and its shape.
+    output: &'a str,
+    shape: &'a [usize],
+    outputs: BTreeMap<&'a str, &'a [usize]>,
     engine_ms: f64,
 }
 
@@ -80,9 +82,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let mut options = args.device.options(&device, Options::of(&model));
     options.preprocess.size = (input.h, input.w);
     options.batch = input.n;
-    let classes = model.graph.classes();
-    options.outputs =
-        Outputs { logits: classes.is_some(), features: classes.is_none(), ..Outputs::default() };
+    options.outputs = Outputs::of(&model.graph);
     let session = session(&device, &model, &options)?;
     summary(&model.name, &device, &args.device.dtype_name(), options.preprocess.size, None);
     let tensor = Tensor::from_nchw(input, &x.data)?;
@@ -90,15 +90,15 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let begun = Instant::now();
     let answer = session.run(Input::Tensor(&tensor))?;
     let engine_ms = ms(begun);
-    let (name, data) = match classes {
-        Some(_) => ("logits", answer.logits),
-        None => ("features", answer.features),
-    };
-    let shape = [input.n, data.len() / input.n];
-    let array = Array { shape: shape.to_vec(), data };
-    match ends("npy") {
-        true => write_npy(&args.output, &array)?,
-        false => write_tensors(&args.output, [(name, &array)])?,
+    let arrays: Vec<(&str, Array)> =
+        answer.outputs.iter().map(|(name, tensor)| (&**name, array(tensor))).collect();
+    match (ends("npy"), &arrays[..]) {
+        (true, [(_, array)]) => write_npy(&args.output, array)?,
+        (true, all) => {
+            let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+            return Err(Stop::Error(format!("an .npy file holds one array, not {}", names.join(", "))));
+        }
+        (false, all) => write_tensors(&args.output, all.iter().map(|(name, array)| (*name, array)))?,
     }
     if args.json {
         let report = Report {
@@ -108,13 +108,16 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
             dtype: options.dtype.to_string(),
             form: form_name,
             input: x.shape,
-            output: name,
-            shape,
+            output: arrays[0].0,
+            shape: &arrays[0].1.shape,
+            outputs: arrays.iter().map(|(name, array)| (*name, &array.shape[..])).collect(),
             engine_ms,
         };
         out::json(&report, true)?;
     } else {
-        say(&format!("{}: {name} {shape:?}, {engine_ms:.1} ms", args.output.display()))?;
+        let shapes: Vec<String> =
+            arrays.iter().map(|(name, array)| format!("{name} {:?}", array.shape)).collect();
+        say(&format!("{}: {}, {engine_ms:.1} ms", args.output.display(), shapes.join(", ")))?;
     }
     Ok(Verdict::Good)
 }
@@ -133,4 +136,11 @@ fn check(x: &Array, channels: usize) -> Result<Shape, String> {
         return Err(format!("\"x\": the value at {place:?} is {}; inputs must be finite", x.data[at]));
     }
     Ok(Shape::new(n, h, w, channels))
+}
+
+/// An output as PyTorch has it: a vector `[N, C]`, a map `[N, C, H, W]`.
+fn array(tensor: &Tensor) -> Array {
+    let Shape { n, h, w, c } = tensor.shape();
+    let shape = if h * w == 1 { vec![n, c] } else { vec![n, c, h, w] };
+    Array { shape, data: tensor.to_nchw() }
 }

@@ -16,7 +16,8 @@ use crate::{
 /// A depthwise convolution for one size of map.
 pub struct Depthwise {
     isa: Isa,
-    conv: Conv,
+    /// Side of the kernel, stride and padding.
+    square: [usize; 3],
     src: Shape,
     dst: Shape,
     /// `[blocks][k][k][16]`.
@@ -39,7 +40,8 @@ impl Depthwise {
         activation: Activation,
     ) -> Depthwise {
         assert!(conv.is_depthwise(), "no loops for {conv:?}");
-        let area = conv.kernel * conv.kernel;
+        let square = conv.window.as_square().expect("a square window");
+        let area = conv.window.area();
         let mut taps = Buffer::new(blocks(src.c) * area * BLOCK);
         for (channel, of) in weight.chunks_exact(area).enumerate() {
             for (tap, &value) in of.iter().enumerate() {
@@ -47,8 +49,8 @@ impl Depthwise {
             }
         }
         let zeros = Buffer::new(src.w * BLOCK);
-        let (conv, bias, activated) = (conv.clone(), Buffer::of(bias), Activated::by(activation));
-        Depthwise { isa, conv, src, dst, taps, bias, activated, zeros }
+        let (bias, activated) = (Buffer::of(bias), Activated::by(activation));
+        Depthwise { isa, square, src, dst, taps, bias, activated, zeros }
     }
 
     /// Blocks of channels.
@@ -63,15 +65,16 @@ impl Depthwise {
 
     /// Computes `pixels` of block `block` of the map `src` into `dst` `[pixels][16]`.
     pub fn block(&self, src: &[f32], block: usize, pixels: Range<usize>, dst: &mut [f32]) {
-        let area = self.conv.kernel * self.conv.kernel * BLOCK;
+        let [kernel, stride, padding] = self.square;
+        let area = kernel * kernel * BLOCK;
         let len = src.len() / self.blocks();
         let what = microkernels::Depthwise {
             src: &src[block * len..][..len],
             h: self.src.h,
             w: self.src.w,
-            kernel: self.conv.kernel,
-            stride: self.conv.stride,
-            padding: self.conv.padding,
+            kernel,
+            stride,
+            padding,
             taps: &self.taps.all()[block * area..][..area],
             bias: &self.bias.all()[block * BLOCK..][..BLOCK],
             relu: self.activated.relu,

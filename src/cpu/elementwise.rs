@@ -22,6 +22,7 @@ impl Activated {
             Activation::None => Activated { relu: false, after: None },
             Activation::Relu => Activated { relu: true, after: None },
             Activation::Sigmoid => Activated { relu: false, after: Some(sigmoid) },
+            other => unreachable!("{other:?} is refused"),
         }
     }
 }
@@ -42,6 +43,7 @@ fn write(dst: &mut [f32], activation: Activation, value: impl Fn(usize) -> [f32;
         Activation::Sigmoid => pixels.for_each(|(at, dst)| {
             dst.copy_from_slice(&value(at).map(|x| 1.0 / (1.0 + (-x).exp())));
         }),
+        other => unreachable!("{other:?} is refused"),
     }
 }
 

@@ -14,13 +14,13 @@ use super::{
     ticket::{Job, Ticket},
 };
 use crate::{
-    answer::{Answer, softmax, top_k},
+    answer::{Answer, judge},
     error::{Error, Result},
     graph::{Checked, Graph, Node, NodeId},
     options::Options,
-    plan::Outputs,
     preprocess::{Pixels, Preprocess, Scratch},
     profile::Profiled,
+    tasks::classify,
     tensor::{Shape, Tensor},
     weights::Weights,
 };
@@ -40,7 +40,8 @@ pub fn trace(threads: &Threads, graph: &Graph, weights: &Weights, input: &Tensor
 /// A model on the processor.
 pub struct Engine {
     threads: Arc<rayon::ThreadPool>,
-    outputs: Outputs,
+    /// The names of the outputs, in the graph's order.
+    names: Vec<Arc<str>>,
     preprocess: Preprocess,
     batch: usize,
     frames: usize,
@@ -119,8 +120,8 @@ impl Engine {
         options: &Options,
     ) -> Result<Engine> {
         let size = (input.h, input.w);
+        let graph = &classify::give(graph, &options.outputs)?;
         let checked = graph.check(weights, input.with_batch(1))?;
-        checked.features_are_a_vector()?;
         let new = |batch| Executor::new(graph, weights, size, batch, &threads, Isa::best());
         let mut batch = options.batch.min(MOST_PICTURES);
         let mut executor = new(batch);
@@ -139,7 +140,7 @@ impl Engine {
         };
         Ok(Engine {
             threads: threads.pool(),
-            outputs: options.outputs,
+            names: graph.outputs.iter().map(|output| output.name.as_str().into()).collect(),
             preprocess: options.preprocess.clone(),
             batch,
             frames: options.frames,
@@ -298,37 +299,14 @@ impl Engine {
         self.threads.spawn(move || engine.drain(None));
     }
 
-    /// What the executor computed, judged as a GPU's answer is.
+    /// What the executor computed, judged.
     fn answer(&self, executor: &Executor, input: &[f32], batch: usize) -> Result<Answer> {
-        let (features, logits) = (executor.features(), executor.logits().unwrap_or(&[]));
-        let (channels, classes) = (features.len() / batch, logits.len() / batch);
-        let mut answer = Answer { batch, ..Answer::default() };
-        for picture in 0..batch {
-            let features = &features[picture * channels..][..channels];
-            let logits = &logits[picture * classes..][..classes];
-            let broken = features.iter().chain(logits).any(|value| !value.is_finite());
-            if broken || features.iter().all(|&value| value == 0.0) {
-                let input = &input[picture * input.len() / batch..][..input.len() / batch];
-                if input.iter().any(|value| !value.is_finite()) {
-                    return Err(Error::Input(format!("picture {picture} has values that are not finite")));
-                }
-                let what =
-                    if broken { "values of the answer are not finite" } else { "all features are zero" };
-                return Err(failure(&format!("picture {picture}: {what}, though its input is sound")));
-            }
-            if self.outputs.features {
-                answer.features.extend(features);
-            }
-            if self.outputs.logits {
-                answer.logits.extend(logits);
-            }
-            let probabilities = softmax(logits);
-            answer.top.push(top_k(logits, &probabilities, self.outputs.top_k));
-            if self.outputs.probabilities {
-                answer.probabilities.extend(probabilities);
-            }
-        }
-        Ok(answer)
+        let output = |(at, name): (usize, &Arc<str>)| (name.clone(), executor.output(at));
+        let outputs: Vec<_> = self.names.iter().enumerate().map(output).collect();
+        let one = input.len() / batch;
+        let sound = |picture: usize| input[picture * one..][..one].iter().all(|value| value.is_finite());
+        judge(&outputs, sound, |reason| failure(&reason))?;
+        Ok(Answer::new(batch, outputs))
     }
 }
 

@@ -180,7 +180,8 @@ pub enum Layout {
 
 /// A dense convolution of any kernel, stride and padding, for one size of map.
 pub struct Dense {
-    conv: Conv,
+    /// Side of the kernel, stride and padding.
+    square: [usize; 3],
     src: Shape,
     dst: Shape,
     pub layout: Layout,
@@ -199,8 +200,9 @@ impl Dense {
         activation: Activation,
     ) -> Dense {
         assert_eq!(conv.groups, 1, "no loops for {conv:?}");
-        let matrix = Matrix::new(isa, weight, bias, (conv.kernel, conv.kernel * conv.src_c), activation);
-        Dense { conv: conv.clone(), src, dst, layout, matrix }
+        let square @ [kernel, ..] = conv.window.as_square().expect("a square window");
+        let matrix = Matrix::new(isa, weight, bias, (kernel, kernel * conv.src_c), activation);
+        Dense { square, src, dst, layout, matrix }
     }
 
     /// Computes the whole map `dst` of `batch` pictures.
@@ -212,7 +214,7 @@ impl Dense {
             let mut scratch = scratch.of(member);
             while let Some(mut rect) = grid.take(member) {
                 let wide = rect.pixels.len();
-                let patches = scratch.at_least(self.conv.kernel * blocks(self.matrix.run) * wide * BLOCK);
+                let patches = scratch.at_least(self.square[0] * blocks(self.matrix.run) * wide * BLOCK);
                 self.gather(src, batch, rect.pixels.clone(), patches);
                 self.matrix.fill(patches, wide, 0, &mut rect);
             }
@@ -221,7 +223,13 @@ impl Dense {
 
     /// What lies under the kernel at `pixels`, zeros outside of the map: `[k][blocks of k * src_c][pixels][16]`.
     fn gather(&self, src: &[f32], batch: usize, pixels: Range<usize>, patches: &mut [f32]) {
-        let Dense { conv, src: from, dst: Shape { h: dst_h, w: dst_w, .. }, matrix, .. } = self;
+        let Dense {
+            square: [_, stride, padding],
+            src: from,
+            dst: Shape { h: dst_h, w: dst_w, .. },
+            matrix,
+            ..
+        } = self;
         let wide = pixels.len() * BLOCK;
         let mut at = pixels.start;
         while at < pixels.end {
@@ -230,7 +238,7 @@ impl Dense {
             let part = (at - pixels.start) * BLOCK..(at - pixels.start + end - x) * BLOCK;
             for (index, patches) in patches.chunks_exact_mut(wide).enumerate() {
                 let (ky, first) = (index / blocks(matrix.run), index % blocks(matrix.run) * BLOCK);
-                let y = (row % dst_h * conv.stride + ky).checked_sub(conv.padding);
+                let y = (row % dst_h * stride + ky).checked_sub(*padding);
                 let dst = &mut patches[part.clone()];
                 match (y.filter(|&y| y < from.h), self.layout) {
                     (None, _) => dst.fill(0.0),
@@ -251,8 +259,8 @@ impl Dense {
     /// Sixteen scalars under one row of the kernel, from `first` on, at the outputs `columns` of the row that
     /// begins at scalar `row`: `[columns][16]`. Past the kernel's row anything is written.
     fn row(&self, src: &[f32], row: usize, columns: Range<usize>, first: usize, dst: &mut [f32]) {
-        let Dense { conv, src: from, matrix, .. } = self;
-        let (step, padding, width) = (conv.stride * from.c, conv.padding * from.c, from.w * from.c);
+        let Dense { square: [_, stride, padding], src: from, matrix, .. } = self;
+        let (step, padding, width) = (stride * from.c, padding * from.c, from.w * from.c);
         // Outputs whose sixteen scalars can be read as they lie: within the row where the kernel reads.
         let reach = (matrix.run - first).min(BLOCK);
         let begin = padding.saturating_sub(first).div_ceil(step);
@@ -298,12 +306,11 @@ impl Dense {
         first: usize,
         dst: &mut [f32],
     ) {
-        let Dense { conv, src: from, .. } = self;
+        let Dense { square: [_, stride, padding], src: from, .. } = self;
         for (x, dst) in columns.zip(dst.chunks_exact_mut(BLOCK)) {
             for (lane, dst) in dst.iter_mut().enumerate() {
                 let (kx, channel) = ((first + lane) / from.c, (first + lane) % from.c);
-                let column =
-                    (x * conv.stride + kx).checked_sub(conv.padding).filter(|&column| column < from.w);
+                let column = (x * stride + kx).checked_sub(*padding).filter(|&column| column < from.w);
                 *dst = column.map_or(0.0, |column| {
                     src[(channel / BLOCK * pixels + row + column) * BLOCK + channel % BLOCK]
                 });

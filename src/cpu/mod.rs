@@ -9,6 +9,7 @@ mod limit;
 mod matmul;
 pub mod microkernels;
 mod processor;
+mod softmax;
 mod step;
 mod team;
 mod threads;
@@ -69,8 +70,7 @@ pub struct Executor {
     group: usize,
     /// Of the whole batch, `[batch, h, w, c]` each.
     outputs: Vec<Output>,
-    /// The classifier runs on the whole batch at once: its inputs and outputs in blocks.
-    classifier: Option<[Buffer; 2]>,
+    tail: Option<Tail>,
     max_batch: usize,
     /// Pictures of the last run.
     batch: usize,
@@ -92,10 +92,28 @@ enum Entry {
     Pair(NodeId),
 }
 
+impl Entry {
+    /// The node that it finishes.
+    fn node(self) -> NodeId {
+        let (Entry::One(id) | Entry::Pair(id)) = self;
+        id
+    }
+}
+
 /// A node whose output is kept.
 struct Output {
     id: NodeId,
     values: Vec<f32>,
+}
+
+/// What ends a network and goes over one vector per picture, as classifiers do: it runs on the whole batch at once.
+struct Tail {
+    /// Its first node; the others follow.
+    first: NodeId,
+    /// Which output is what it reads.
+    src: usize,
+    /// In blocks: what it reads, then what each of its nodes writes.
+    buffers: Vec<Buffer>,
 }
 
 /// Memory of each member of a team.
@@ -140,7 +158,10 @@ impl Executor {
         let sum = |sizes: &[usize]| sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let largest = sizes.iter().max().copied().unwrap_or(0).max(1);
         let group = (GROUP_BYTES / size_of::<f32>() / largest).clamp(1, max_batch);
-        let kept: Vec<NodeId> = [Some(graph.features), graph.logits].into_iter().flatten().collect();
+        let tail = tail(graph, shapes);
+        // What is given, and what the tail reads.
+        let mut kept: Vec<NodeId> = graph.outputs.iter().map(|output| output.node).collect();
+        kept.extend(tail.as_ref().map(|tail| tail.src));
         // The input and what is kept are of the whole batch.
         let whole: Vec<usize> = kept.iter().chain(&[0]).map(|&id| shapes[id].len()).collect();
         let scalars = sum(&sizes).saturating_mul(group).saturating_add(sum(&whole).saturating_mul(max_batch));
@@ -163,8 +184,13 @@ impl Executor {
         let slots = sizes.into_iter().map(|size| Buffer::new(size * group)).collect();
         let output = |&id: &NodeId| Output { id, values: vec![0.0; shapes[id].len() * max_batch] };
         let outputs = kept.iter().map(output).collect();
-        let classifier = has_classifier(graph, shapes).then(|| {
-            kept.iter().map(|&id| Buffer::new(blocks(shapes[id].c) * BLOCK * max_batch)).collect::<Vec<_>>()
+        let tail = tail.map(|Nodes { src, first }| Tail {
+            first,
+            src: kept.len() - 1,
+            buffers: std::iter::once(src)
+                .chain(first..shapes.len())
+                .map(|id| Buffer::new(padded(shapes[id]) * max_batch))
+                .collect(),
         });
         Ok(Executor {
             isa,
@@ -178,7 +204,7 @@ impl Executor {
             scratch: Scratch((0..pool.current_num_threads()).map(|_| Mutex::default()).collect()),
             group,
             outputs,
-            classifier: classifier.map(|both| both.try_into().expect("features and logits")),
+            tail,
             max_batch,
             batch: 0,
             pool,
@@ -186,8 +212,7 @@ impl Executor {
         })
     }
 
-    /// Runs `batch` pictures, `[batch, h, w, c]`; the results are in [`Executor::features`] and
-    /// [`Executor::logits`] afterwards.
+    /// Runs `batch` pictures, `[batch, h, w, c]`; the results are in [`Executor::output`] afterwards.
     ///
     /// # Panics
     /// When `batch` is 0 or larger than planned for, or `input` does not hold exactly so many pictures.
@@ -197,19 +222,11 @@ impl Executor {
         self.schedule = schedule;
     }
 
-    /// Pooled features of the last run, `[batch, channels]`.
-    pub fn features(&self) -> &[f32] {
-        self.output(0)
-    }
-
-    /// Logits of the last run, `[batch, classes]`, if the network has a classifier.
-    pub fn logits(&self) -> Option<&[f32]> {
-        (self.outputs.len() > 1).then(|| self.output(1))
-    }
-
-    fn output(&self, at: usize) -> &[f32] {
+    /// What the last run made of [`Graph::outputs`]`[at]`.
+    pub fn output(&self, at: usize) -> Tensor {
         let Output { id, values } = &self.outputs[at];
-        &values[..self.shapes[*id].len() * self.batch]
+        let shape = self.shapes[*id].with_batch(self.batch);
+        Tensor::new(shape, values[..shape.len()].to_vec()).expect("values of the whole batch")
     }
 
     /// Runs `input` and keeps every node's output, in the order of the nodes; the first is `input` itself.
@@ -282,7 +299,8 @@ impl Executor {
         self.batch = batch;
         let (pool, board) = (self.pool.clone(), self.board.clone());
         team::lead(&pool, &board, |team| {
-            let grouped = entries.len() - self.classifier.is_some() as usize;
+            let first_of_tail = self.tail.as_ref().map_or(usize::MAX, |tail| tail.first);
+            let grouped = entries.iter().filter(|entry| entry.node() < first_of_tail).count();
             for first in (0..batch).step_by(self.group) {
                 let pictures = first..(first + self.group).min(batch);
                 let input = &input[pictures.start * one..pictures.end * one];
@@ -298,16 +316,28 @@ impl Executor {
                 }
                 self.keep(pictures);
             }
-            if let Some([features, logits]) = &mut self.classifier {
-                let frame = Frame { isa: self.isa, team, scratch: &self.scratch, batch };
-                let [of_features, of_logits] = &mut self.outputs[..] else { unreachable!("both are kept") };
-                let (shape, classes) = (self.shapes[of_features.id], self.shapes[of_logits.id].c);
-                let src = &mut features.all_mut()[..batch * padded(shape)];
-                enter(team, &of_features.values[..batch * shape.c], shape.c, src);
-                let dst = &mut logits.all_mut()[..batch * padded(self.shapes[of_logits.id])];
-                self.steps[of_logits.id - 1].kernel.run(&frame, src, &[], dst, batch);
-                leave(dst, batch, classes, &mut of_logits.values[..batch * classes]);
-                visit(grouped, 0..batch, dst);
+            let Executor { tail, outputs, shapes, steps, isa, scratch, .. } = self;
+            let Some(Tail { first, src, buffers }) = tail else { return };
+            let frame = Frame { isa: *isa, team, scratch, batch };
+            let Output { id: read, values } = &outputs[*src];
+            let (read, shape) = (*read, shapes[*read]);
+            let dst = &mut buffers[0].all_mut()[..batch * padded(shape)];
+            enter(team, &values[..batch * shape.len()], shape.c, dst);
+            for (at, id) in (*first..shapes.len()).enumerate() {
+                let (before, rest) = buffers.split_at_mut(at + 1);
+                let dst = &mut rest[0].all_mut()[..batch * padded(shapes[id])];
+                let Step { kernel, inputs, .. } = &steps[id - 1];
+                let src = |input: &NodeId| {
+                    let buffer = if *input == read { 0 } else { input - *first + 1 };
+                    &before[buffer].all()[..batch * padded(shapes[*input])]
+                };
+                let second = inputs.get(1).map_or(&[][..], src);
+                kernel.run(&frame, src(&inputs[0]), second, dst, batch * shapes[id].pixels());
+                for output in outputs.iter_mut().filter(|output| output.id == id) {
+                    let len = batch * shapes[id].len();
+                    leave(dst, batch * shapes[id].pixels(), shapes[id].c, &mut output.values[..len]);
+                }
+                visit(grouped + at, 0..batch, dst);
             }
         });
     }
@@ -353,8 +383,8 @@ impl Executor {
 
     /// Keeps what a group wrote of the outputs.
     fn keep(&mut self, pictures: Range<usize>) {
-        let grouped = if self.classifier.is_some() { 1 } else { self.outputs.len() };
-        for Output { id, values } in &mut self.outputs[..grouped] {
+        let later = self.tail.as_ref().map_or(usize::MAX, |tail| tail.first);
+        for Output { id, values } in self.outputs.iter_mut().filter(|output| output.id < later) {
             let shape = self.shapes[*id];
             let dst = &mut values[pictures.start * shape.len()..pictures.end * shape.len()];
             let src = &self.slots[self.places[*id]].all()[..pictures.len() * padded(shape)];
@@ -386,14 +416,29 @@ fn schedule(graph: &Graph) -> (Vec<Entry>, Graph) {
     (schedule, lifetimes)
 }
 
-/// Whether the last node is a classifier of the features and nothing else reads its input's map.
-fn has_classifier(graph: &Graph, shapes: &[Shape]) -> bool {
-    let last = graph.nodes.len() - 1;
-    graph.logits == Some(last)
-        && matches!(graph.nodes[last].op, Op::Linear { .. })
-        && graph.nodes[last].inputs == [graph.features]
-        && shapes[graph.features].pixels() == 1
-        && graph.features != 0
+/// The nodes of a tail, and what they read.
+struct Nodes {
+    src: NodeId,
+    first: NodeId,
+}
+
+/// The longest end of `graph` that has a linear layer, reads one vector, and goes over vectors alone.
+fn tail(graph: &Graph, shapes: &[Shape]) -> Option<Nodes> {
+    let mut found = None;
+    let linear = |id: NodeId| matches!(graph.nodes[id].op, Op::Linear { .. });
+    let last = (1..shapes.len()).rev().find(|&id| linear(id))?;
+    for first in (1..=last).rev() {
+        let mut read =
+            graph.nodes[first..].iter().flat_map(|node| &node.inputs).filter(|&&input| input < first);
+        let src = *read.next()?;
+        if src == 0 || shapes[src].pixels() != 1 || !read.all(|&other| other == src) {
+            break;
+        }
+        if linear(first) {
+            found = Some(Nodes { src, first });
+        }
+    }
+    found
 }
 
 /// `stages.2.7 14x14 256->256`.

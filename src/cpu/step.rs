@@ -7,11 +7,12 @@ use super::{
     elementwise::{self, Affine},
     matmul::{Dense, Layout, Matrix},
     microkernels::Isa,
+    softmax,
     team::Team,
 };
 use crate::{
     Error, Result,
-    graph::{Activation, Checked, Conv, NodeId, Op},
+    graph::{Activation, Arithmetic, Checked, Conv, NodeId, Op, Pooling},
 };
 
 /// The loops of one operation with its packed parameters.
@@ -30,6 +31,10 @@ pub enum Kernel {
     Pool,
     /// A picture times a factor per channel.
     Scale(Activation),
+    /// The softmax over so many channels.
+    Softmax(usize),
+    /// Of so many channels so many largest, with their softmax or with themselves.
+    TopK(usize, (usize, bool)),
 }
 
 /// What a step runs on, and with.
@@ -48,7 +53,16 @@ impl Kernel {
     pub fn new(isa: Isa, checked: &Checked, id: NodeId, layout: Layout) -> Result<Kernel> {
         let array = |name: &str| checked.weights().find(name).expect("a checked parameter").data.as_slice();
         let shapes = [checked.src(id)[0], checked.shapes()[id]];
-        Ok(match &checked.graph().nodes[id].op {
+        let lacks = |what: std::fmt::Arguments| {
+            Error::Model(format!("{}: the CPU has no loops for {what}", checked.graph().label(id)))
+        };
+        let node = &checked.graph().nodes[id];
+        if let Some(other) = node.op.activation()
+            && !matches!(other, Activation::None | Activation::Relu | Activation::Sigmoid)
+        {
+            return Err(lacks(format_args!("{other:?}")));
+        }
+        Ok(match &node.op {
             Op::Input { .. } => unreachable!("the input is not computed"),
             Op::Conv { conv, weight, bias, activation } => {
                 let bias = match bias {
@@ -56,6 +70,9 @@ impl Kernel {
                     None => &vec![0.0; conv.dst_c],
                 };
                 let weight = array(weight);
+                if conv.window.as_square().is_none() {
+                    return Err(lacks(format_args!("the convolution {conv:?}")));
+                }
                 if conv.is_depthwise() {
                     Kernel::Depthwise(Depthwise::new(isa, conv, shapes, weight, bias, *activation))
                 } else if is_matrix(conv, layout) {
@@ -64,10 +81,7 @@ impl Kernel {
                     let weight = channels_last(conv, weight);
                     Kernel::Dense(Dense::new(isa, conv, (shapes, layout), &weight, bias, *activation))
                 } else {
-                    let name = checked.graph().label(id);
-                    return Err(Error::Model(format!(
-                        "{name}: the CPU has no loops for the convolution {conv:?}"
-                    )));
+                    return Err(lacks(format_args!("the convolution {conv:?}")));
                 }
             }
             Op::Affine { scale, shift, activation } => Kernel::Affine(Affine {
@@ -75,12 +89,25 @@ impl Kernel {
                 shift: Buffer::of(array(shift)),
                 activation: *activation,
             }),
-            Op::Add { activation } => Kernel::Add(*activation),
-            Op::Pool => Kernel::Pool,
-            Op::Linear { src_c, weight, bias, activation, .. } => {
-                Kernel::Matrix(Matrix::new(isa, array(weight), array(bias), (1, *src_c), *activation))
+            Op::Binary { with: Arithmetic::Add, activation } if checked.src(id)[1] == shapes[0] => {
+                Kernel::Add(*activation)
             }
-            Op::Scale { activation } => Kernel::Scale(*activation),
+            Op::Binary { with: Arithmetic::Mul, activation } if checked.is_vector(node.inputs[1]) => {
+                Kernel::Scale(*activation)
+            }
+            Op::Pool { pooling: Pooling::Average, window: None } => Kernel::Pool,
+            Op::Softmax => Kernel::Softmax(shapes[0].c),
+            Op::TopK { k, softmax } => Kernel::TopK(shapes[0].c, (*k, *softmax)),
+            Op::Binary { .. } | Op::Concat | Op::Resize { .. } | Op::Pool { .. } | Op::Activate(_) => {
+                return Err(lacks(format_args!("{:?}", node.op)));
+            }
+            Op::Linear { src_c, weight, bias, activation, .. } => {
+                let bias = match bias {
+                    Some(name) => array(name),
+                    None => &vec![0.0; shapes[1].c],
+                };
+                Kernel::Matrix(Matrix::new(isa, array(weight), bias, (1, *src_c), *activation))
+            }
         })
     }
 
@@ -98,6 +125,8 @@ impl Kernel {
             Kernel::Depthwise(depthwise) => depthwise.run(team, src, dst, batch),
             Kernel::Affine(affine) => affine.run(isa, team, src, pixels, dst),
             Kernel::Add(activation) => elementwise::add(isa, team, src, second, pixels, *activation, dst),
+            Kernel::Softmax(channels) => softmax::softmax(team, src, *channels, pixels, dst),
+            Kernel::TopK(channels, which) => softmax::best(src, *channels, batch, *which, dst),
             Kernel::Pool => elementwise::pool(isa, team, src, batch, dst),
             Kernel::Scale(activation) => {
                 elementwise::scale(isa, team, (src, second), batch, pixels, *activation, dst);
@@ -118,7 +147,7 @@ fn is_matrix(conv: &Conv, layout: Layout) -> bool {
 
 /// A convolution's weight `[dst_c][src_c][k][k]` as `[dst_c][k][k][src_c]`.
 fn channels_last(conv: &Conv, from: &[f32]) -> Vec<f32> {
-    let area = conv.kernel * conv.kernel;
+    let area = conv.window.area();
     let mut to = vec![0.0; from.len()];
     for (to, from) in to.chunks_exact_mut(conv.src_c * area).zip(from.chunks_exact(conv.src_c * area)) {
         for (at, &value) in from.iter().enumerate() {

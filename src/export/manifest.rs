@@ -38,8 +38,8 @@ pub struct Manifest {
     pub dispatches: Vec<Dispatch>,
     /// Where the normalized pictures go.
     pub input: Input,
-    /// Where the answers lie after the last dispatch.
-    pub outputs: Outputs,
+    /// What comes out.
+    pub outputs: Vec<Output>,
     /// The names of the classes, in order, where the network has any.
     pub labels: Option<Vec<String>>,
     /// How a picture becomes an input.
@@ -245,49 +245,23 @@ pub struct Input {
     pub bytes: usize,
 }
 
-/// Where the answers lie after the last dispatch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Where an output lies after the last dispatch, one picture's after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Outputs {
-    /// Scores before the softmax, where the network has a classifier.
-    pub logits: Option<Vector>,
-    /// The pooled features before the classifier.
-    pub features: Vector,
-    /// What the last dispatch makes of both.
-    pub answer: Answer,
-}
-
-/// A vector of f32 for each picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Vector {
+pub struct Output {
+    /// `logits`, `features`, `probabilities`; `top` is the best classes, best first: a class, as a float, and its
+    /// probability, which is NaN where a score was not finite.
+    pub name: String,
     /// The slot.
     pub slot: usize,
-    /// Numbers that count.
-    pub len: usize,
-    /// Numbers from the beginning of a picture's to that of the next one's.
-    pub stride: usize,
-}
-
-/// Words of 32 bits for each picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Answer {
-    /// The slot.
-    pub slot: usize,
-    /// Words of one picture.
-    pub words: usize,
-    /// The word, a u32, that counts the logits and features which are not finite. Above 0, the device failed.
-    pub broken: usize,
-    /// The word, an f32, that is the largest magnitude of the features. At 0, the device failed: some report a
-    /// lost command buffer as zeros.
-    pub largest: usize,
-    /// The first word of the softmax, a f32 for each class, where there is one.
-    pub probabilities: Option<usize>,
-    /// The first word of the best classes: pairs of a class, as u32, and its softmax, as f32, best first.
-    pub top: usize,
-    /// The best classes that are there.
-    pub top_k: usize,
+    /// Height, width and the channels that count.
+    pub shape: [usize; 3],
+    /// Channels as they lie in memory, row by row, pixel by pixel; those beyond `shape`'s are 0.
+    pub channels: usize,
+    /// Its scalars.
+    pub dtype: String,
+    /// Bytes of one picture.
+    pub bytes: usize,
 }
 
 /// How a picture becomes an input.

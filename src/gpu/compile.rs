@@ -182,7 +182,7 @@ mod tests {
             Form, Model,
             mobileone::{VARIANTS, synthetic},
         },
-        plan::{Limits, Outputs, Tuning},
+        plan::{Limits, Tuning},
         tensor::{DType, Shape},
     };
 
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn unseen_choices_stay_checked() {
         let model = Model::new(synthetic(&VARIANTS[0], 10, 0), Form::Fused).unwrap();
-        let (input, outputs) = (Shape::new(1, 64, 64, 3), Outputs { logits: true, ..Outputs::default() });
+        let input = Shape::new(1, 64, 64, 3);
         for &choice in CHOICES.iter().filter(|choice| choice.kind() == Kind::Pointwise) {
             let (subgroup, matrix) = match choice {
                 Choice::Subgroup(_, lanes) => (lanes, 0),
@@ -199,7 +199,7 @@ mod tests {
             };
             let limits = Limits { subgroup, matrix, ..Limits::LEAST };
             let tuning = Tuning { fast: matches!(choice, Choice::Fast(_)), ..Tuning::only(choice) };
-            let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, outputs, limits, &tuning);
+            let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, limits, &tuning);
             let plan = plan.unwrap();
             let (wanted, which) = texts(&plan);
             let checked = |at: usize| wanted[which[at]].checked;

@@ -12,10 +12,10 @@ use super::{
 use crate::{
     error::Result,
     graph::Graph,
-    kernels::answer,
     options::Options,
-    plan::{Binding, Buffer, Dispatch, GUARD, Outputs, Plan},
+    plan::{Binding, Buffer, Dispatch, GUARD, Plan},
     preprocess::Preprocess,
+    tasks::classify,
     tensor::Shape,
     weights::Weights,
 };
@@ -24,7 +24,8 @@ use crate::{
 pub struct Engine {
     pub(super) gpu: Arc<Gpu>,
     pub(super) plan: Plan,
-    pub(super) outputs: Outputs,
+    /// The names of its outputs, in the plan's order.
+    pub(super) names: Vec<Arc<str>>,
     pub(super) batch: usize,
     pub(super) slots: Vec<wgpu::Buffer>,
     pub(super) preprocess: Preprocess,
@@ -78,10 +79,11 @@ impl Engine {
         let pipelines = compiler.all(&wanted)?;
         let steps = build(&gpu, &plan, &slots, (&params, &offsets), &pipelines[..own], &which)?;
         let front = Front::new(&gpu, slots[input.slot].clone(), &pipelines[own..])?;
+        let names = plan.outputs.iter().map(|output| output.name.as_str().into()).collect();
         let mut engine = Engine {
             gpu,
             plan,
-            outputs: options.outputs,
+            names,
             preprocess: options.preprocess.clone(),
             batch,
             slots,
@@ -93,6 +95,7 @@ impl Engine {
             bytes: 0,
             cache_fault,
         };
+        engine.poison();
         let frames = (0..options.frames).map(|_| Frame::new(&engine)).collect::<Result<Vec<_>>>()?;
         engine.bytes = engine.slots.iter().map(wgpu::Buffer::size).sum::<u64>() + params.size();
         engine.bytes += frames.iter().map(Frame::bytes).sum::<u64>();
@@ -100,7 +103,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Plans `graph` for one input of `input` and makes the engine of that plan.
+    /// Plans what is wanted of `graph` for one input of `input`, and makes the engine of that plan.
     ///
     /// # Errors
     /// Those of [`Plan::new`]; [`Error::DeviceFailure`](crate::Error::DeviceFailure) when the device refuses a buffer or a
@@ -112,15 +115,8 @@ impl Engine {
         input: Shape,
         options: &Options,
     ) -> Result<Engine> {
-        let plan = Plan::new(
-            graph,
-            weights,
-            input,
-            options.dtype,
-            on_device(options.outputs),
-            gpu.limits,
-            &options.tuning,
-        )?;
+        let graph = &classify::give(graph, &options.outputs)?;
+        let plan = Plan::new(graph, weights, input, options.dtype, gpu.limits, &options.tuning)?;
         Engine::new(gpu, plan, weights, options)
     }
 
@@ -168,14 +164,6 @@ impl Engine {
         pass.set_pipeline(&step.pipeline);
         pass.set_bind_group(0, &step.bindings, &[]);
         pass.dispatch_workgroups(x, y, z);
-    }
-}
-
-/// What the device computes of what is wanted: more best classes than its kernel finds, the host finds among the softmax.
-fn on_device(wanted: Outputs) -> Outputs {
-    match wanted.top_k {
-        0..=answer::MOST_TOP => wanted,
-        _ => Outputs { top_k: 0, probabilities: true, ..wanted },
     }
 }
 

@@ -9,7 +9,6 @@ use super::{
     Engine, Ticket,
     front::{Front, GRAIN},
     layout::pad,
-    readback::Parts,
     source::Source,
 };
 use crate::{
@@ -87,7 +86,7 @@ impl Frame {
         let up = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
         let down = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let input = engine.plan.place(0).bytes() * engine.batch + STAMP;
-        let outputs = Parts::of(engine, engine.batch).total() + STAMP;
+        let outputs = engine.readback_bytes(engine.batch) + STAMP;
         engine.gpu.scoped("frame buffers", || Frame {
             upload: buffer("upload", input, up, true),
             readback: buffer("read-back", outputs, down, false),

@@ -45,20 +45,23 @@ pub fn pad(values: &[f32], place: Place, bytes: &mut Vec<u8>) {
 
 /// What [`pad`] stored, dense again, and the largest magnitude found in the padding.
 pub fn unpad(bytes: &[u8], place: Place, batch: usize) -> (Tensor, f32) {
-    let c = place.shape.c;
-    let values: Vec<f32> = match place.dtype {
-        DType::F32 => bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect(),
-        DType::F16 => bytes.as_chunks().0.iter().map(|&word| f16::from_le_bytes(word).to_f32()).collect(),
-    };
     let mut dense = Vec::with_capacity(place.shape.len() * batch);
-    let mut padding = 0.0f32;
-    for pixel in values.chunks_exact(c.next_multiple_of(4)) {
-        dense.extend_from_slice(&pixel[..c]);
-        let worst = |worst: f32, &x: &f32| if x.is_nan() { f32::INFINITY } else { worst.max(x.abs()) };
-        padding = pixel[c..].iter().fold(padding, worst);
-    }
+    let padding = match place.dtype {
+        DType::F32 => unpad_as(bytes, place.shape.c, f32::from_le_bytes, &mut dense),
+        DType::F16 => unpad_as(bytes, place.shape.c, |half| f16::from_le_bytes(half).to_f32(), &mut dense),
+    };
     let tensor = Tensor::new(place.shape.with_batch(batch), dense);
     (tensor.expect("a place holds its shape"), padding)
+}
+
+fn unpad_as<const N: usize>(bytes: &[u8], c: usize, value: fn([u8; N]) -> f32, dense: &mut Vec<f32>) -> f32 {
+    let mut padding = 0.0f32;
+    for pixel in bytes.as_chunks::<N>().0.chunks_exact(c.next_multiple_of(4)) {
+        dense.extend(pixel[..c].iter().map(|&bytes| value(bytes)));
+        let worst = |worst: f32, x: f32| if x.is_nan() { f32::INFINITY } else { worst.max(x.abs()) };
+        padding = pixel[c..].iter().map(|&bytes| value(bytes)).fold(padding, worst);
+    }
+    padding
 }
 
 /// Whether all the values that [`pad`] stored are finite.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::{Engine, Gpu};
 use crate::{
     error::{Error, Result},
-    graph::{Activation, Conv, Graph, Op},
+    graph::{Activation, Conv, FEATURES, Graph, Op},
     kernels::{CHOICES, Choice},
-    options::Options,
-    plan::{Outputs, Tuning},
+    options::{Options, Outputs},
+    plan::Tuning,
     preprocess::{Colour, CropMode, Interpolation, Preprocess},
     reference,
     tensor::{DType, Shape, Tensor},
@@ -100,7 +100,7 @@ fn examine(gpu: &Arc<Gpu>) -> Result<()> {
             preprocess: preprocess.clone(),
             batch: shape.n,
             dtype: DType::F16,
-            outputs: Outputs { features: true, ..Outputs::default() },
+            outputs: Outputs::named([FEATURES]),
             frames: 1,
             tuning: Tuning::only(choice),
             checked: false,
@@ -137,10 +137,11 @@ fn layers() -> (Graph, Weights) {
         let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
         weights.insert(&weight, &[dst_c, src_c, 1, 1], values(dst_c * src_c, dst_c));
         weights.insert(&bias, &[dst_c], values(dst_c, 3));
-        let conv = Conv { src_c, dst_c, kernel: 1, stride: 1, padding: 0, groups: 1 };
+        let conv = Conv::pointwise(src_c, dst_c);
         last = graph.push(name, Op::Conv { conv, weight, bias: Some(bias), activation }, &[last]);
     }
-    graph.features = graph.push("pool", Op::Pool, &[last]);
+    let features = graph.push("pool", Op::MEAN, &[last]);
+    graph.give(FEATURES, features);
     (graph, weights)
 }
 

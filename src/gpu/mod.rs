@@ -22,7 +22,7 @@ pub(crate) use adapters::look;
 pub use adapters::{Found, find};
 pub use engine::Engine;
 pub(crate) use profile::Clock;
-pub use readback::OutputBuffers;
+pub use readback::OutputBuffer;
 pub use source::Source;
 pub use ticket::Ticket;
 pub use trace::Traced;

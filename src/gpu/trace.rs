@@ -16,12 +16,10 @@ use crate::{
 pub struct Traced {
     /// The dispatch's label.
     pub label: String,
-    /// The nodes that it finished, in running order; none for the answer.
+    /// The nodes that it finished, in running order.
     pub nodes: Vec<NodeId>,
     /// The outputs of those of them that leave one.
     pub outputs: Vec<(NodeId, Tensor)>,
-    /// The words of the answers; empty for a node.
-    pub answer: Vec<u32>,
     /// What is wrong whatever the values: a stray write, padding that is not zero, an error of the device.
     pub fault: Option<String>,
 }
@@ -48,8 +46,8 @@ impl Engine {
                 Err(error) => {
                     let label = self.plan.dispatches[at].label.clone();
                     let fault = Some(error.to_string());
-                    let (nodes, outputs, answer) = Default::default();
-                    trace.push(Traced { label, nodes, outputs, answer, fault });
+                    let (nodes, outputs) = Default::default();
+                    trace.push(Traced { label, nodes, outputs, fault });
                     break;
                 }
             }
@@ -88,27 +86,20 @@ impl Engine {
             })
         })??;
         let (label, nodes) = (dispatch.label.clone(), dispatch.nodes.clone());
-        let (outputs, answer) = Default::default();
-        let mut traced = Traced { label, nodes, outputs, answer, fault: None };
+        let mut traced = Traced { label, nodes, outputs: Vec::new(), fault: None };
         for (slot, bytes) in slots.into_iter().zip(contents) {
             let place =
                 |&id: &NodeId| self.plan.places[id].filter(|place| place.slot == slot).map(|at| (id, at));
-            let place = dispatch.nodes.iter().find_map(place);
-            let len = place.map_or(self.plan.slots[slot], |(_, place)| place.bytes()) * batch;
-            let (written, rest) = bytes.split_at(len);
+            let (id, place) = dispatch.nodes.iter().find_map(place).expect("a dispatch writes its nodes");
+            let (written, rest) = bytes.split_at(place.bytes() * batch);
             if rest.iter().any(|&byte| byte != 0xff) {
                 traced.fault = Some(format!("it wrote behind its output (guard of {GUARD} bytes)"));
             }
-            match place {
-                Some((id, place)) => {
-                    let (tensor, padding) = layout::unpad(written, place, batch);
-                    if padding != 0.0 {
-                        traced.fault = Some(format!("padding lanes hold {padding}, not zero"));
-                    }
-                    traced.outputs.push((id, tensor));
-                }
-                None => traced.answer = bytemuck::pod_collect_to_vec(written),
+            let (tensor, padding) = layout::unpad(written, place, batch);
+            if padding != 0.0 {
+                traced.fault = Some(format!("padding lanes hold {padding}, not zero"));
             }
+            traced.outputs.push((id, tensor));
         }
         Ok(traced)
     }

@@ -1,6 +1,6 @@
 //! The one way from a graph to its shapes: nothing runs on, or is planned for, what was not checked.
 
-use super::{Cost, Graph, Node, NodeId, Op};
+use super::{Conv, Cost, FEATURES, Graph, LOGITS, Node, NodeId, Op, Output};
 use crate::{
     error::{Error, Result},
     tensor::Shape,
@@ -13,7 +13,7 @@ use crate::{
 /// - node 0 is the only [`Op::Input`]; every other node reads as many nodes as its operation takes, all of them earlier;
 /// - [`Op::shape`] holds of every node, no map is empty, and no count of its places, padding included, overflows;
 /// - every parameter that [`Op::params`] names is in the weights, of exactly that shape;
-/// - features and logits are nodes, and the logits a vector per picture.
+/// - outputs are nodes, of different names, one at least; features and logits are vectors per picture.
 ///
 /// Executors rely on it: loops and shaders that are not checked stay inside their buffers because of it.
 #[derive(Clone, Debug)]
@@ -56,16 +56,25 @@ impl Graph {
                 })?;
             }
         }
-        for (what, id) in [("features", Some(self.features)), ("logits", self.logits)] {
-            if let Some(id) = id.filter(|&id| id >= self.nodes.len()) {
-                return Err(Error::Model(format!("{what}: there is no node {id}")));
+        for (at, Output { name, node }) in self.outputs.iter().enumerate() {
+            if *node >= self.nodes.len() {
+                return Err(Error::Model(format!("{name}: there is no node {node}")));
+            }
+            if self.outputs[..at].iter().any(|other| other.name == *name) {
+                return Err(Error::Model(format!(
+                    "{}: two outputs are called \"{name}\"",
+                    self.label(*node)
+                )));
+            }
+            if [FEATURES, LOGITS].contains(&name.as_str()) && !checked.is_vector(*node) {
+                let (label, shape) = (self.label(*node), checked.shapes[*node]);
+                return Err(Error::Model(format!(
+                    "{label}: {name} are one vector per picture, found {shape}"
+                )));
             }
         }
-        if let Some(id) = self.logits
-            && !checked.is_vector(id)
-        {
-            let (name, shape) = (self.label(id), checked.shapes[id]);
-            return Err(Error::Model(format!("{name}: logits are one vector per picture, found {shape}")));
+        if self.outputs.is_empty() {
+            return Err(Error::Model("a graph gives something, found no outputs".into()));
         }
         Ok(checked)
     }
@@ -78,8 +87,9 @@ impl Graph {
         let node = self.nodes.get(known.len())?;
         let src = known.get(*node.inputs.first()?)?;
         match &node.op {
-            Op::Conv { conv, .. } if conv.kernel > 0 && conv.stride > 0 && conv.src_c == src.c => {
-                (conv.dst_len(src.h.min(src.w)).is_none()).then_some(node)
+            Op::Conv { conv: Conv { src_c, window, .. }, .. } if *src_c == src.c => {
+                let small = |axis: usize, len| window.stride[axis] > 0 && window.dst_len(axis, len).is_none();
+                (small(0, src.h) || small(1, src.w)).then_some(node)
             }
             _ => None,
         }
@@ -166,21 +176,5 @@ impl<'a> Checked<'a> {
     /// Whether node `id` writes one vector per picture.
     pub(crate) fn is_vector(&self, id: NodeId) -> bool {
         self.shapes[id].pixels() == 1
-    }
-
-    /// Refuses a network whose features no answer can hold.
-    ///
-    /// # Errors
-    /// [`Error::Model`], naming the node, where they are a map.
-    pub(crate) fn features_are_a_vector(&self) -> Result<()> {
-        let id = self.graph.features;
-        match self.is_vector(id) {
-            true => Ok(()),
-            false => Err(Error::Model(format!(
-                "{}: features are one vector per picture, found {}",
-                self.graph.label(id),
-                self.shapes[id]
-            ))),
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! A depthwise convolution and the pointwise one behind it, at once.
 
-use super::{Choice, Kernel, Literal, Shader, WORKGROUP, depthwise, shader};
+use super::{Choice, Kernel, Literal, Shader, WORKGROUP, act, activation, depthwise, shader};
 use crate::{
-    graph::Conv,
+    graph::{Activation, Conv},
     tensor::{DType, Shape},
 };
 
@@ -17,8 +17,8 @@ fn chunk(choice: Choice, src: Shape, dtype: DType, memory: usize) -> usize {
     (memory / 4 / choice.memory(src, dtype)).clamp(1, src.c4().min(16))
 }
 
-/// The kernel that takes a map `src` to a map `dst`, by way of the depthwise `conv`; `relu` says of both layers
-/// whether they end with it, `memory` is the workgroup memory that the device has.
+/// The kernel that takes a map `src` to a map `dst`, by way of the depthwise `conv`; `activations` are
+/// those of both layers, `memory` is the workgroup memory that the device has.
 ///
 /// # Panics
 /// When `choice` is no choice of a block that is computed at once.
@@ -26,7 +26,7 @@ pub fn kernel(
     conv: &Conv,
     src: Shape,
     dst: Shape,
-    relu: [bool; 2],
+    activations: [Activation; 2],
     choice: Choice,
     dtype: DType,
     memory: usize,
@@ -43,15 +43,12 @@ pub fn kernel(
         }
         other => panic!("{other} is no choice of a block that is computed at once"),
     };
-    let mut head: Vec<(&'static str, Literal)> = depthwise::window(conv, src, dst, relu[1], tile, dtype);
-    head.extend([
-        ("SRC_C4", src.c4().into()),
-        ("DST_C4", dst.c4().into()),
-        ("GROUPS", per.into()),
-        ("MIDDLE", relu[0].into()),
-    ]);
+    let mut head: Vec<(&'static str, Literal)> = depthwise::window(conv, src, dst, tile, dtype);
+    head.extend([("SRC_C4", src.c4().into()), ("DST_C4", dst.c4().into()), ("GROUPS", per.into())]);
     if let Choice::Block(_, _, lanes) = choice {
         head.extend([("LANES", lanes.into()), ("CHUNK", chunk(choice, src, dtype, memory).into())]);
     }
-    Kernel { shader, head, workgroups }
+    let middle = activation::function("act_middle", activations[0], src.c, true);
+    let functions = vec![("act_middle", middle), act(activations[1], dst)];
+    Kernel { shader, head, functions, workgroups }
 }

@@ -11,6 +11,8 @@ use crate::{
 pub enum Kind {
     /// The dense convolution of the picture.
     Stem,
+    /// A convolution of any window and groups.
+    Conv,
     /// A convolution of each channel by itself.
     Depthwise,
     /// A 1x1 convolution.
@@ -27,6 +29,7 @@ impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.write_str(match self {
             Kind::Stem => "stem",
+            Kind::Conv => "conv",
             Kind::Depthwise => "depthwise",
             Kind::Pointwise => "pointwise",
             Kind::Block => "block",
@@ -42,6 +45,8 @@ impl std::fmt::Display for Kind {
 pub enum Choice {
     /// `stem.wgsl`: so many columns of outputs an invocation.
     Stem(usize),
+    /// `conv.wgsl`: so many columns of outputs an invocation.
+    Conv(usize),
     /// `depthwise.wgsl`: columns and rows of outputs an invocation.
     Depthwise(usize, usize),
     /// `pointwise.wgsl`: pixels and groups of four channels an invocation.
@@ -74,8 +79,8 @@ pub enum Choice {
 }
 
 use Choice::{
-    Apart, Block, Depthwise, Direct, Fast, Head, Matrix, Passes, Prepare, Registers, Shared, Split, Stem,
-    Steps, Subgroup,
+    Apart, Block, Conv, Depthwise, Direct, Fast, Head, Matrix, Passes, Prepare, Registers, Shared, Split,
+    Stem, Steps, Subgroup,
 };
 
 /// The table: every choice that is tested, and worth a trial where the device allows it.
@@ -85,6 +90,10 @@ pub const CHOICES: &[Choice] = &[
     Stem(4),
     Stem(8),
     Stem(16),
+    Conv(1),
+    Conv(2),
+    Conv(4),
+    Conv(8),
     Depthwise(1, 1),
     Depthwise(2, 1),
     Depthwise(4, 1),
@@ -146,6 +155,7 @@ impl Choice {
     pub fn kind(self) -> Kind {
         match self {
             Stem(..) => Kind::Stem,
+            Conv(..) => Kind::Conv,
             Depthwise(..) => Kind::Depthwise,
             Registers(..) | Fast(..) | Subgroup(..) | Shared(..) | Split(..) | Matrix(..) => Kind::Pointwise,
             Apart | Block(..) | Direct(..) => Kind::Block,
@@ -171,7 +181,7 @@ impl Choice {
     pub fn buffers(self) -> usize {
         match self {
             Passes | Prepare => 2,
-            Stem(..) | Depthwise(..) | Apart | Steps => 4,
+            Stem(..) | Conv(..) | Depthwise(..) | Apart | Steps => 4,
             Registers(..) | Fast(..) | Subgroup(..) | Shared(..) | Split(..) | Matrix(..) => 4,
             Head => 5,
             Block(..) | Direct(..) => 6,
@@ -202,6 +212,7 @@ impl std::fmt::Display for Choice {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
             Stem(columns) => write!(f, "strip {columns}"),
+            Conv(columns) => write!(f, "columns {columns}"),
             Depthwise(columns, rows) => write!(f, "tile {columns}x{rows}"),
             Registers(pixels, groups) => write!(f, "registers {pixels}x{groups}"),
             Fast(pixels) => write!(f, "fast {pixels}"),

@@ -1,8 +1,8 @@
 //! Convolution of each channel by itself.
 
-use super::{Choice, Kernel, Literal, Shader, WORKGROUP, shader};
+use super::{Choice, Kernel, Literal, Shader, WORKGROUP, act, shader};
 use crate::{
-    graph::Conv,
+    graph::{Activation, Conv},
     tensor::{DType, Shape},
 };
 
@@ -13,14 +13,26 @@ pub const SHADER: Shader = shader!("depthwise");
 ///
 /// # Panics
 /// When `choice` is no choice of a depthwise layer.
-pub fn kernel(conv: &Conv, src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) -> Kernel {
+pub fn kernel(
+    conv: &Conv,
+    src: Shape,
+    dst: Shape,
+    activation: Activation,
+    choice: Choice,
+    dtype: DType,
+) -> Kernel {
     let Choice::Depthwise(columns, rows) = choice else {
         panic!("{choice} is no choice of a depthwise layer")
     };
-    let mut head = window(conv, src, dst, relu, columns, dtype);
+    let mut head = window(conv, src, dst, columns, dtype);
     head.extend([("C4", dst.c4().into()), ("ROWS", rows.into())]);
     let invocations = dst.h.div_ceil(rows) * dst.w.div_ceil(columns) * dst.c4();
-    Kernel { shader: &SHADER, head, workgroups: invocations.div_ceil(WORKGROUP) }
+    Kernel {
+        shader: &SHADER,
+        head,
+        functions: vec![act(activation, dst)],
+        workgroups: invocations.div_ceil(WORKGROUP),
+    }
 }
 
 /// The largest kernel and stride: an invocation keeps all that lies under its outputs.
@@ -31,7 +43,9 @@ const MOST: usize = 32;
 /// # Errors
 /// What is not.
 pub fn takes(conv: &Conv) -> Result<(), String> {
-    let Conv { kernel, stride, padding, .. } = *conv;
+    let Some([kernel, stride, padding]) = conv.window.as_square() else {
+        return Err(conv.window.to_string());
+    };
     if padding >= kernel {
         return Err(format!("a padding of {padding} around a kernel of {kernel}x{kernel}"));
     }
@@ -46,21 +60,20 @@ pub(super) fn window(
     conv: &Conv,
     src: Shape,
     dst: Shape,
-    relu: bool,
     tile: usize,
     dtype: DType,
 ) -> Vec<(&'static str, Literal)> {
+    let [kernel, stride, padding] = conv.window.as_square().expect("a window that was taken");
     vec![
         ("Scalar", dtype.into()),
         ("SRC_H", src.h.into()),
         ("SRC_W", src.w.into()),
         ("DST_H", dst.h.into()),
         ("DST_W", dst.w.into()),
-        ("KERNEL", conv.kernel.into()),
-        ("STRIDE", conv.stride.into()),
-        ("PADDING", conv.padding.into()),
+        ("KERNEL", kernel.into()),
+        ("STRIDE", stride.into()),
+        ("PADDING", padding.into()),
         ("TILE", tile.into()),
-        ("RELU", relu.into()),
     ]
 }
 

@@ -17,6 +17,7 @@ pub fn kernel(src: Shape, dst: Shape, dtype: DType) -> Kernel {
             ("DST_C4", dst.c4().into()),
             ("DST_C", dst.c.into()),
         ],
+        functions: Vec::new(),
         workgroups: dst.c4().div_ceil(16),
     }
 }

@@ -33,6 +33,7 @@ pub fn peak(dtype: DType, chains: usize, fused: bool) -> Kernel {
             ("STEPS", (PEAK_STEPS / chains).into()),
             ("FUSED", fused.into()),
         ],
+        functions: Vec::new(),
         workgroups: PEAK_WORKGROUPS,
     }
 }
@@ -48,6 +49,7 @@ pub fn bandwidth(set: u64, copy: bool) -> Kernel {
     Kernel {
         shader: &BANDWIDTH,
         head: vec![("COUNT", count.into()), ("STEPS", STEPS.into()), ("COPY", copy.into())],
+        functions: Vec::new(),
         workgroups: WORKGROUPS,
     }
 }
@@ -60,5 +62,5 @@ pub fn moved(copy: bool) -> u64 {
 
 /// One workgroup that only waits for the dispatch before.
 pub fn empty() -> Kernel {
-    Kernel { shader: &EMPTY, head: Vec::new(), workgroups: 1 }
+    Kernel { shader: &EMPTY, head: Vec::new(), functions: Vec::new(), workgroups: 1 }
 }

@@ -1,7 +1,7 @@
 //! Kernels: one file per shader, each of which turns shapes into a specialised text and packs its weights.
 //!
 //! Nothing here knows of a GPU library. A shader is plain WGSL, valid as it lies on disk; specialising it
-//! rewrites `const` and `alias` lines at its head, by name, and nothing else.
+//! rewrites `const` and `alias` lines at its head, and whole functions, by name, and nothing else.
 //!
 //! ```
 //! use mobileone::{DType, kernels::normalize};
@@ -10,24 +10,33 @@
 //! assert!(text.starts_with("enable f16;\n") && text.contains("alias Scalar = f16;"));
 //! ```
 
-use crate::tensor::{DType, Shape};
+use crate::{
+    graph::Activation,
+    tensor::{DType, Shape},
+};
 
-pub mod add;
+pub mod activate;
+pub mod activation;
 pub mod affine;
-pub mod answer;
+pub mod binary;
 pub mod block;
 mod choice;
+pub mod concat;
+pub mod conv;
 pub mod depthwise;
 pub mod head;
+pub mod interpolate;
 pub mod limit;
 pub mod linear;
 pub mod normalize;
 pub mod pointwise;
 pub mod pool;
+pub mod pool_window;
 pub mod prepare;
 pub mod resize;
-pub mod scale;
+pub mod softmax;
 pub mod stem;
+pub mod top;
 
 pub use choice::{CHOICES, Choice, Kind};
 
@@ -54,13 +63,16 @@ use shader;
 
 /// Every shader of the library.
 pub const SHADERS: &[&Shader] = &[
-    &add::SHADER,
+    &activate::SHADER,
     &affine::SHADER,
-    &answer::SHADER,
+    &binary::SHADER,
     &block::DIRECT,
     &block::SHARED,
+    &concat::SHADER,
+    &conv::SHADER,
     &depthwise::SHADER,
     &head::SHADER,
+    &interpolate::SHADER,
     &limit::BANDWIDTH,
     &limit::EMPTY,
     &limit::PEAK,
@@ -73,10 +85,12 @@ pub const SHADERS: &[&Shader] = &[
     &pointwise::SPLIT,
     &pointwise::SUBGROUP,
     &pool::SHADER,
+    &pool_window::SHADER,
     &prepare::SHADER,
     &resize::SHADER,
-    &scale::SHADER,
+    &softmax::SHADER,
     &stem::SHADER,
+    &top::SHADER,
 ];
 
 /// The value of a line at a shader's head.
@@ -136,6 +150,8 @@ pub struct Kernel {
     pub shader: &'static Shader,
     /// Names and values of the head's lines.
     pub head: Vec<(&'static str, Literal)>,
+    /// Names and texts of functions that take the place of the file's own.
+    pub functions: Vec<(&'static str, String)>,
     /// Workgroups for one picture.
     pub workgroups: usize,
 }
@@ -144,14 +160,25 @@ impl Kernel {
     /// The specialised text: the pipeline's key.
     ///
     /// # Panics
-    /// When the head names a line that the shader does not have: a broken invariant of the kernel's file.
+    /// When it names a line or a function that the shader does not have: a broken invariant of the kernel's file.
     pub fn text(&self) -> String {
-        let mut pending: Vec<_> = self.head.clone();
+        let (mut pending, mut functions) = (self.head.clone(), self.functions.clone());
+        let mut inside = false;
         let mut text = String::with_capacity(self.shader.text.len() + 64);
         if self.head.iter().any(|(_, value)| *value == Literal::Scalar(DType::F16)) {
             text.push_str("enable f16;\n");
         }
         for line in self.shader.text.lines() {
+            if inside {
+                inside = line != "}";
+                continue;
+            }
+            let function = line.strip_prefix("fn ").and_then(|line| line.split('(').next());
+            if let Some(at) = functions.iter().position(|(wanted, _)| Some(*wanted) == function) {
+                text.push_str(&functions.swap_remove(at).1);
+                inside = true;
+                continue;
+            }
             let name = head_name(line);
             match pending.iter().position(|(wanted, _)| Some(*wanted) == name) {
                 Some(at) => {
@@ -166,6 +193,7 @@ impl Kernel {
             }
         }
         assert!(pending.is_empty(), "{}.wgsl has no head line for {pending:?}", self.shader.stem);
+        assert!(functions.is_empty(), "{}.wgsl has no function for {functions:?}", self.shader.stem);
         text
     }
 }
@@ -176,16 +204,17 @@ fn head_name(line: &str) -> Option<&str> {
     rest.split([':', ' ', '=']).next()
 }
 
+/// The `act` of a kernel that writes a map of `dst`, four channels at a time.
+fn act(activation: Activation, dst: Shape) -> (&'static str, String) {
+    ("act", activation::function("act", activation, dst.c, true))
+}
+
 /// The kernel of a shader that goes over maps of `shape`, four channels of one pixel an invocation.
-fn over_maps(shader: &'static Shader, shape: Shape, relu: bool, dtype: DType) -> Kernel {
+fn over_maps(shader: &'static Shader, shape: Shape, activation: Activation, dtype: DType) -> Kernel {
     Kernel {
         shader,
-        head: vec![
-            ("Scalar", dtype.into()),
-            ("PIXELS", shape.pixels().into()),
-            ("C4", shape.c4().into()),
-            ("RELU", relu.into()),
-        ],
+        head: vec![("Scalar", dtype.into()), ("PIXELS", shape.pixels().into()), ("C4", shape.c4().into())],
+        functions: vec![act(activation, shape)],
         workgroups: (shape.pixels() * shape.c4()).div_ceil(WORKGROUP),
     }
 }
@@ -204,6 +233,8 @@ pub enum Packing {
     Depthwise,
     /// `[KERNEL, KERNEL, 3, DST_C4]` vec4s.
     Stem,
+    /// `[KERNEL_H, KERNEL_W, DEPTH, 4, DST_C4]` vec4s, of so many groups: any convolution.
+    Conv(usize),
 }
 
 impl Packing {
@@ -219,6 +250,7 @@ impl Packing {
             Packing::Panels(lanes) => pointwise::pack_panels(shape[0], shape[1], lanes, data),
             Packing::Depthwise => depthwise::pack(shape[0], shape[2], data),
             Packing::Stem => stem::pack(shape, data),
+            Packing::Conv(groups) => conv::pack(shape, groups, data),
         }
     }
 
@@ -230,6 +262,7 @@ impl Packing {
             Packing::Matrix => c4(shape[0]) * c4(shape[1]),
             Packing::Panels(lanes) => shape[0].next_multiple_of(4 * lanes) * c4(shape[1]),
             Packing::Depthwise => c4(shape[0]) * shape[2] * shape[3],
+            Packing::Conv(groups) => conv::len(shape, groups),
             Packing::Stem => c4(shape[0]) * stem::channels(shape[1]) * shape[2] * shape[3],
         }
     }

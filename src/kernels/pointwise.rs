@@ -1,7 +1,10 @@
 //! 1x1 convolution: a matrix product over pixels.
 
-use super::{Choice, Kernel, Literal, Packing, Shader, WORKGROUP, shader};
-use crate::tensor::{DType, Shape};
+use super::{Choice, Kernel, Literal, Packing, Shader, WORKGROUP, act, activation, shader};
+use crate::{
+    graph::Activation,
+    tensor::{DType, Shape},
+};
 
 /// Each invocation by itself, tiles in registers.
 pub const REGISTERS: Shader = shader!("pointwise");
@@ -26,18 +29,17 @@ pub const CHUNK: usize = 4;
 ///
 /// # Panics
 /// When `choice` is no choice of a pointwise layer.
-pub fn kernel(src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) -> Kernel {
+pub fn kernel(src: Shape, dst: Shape, activation: Activation, choice: Choice, dtype: DType) -> Kernel {
     assert_eq!(src.pixels(), dst.pixels());
     let (pixels, groups) = (src.pixels(), dst.c4());
     if let Choice::Matrix(size, tiles) = choice {
-        return matrix(src, dst, relu, (size, tiles), dtype);
+        return matrix(src, dst, activation, (size, tiles), dtype);
     }
     let mut head = vec![
         ("Scalar", dtype.into()),
         ("PIXELS", pixels.into()),
         ("SRC_C4", src.c4().into()),
         ("DST_C4", groups.into()),
-        ("RELU", relu.into()),
     ];
     let (shader, tile, workgroups) = match choice {
         Choice::Registers(tile, per) => {
@@ -62,7 +64,7 @@ pub fn kernel(src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) 
         other => panic!("{other} is no choice of a pointwise layer"),
     };
     head.push(("TILE", tile.into()));
-    Kernel { shader, head, workgroups }
+    Kernel { shader, head, functions: vec![act(activation, dst)], workgroups }
 }
 
 /// How the weights lie that `choice` reads.
@@ -74,7 +76,13 @@ pub fn packing(choice: Choice) -> Packing {
 }
 
 /// The kernel of matrices of `size` rows and columns, `tiles` of them side by side where there are as many channels.
-fn matrix(src: Shape, dst: Shape, relu: bool, (size, tiles): (usize, usize), dtype: DType) -> Kernel {
+fn matrix(
+    src: Shape,
+    dst: Shape,
+    activation: Activation,
+    (size, tiles): (usize, usize),
+    dtype: DType,
+) -> Kernel {
     let (pixels, channels) = (src.pixels(), 4 * dst.c4());
     let tiles = tiles.min(channels / size);
     let of = |role| Literal::Matrix(size, dtype, role);
@@ -90,11 +98,11 @@ fn matrix(src: Shape, dst: Shape, relu: bool, (size, tiles): (usize, usize), dty
         ("SRC_C", (4 * src.c4()).into()),
         ("DST_C", channels.into()),
         ("TILES", tiles.into()),
-        ("RELU", relu.into()),
         ("ROWS", MATRIX_ROWS.into()),
     ];
     let workgroups = pixels.div_ceil(size * MATRIX_ROWS) * channels.div_ceil(size * tiles);
-    Kernel { shader: &MATRIX, head, workgroups }
+    let functions = vec![("act", activation::function("act", activation, dst.c, false))];
+    Kernel { shader: &MATRIX, head, functions, workgroups }
 }
 
 /// `[dst_c, src_c]` to `[SRC_C4, 4, DST_C4]` vec4s over the outputs.

@@ -11,6 +11,7 @@ pub fn kernel(src: Shape, dtype: DType) -> Kernel {
     Kernel {
         shader: &SHADER,
         head: vec![("Scalar", dtype.into()), ("PIXELS", src.pixels().into()), ("C4", src.c4().into())],
+        functions: Vec::new(),
         workgroups: src.c4().div_ceil(16),
     }
 }

@@ -7,5 +7,5 @@ pub const SHADER: Shader = shader!("resize");
 
 /// The kernel for every picture; its grid is [`Passes::grids`](crate::preprocess::Passes::grids).
 pub fn kernel() -> Kernel {
-    Kernel { shader: &SHADER, head: vec![], workgroups: 0 }
+    Kernel { shader: &SHADER, head: vec![], functions: Vec::new(), workgroups: 0 }
 }

@@ -1,8 +1,8 @@
 //! Dense convolution of the picture.
 
-use super::{Choice, Kernel, Shader, WORKGROUP, depthwise, shader};
+use super::{Choice, Kernel, Shader, WORKGROUP, act, depthwise, shader};
 use crate::{
-    graph::Conv,
+    graph::{Activation, Conv},
     tensor::{DType, Shape},
 };
 
@@ -13,13 +13,25 @@ pub const SHADER: Shader = shader!("stem");
 ///
 /// # Panics
 /// When `choice` is no choice of a stem.
-pub fn kernel(conv: &Conv, src: Shape, dst: Shape, relu: bool, choice: Choice, dtype: DType) -> Kernel {
+pub fn kernel(
+    conv: &Conv,
+    src: Shape,
+    dst: Shape,
+    activation: Activation,
+    choice: Choice,
+    dtype: DType,
+) -> Kernel {
     assert!(src.c <= MOST, "the stem reads a pixel at once");
     let Choice::Stem(columns) = choice else { panic!("{choice} is no choice of a stem") };
-    let mut head = depthwise::window(conv, src, dst, relu, columns, dtype);
+    let mut head = depthwise::window(conv, src, dst, columns, dtype);
     head.extend([("SRC_C", channels(src.c).into()), ("DST_C4", dst.c4().into())]);
     let invocations = dst.h * dst.w.div_ceil(columns) * dst.c4();
-    Kernel { shader: &SHADER, head, workgroups: invocations.div_ceil(WORKGROUP) }
+    Kernel {
+        shader: &SHADER,
+        head,
+        functions: vec![act(activation, dst)],
+        workgroups: invocations.div_ceil(WORKGROUP),
+    }
 }
 
 /// The most channels of a picture.

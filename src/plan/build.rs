@@ -1,7 +1,7 @@
 //! The making of a plan: runs of nodes, their choices, slots by lifetime, dispatches.
 
 use super::*;
-use crate::graph::{Conv, slots};
+use crate::graph::{Conv, Pooling, Window, slots};
 
 /// Nodes that are computed at once, the last of which leaves its output.
 struct Run {
@@ -48,7 +48,7 @@ impl<'a> Source<'a> {
     fn layer(&self, kind: Kind, first: NodeId, last: NodeId) -> Layer {
         let shapes = self.checked.shapes();
         let (src, dst) = (shapes[self.graph().nodes[first].inputs[0]], shapes[last]);
-        let window = self.conv(first).map_or([1, 1], |conv| [conv.kernel, conv.stride]);
+        let window = self.conv(first).map_or([1, 1], |conv| [conv.window.kernel[0], conv.window.stride[0]]);
         let dtype = self.reads(first);
         let matrices = dtype == DType::F16 && matches!(kind, Kind::Pointwise | Kind::Block);
         let matrix = if matrices { self.limits.matrix } else { 0 };
@@ -69,15 +69,24 @@ impl<'a> Source<'a> {
     /// The classifier that may be computed together with the pool `id`: it alone reads it, and ends without activation.
     fn head(&self, id: NodeId) -> Option<NodeId> {
         let graph = self.graph();
-        let next = graph.reader(id).filter(|&next| graph.features == id && graph.logits == Some(next))?;
+        let next = graph.reader(id)?;
         let plain = match &graph.nodes[next].op {
-            Op::Linear { activation, .. } => match activation {
-                Activation::None => true,
-                Activation::Relu | Activation::Sigmoid => false,
-            },
+            Op::Linear { activation, .. } => *activation == Activation::None,
             _ => false,
         };
         (plain && self.reads(id) == self.dtype).then_some(next)
+    }
+
+    /// Which shaders compute the convolution `id`.
+    fn kind(&self, id: NodeId) -> Kind {
+        let conv = self.conv(id).expect("a convolution");
+        let slides = kernels::depthwise::takes(conv).is_ok();
+        match () {
+            () if conv.is_pointwise() => Kind::Pointwise,
+            () if conv.is_depthwise() && slides => Kind::Depthwise,
+            () if conv.groups == 1 && conv.src_c <= kernels::stem::MOST && slides => Kind::Stem,
+            () => Kind::Conv,
+        }
     }
 
     /// The one place where kernels are picked: the nodes cut into runs, each with its choice.
@@ -91,7 +100,7 @@ impl<'a> Source<'a> {
             }
             let alone = |choice| Run { nodes: vec![id], choice };
             let run = match &node.op {
-                Op::Conv { conv, .. } if conv.is_depthwise() => {
+                Op::Conv { .. } if self.kind(id) == Kind::Depthwise => {
                     match graph.block(id).map(|next| (next, self.choice(Kind::Block, id, next))) {
                         Some((next, choice)) if choice != Choice::Apart => {
                             Run { nodes: vec![id, next], choice: Some(choice) }
@@ -99,19 +108,15 @@ impl<'a> Source<'a> {
                         _ => alone(Some(self.choice(Kind::Depthwise, id, id))),
                     }
                 }
-                Op::Conv { conv, .. } if conv.is_pointwise() => {
-                    alone(Some(self.choice(Kind::Pointwise, id, id)))
-                }
-                Op::Conv { .. } => alone(Some(self.choice(Kind::Stem, id, id))),
-                Op::Pool => match self.head(id).map(|next| (next, self.choice(Kind::Head, id, next))) {
+                Op::Conv { .. } => alone(Some(self.choice(self.kind(id), id, id))),
+                Op::Pool { pooling: Pooling::Average | Pooling::PaddedAverage, window: None } => match self
+                    .head(id)
+                    .map(|next| (next, self.choice(Kind::Head, id, next)))
+                {
                     Some((next, Choice::Head)) => Run { nodes: vec![id, next], choice: Some(Choice::Head) },
                     _ => alone(None),
                 },
-                Op::Input { .. }
-                | Op::Affine { .. }
-                | Op::Add { .. }
-                | Op::Linear { .. }
-                | Op::Scale { .. } => alone(None),
+                _ => alone(None),
             };
             run.nodes.iter().for_each(|&node| taken[node] = true);
             runs.push(run);
@@ -133,7 +138,7 @@ impl<'a> Source<'a> {
             let inputs: Vec<usize> = inputs.map(at).collect();
             let last = run.nodes.len() - 1;
             for (place, &id) in run.nodes.iter().enumerate() {
-                if place == last || id == graph.features {
+                if place == last || run.choice == Some(Choice::Head) {
                     steps.push(id);
                     reads.push(inputs.clone());
                 }
@@ -158,15 +163,6 @@ impl<'a> Source<'a> {
         Error::Model(format!("{}: no shader computes {reason}; use device cpu", self.graph().label(id)))
     }
 
-    /// Whether the shader of node `id`, which writes a map, ends with ReLU.
-    fn relu(&self, id: NodeId, activation: Activation) -> Result<bool> {
-        match activation {
-            Activation::None => Ok(false),
-            Activation::Relu => Ok(true),
-            Activation::Sigmoid => Err(self.refuse(id, "a sigmoid of a map")),
-        }
-    }
-
     /// The parameters of node `id`, at their bindings; a convolution's missing bias is zeros.
     fn bound(&self, id: NodeId, [weight, bias]: [u32; 2], packing: Packing) -> [Bound<'a>; 2] {
         let src = self.checked.src(id);
@@ -187,36 +183,36 @@ impl<'a> Source<'a> {
         let (src, dst) = (shapes[src_id], shapes[last]);
         // Of the maps and, but for linear layers, of the weights.
         let mut dtype = self.reads(first);
-        let relu = |activation: &Activation| self.relu(last, *activation);
         // What is bound besides maps; what else is read; what else is written.
         let mut params: Vec<Bound> = Vec::new();
-        let (mut read, mut written) = (None, None);
+        let (mut read, mut written) = (Vec::new(), None);
         let kernel = match (&node.op, run.choice) {
             (Op::Conv { activation, .. }, Some(choice @ (Choice::Block(..) | Choice::Direct(..)))) => {
                 let Op::Conv { conv, activation: middle, .. } = &graph.nodes[first].op else {
                     unreachable!("a block begins with a convolution")
                 };
-                kernels::depthwise::takes(conv).map_err(|reason| self.refuse(first, reason))?;
                 params.extend(self.bound(last, [1, 2], Packing::Matrix));
                 params.extend(self.bound(first, [4, 5], Packing::Depthwise));
-                let relu = [self.relu(first, *middle)?, relu(activation)?];
-                kernels::block::kernel(conv, src, dst, relu, choice, dtype, self.limits.shared)
+                let activations = [*middle, *activation];
+                kernels::block::kernel(conv, src, dst, activations, choice, dtype, self.limits.shared)
             }
             (Op::Conv { conv, activation, .. }, choice) => {
-                let relu = relu(activation)?;
                 let choice = choice.expect("a convolution has a choice");
-                let (kernel, packing) = if conv.is_pointwise() {
-                    let kernel = kernels::pointwise::kernel(src, dst, relu, choice, dtype);
-                    (kernel, kernels::pointwise::packing(choice))
-                } else {
-                    kernels::depthwise::takes(conv).map_err(|reason| self.refuse(last, reason))?;
-                    if conv.is_depthwise() {
-                        let kernel = kernels::depthwise::kernel(conv, src, dst, relu, choice, dtype);
+                let (kernel, packing) = match choice.kind() {
+                    Kind::Pointwise => {
+                        let kernel = kernels::pointwise::kernel(src, dst, *activation, choice, dtype);
+                        (kernel, kernels::pointwise::packing(choice))
+                    }
+                    Kind::Depthwise => {
+                        let kernel = kernels::depthwise::kernel(conv, src, dst, *activation, choice, dtype);
                         (kernel, Packing::Depthwise)
-                    } else if conv.groups == 1 && src.c <= kernels::stem::MOST {
-                        (kernels::stem::kernel(conv, src, dst, relu, choice, dtype), Packing::Stem)
-                    } else {
-                        return Err(self.refuse(last, format_args!("the convolution {conv:?}")));
+                    }
+                    Kind::Stem => {
+                        (kernels::stem::kernel(conv, src, dst, *activation, choice, dtype), Packing::Stem)
+                    }
+                    _ => {
+                        let kernel = kernels::conv::kernel(conv, src, dst, *activation, choice, dtype);
+                        (kernel, Packing::Conv(conv.groups))
                     }
                 };
                 params.extend(self.bound(last, [1, 2], packing));
@@ -226,25 +222,53 @@ impl<'a> Source<'a> {
                 // Vectors are f32 whatever the weights are.
                 dtype = self.dtype;
                 params.extend(self.bound(last, [1, 2], Packing::Matrix));
-                written = choice.map(|_| graph.features);
+                written = choice.map(|_| first);
                 match choice {
                     Some(_) => kernels::head::kernel(src, dst, dtype),
-                    None => kernels::linear::kernel(src, dst, *activation, dtype),
+                    None => kernels::linear::kernel((src, self.reads(first)), dst, *activation, dtype),
                 }
             }
             (Op::Affine { activation, .. }, _) => {
                 params.extend(self.bound(last, [1, 2], Packing::Vector));
-                kernels::affine::kernel(dst, relu(activation)?, dtype)
+                kernels::affine::kernel(dst, *activation, dtype)
             }
-            (Op::Add { activation }, _) => {
-                read = Some(node.inputs[1]);
-                kernels::add::kernel(dst, relu(activation)?, dtype)
+            (Op::Binary { with, activation }, _) => {
+                let second = node.inputs[1];
+                read.push((DST + 1, second));
+                let other = (shapes[second] == dst, self.stored[second]);
+                kernels::binary::kernel(dst, *with, other, *activation, dtype)
             }
-            (Op::Scale { activation }, _) => {
-                read = Some(node.inputs[1]);
-                kernels::scale::kernel(dst, relu(activation)?, dtype)
+            (Op::Activate(activation), _) => kernels::activate::kernel(dst, *activation, dtype),
+            (Op::Softmax, _) => kernels::softmax::kernel(dst, dtype),
+            (Op::TopK { k, softmax }, _) => kernels::top::kernel(src, *k, *softmax, dtype),
+            (Op::Pool { pooling: Pooling::Average | Pooling::PaddedAverage, window: None }, _) => {
+                kernels::pool::kernel(src, dtype)
             }
-            (Op::Pool, _) => kernels::pool::kernel(src, dtype),
+            (Op::Pool { pooling, window }, _) => {
+                let window = window.unwrap_or(Window { kernel: [src.h, src.w], ..Window::square(1, 1, 0) });
+                kernels::pool_window::kernel(*pooling, &window, src, dst, dtype)
+            }
+            (Op::Resize { filter, .. }, _) => {
+                kernels::interpolate::takes(src, dst).map_err(|reason| self.refuse(last, reason))?;
+                kernels::interpolate::kernel(*filter, src, dst, dtype)
+            }
+            (Op::Concat, _) => {
+                let most = self.limits.storage_buffers - 1;
+                if node.inputs.len() > most {
+                    let reason =
+                        format_args!("a concatenation of {} inputs, {most} at most here", node.inputs.len());
+                    return Err(self.refuse(last, reason));
+                }
+                read.extend(
+                    node.inputs
+                        .iter()
+                        .enumerate()
+                        .skip(1)
+                        .map(|(at, &id)| (kernels::concat::binding(at), id)),
+                );
+                let inputs: Vec<_> = node.inputs.iter().map(|&id| (shapes[id].c, self.stored[id])).collect();
+                kernels::concat::kernel(&inputs, dst, dtype)
+            }
             (Op::Input { .. }, _) => unreachable!("an input is not computed"),
         };
         let mut bindings = vec![plan.read(0, src_id)];
@@ -255,10 +279,13 @@ impl<'a> Source<'a> {
             bindings.push(Binding { index, buffer: Buffer::Param(param), written: false });
         }
         bindings.push(plan.write(DST, last));
-        bindings.extend(read.map(|id| plan.read(DST + 1, id)));
+        bindings.extend(read.iter().map(|&(index, id)| plan.read(index, id)));
         bindings.extend(written.map(|id| plan.write(DST + 1, id)));
         let map = |id: NodeId| plan.place(id).bytes() as u64;
-        let maps = map(src_id) + map(last) + read.map_or(0, map) + written.map_or(0, map);
+        let maps = map(src_id)
+            + map(last)
+            + read.iter().map(|&(_, id)| map(id)).sum::<u64>()
+            + written.map_or(0, map);
         let label = label(&node.name, &kernel, src, dst);
         let macs = run.nodes.iter().map(|&id| self.costs[id].macs).sum();
         let layer = run.choice.map(|choice| self.layer(choice.kind(), first, last));

@@ -84,6 +84,8 @@ fn class(layer: &Layer, limits: &Limits) -> Vec<Choice> {
         // On a processor loads are what costs: what is read once has to serve many outputs.
         (Kind::Stem, Class::Software) => vec![Stem(8)],
         (Kind::Stem, _) => vec![Stem(2)],
+        (Kind::Conv, Class::Software) => vec![Conv(8)],
+        (Kind::Conv, _) => vec![Conv(4)],
         (Kind::Depthwise, Class::Discrete) => vec![Depthwise(2, 1)],
         (Kind::Depthwise, _) => vec![Depthwise(2, 2)],
         (Kind::Pointwise, Class::Software) => vec![Subgroup(16, 8), Registers(8, 1)],

@@ -64,10 +64,16 @@ pub fn network(graph: &Graph, size: (usize, usize), matrix: usize) -> String {
             Op::Input { channels } => format!("input {channels} {size:?}"),
             Op::Conv { conv, activation, .. } => format!("{conv:?} {activation:?}"),
             Op::Affine { activation, .. } => format!("affine {activation:?}"),
-            Op::Add { activation } => format!("add {activation:?}"),
-            Op::Pool => "pool".into(),
             Op::Linear { src_c, dst_c, activation, .. } => format!("linear {src_c} {dst_c} {activation:?}"),
-            Op::Scale { activation } => format!("scale {activation:?}"),
+            Op::Binary { with, activation } => format!("{with:?} {activation:?}"),
+            Op::Concat
+            | Op::Resize { .. }
+            | Op::Pool { .. }
+            | Op::Softmax
+            | Op::Activate(_)
+            | Op::TopK { .. } => {
+                format!("{:?}", node.op)
+            }
         };
         format!("{op} {:?}\n", node.inputs)
     };

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Bench, GAIN, Over, Progress, Tuned, faster, logits, turns};
+use super::{Bench, GAIN, Over, Progress, Tuned, faster, turns, values};
 use crate::{
     error::{Error, Result},
     gpu::Engine,
@@ -144,7 +144,7 @@ impl Bench<'_> {
         over: Over,
     ) -> Result<Option<(bool, Arc<Engine>)>> {
         let candidate = self.engine(tuning)?;
-        if !self.agrees(&logits(self.run(&candidate)?.1), answer) {
+        if !self.agrees(&values(&self.run(&candidate)?.1), answer) {
             return Ok(Some((false, candidate)));
         }
         let judged = faster(over, |at| self.time([engine, &candidate][at]))?;
@@ -271,17 +271,26 @@ fn gains(times: &Times, engine: &Engine, whole: Duration) -> Wanted {
     wanted
 }
 
-/// The other way to compute pool and classifier.
+/// The other way to compute the last pool and the linear layer that reads it.
 fn head(engine: &Engine) -> Wanted {
     let plan = engine.plan();
-    let mut layers = plan.dispatches.iter().filter_map(|one| one.layer.as_ref());
-    let (Some(logits), Some(last)) = (plan.logits, layers.rfind(|layer| layer.kind != Kind::Head)) else {
+    if let Some(layer) =
+        plan.dispatches.iter().filter_map(|one| one.layer).find(|layer| layer.kind == Kind::Head)
+    {
+        return vec![(vec![(layer, Choice::Steps)], 0.0)];
+    }
+    let stem = |one: &crate::plan::Dispatch| one.kernel.shader.stem;
+    let Some(at) =
+        plan.dispatches.windows(2).rposition(|two| [stem(&two[0]), stem(&two[1])] == ["pool", "linear"])
+    else {
         return Wanted::new();
     };
-    let (kind, dst) = (Kind::Head, plan.place(logits).shape);
-    let layer = Layer { kind, src: last.dst, dst, window: [1, 1], matrix: 0, ..*last };
-    let joined = plan.dispatches.iter().any(|one| one.choice == Some(Choice::Head));
-    vec![(vec![(layer, if joined { Choice::Steps } else { Choice::Head })], 0.0)]
+    let Some(last) = plan.dispatches[..at].iter().rev().find_map(|one| one.layer) else {
+        return Wanted::new();
+    };
+    let dst = plan.place(plan.dispatches[at + 1].nodes[0]).shape;
+    let layer = Layer { kind: Kind::Head, src: last.dst, dst, window: [1, 1], matrix: 0, ..last };
+    vec![(vec![(layer, Choice::Head)], 0.0)]
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::Fastest;
 use crate::{
     files::{sum, try_write, write_whole},
-    graph::Conv,
+    graph::{Activation::Relu as RELU, Conv, Window},
     info::DeviceInfo,
-    kernels::{CHOICES, Choice, Kind, Literal, SHADERS, block, depthwise, pointwise, stem},
+    kernels::{CHOICES, Choice, Kind, Literal, SHADERS, block, conv, depthwise, pointwise, stem},
     plan::Tuning,
     tensor::{DType, Shape},
 };
@@ -111,15 +111,16 @@ fn texts() -> String {
 fn kernel(choice: Choice) -> Option<(Vec<(&'static str, Literal)>, usize)> {
     let map = |side, c| Shape::new(1, side, side, c);
     let (picture, src, dst) = (map(28, 3), map(28, 256), map(14, 256));
-    let conv = Conv { src_c: 256, dst_c: 256, kernel: 3, stride: 2, padding: 1, groups: 256 };
-    let dense = Conv { src_c: 3, groups: 1, ..conv };
+    let depth = Conv::depthwise(256, Window::square(3, 2, 1));
+    let dense = Conv { src_c: 3, groups: 1, ..depth };
     let dtype = DType::F32;
     let kernel = match choice.kind() {
-        Kind::Stem => stem::kernel(&dense, picture, dst, true, choice, dtype),
-        Kind::Depthwise => depthwise::kernel(&conv, src, dst, true, choice, dtype),
-        Kind::Pointwise => pointwise::kernel(dst, dst, true, choice, dtype),
+        Kind::Stem => stem::kernel(&dense, picture, dst, RELU, choice, dtype),
+        Kind::Conv => conv::kernel(&depth, src, dst, RELU, choice, dtype),
+        Kind::Depthwise => depthwise::kernel(&depth, src, dst, RELU, choice, dtype),
+        Kind::Pointwise => pointwise::kernel(dst, dst, RELU, choice, dtype),
         Kind::Block if choice != Choice::Apart => {
-            block::kernel(&conv, src, dst, [true; 2], choice, dtype, 32 << 10)
+            block::kernel(&depth, src, dst, [RELU; 2], choice, dtype, 32 << 10)
         }
         Kind::Block | Kind::Head | Kind::Front => return None,
     };

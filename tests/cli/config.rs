@@ -50,7 +50,9 @@ fn logits(model: &str, x: &Path, more: &[&str]) -> (Run, Vec<f32>) {
 
 fn expected(checkpoint: &Checkpoint, input: &Tensor) -> Vec<f32> {
     let model = Model::new(checkpoint.clone(), Form::Fused).unwrap();
-    reference::run(&model.graph, &model.weights, input).unwrap()[model.graph.logits.unwrap()].data().to_vec()
+    reference::run(&model.graph, &model.weights, input).unwrap()[model.graph.output("logits").unwrap()]
+        .data()
+        .to_vec()
 }
 
 fn near(found: &[f32], expected: &[f32]) -> bool {

@@ -40,7 +40,7 @@ fn what_is_typed_is_what_is_written() {
         );
         assert_eq!((plan.target.as_str(), plan.dtype.as_str(), plan.batch), (target, "f16", 4));
         assert_eq!((plan.preprocess.size, plan.preprocess.mean), ([64, 80], [0.5, 0.25, 0.0]));
-        assert_eq!((plan.outputs.answer.top_k, plan.requires.subgroup), (2, 0));
+        assert_eq!((plan.outputs.last().unwrap().shape, plan.requires.subgroup), ([1, 2, 2], 0));
         assert_eq!(plan.labels.unwrap(), ["a", "b", "c", "d", "e"]);
     }
 }
@@ -55,7 +55,7 @@ fn the_report_is_json_too() {
     let plan = plan(Path::new(out));
     assert_eq!(report["dispatches"], plan.dispatches.len());
     assert_eq!(report["weight_bytes"], plan.weights.bytes);
-    assert_eq!((plan.outputs.logits, plan.labels, plan.outputs.answer.top_k), (None, None, 0));
+    assert_eq!((plan.outputs.len(), plan.outputs[0].name.as_str(), plan.labels), (1, "features", None));
 }
 
 /// The limits are those of the device that is named.
@@ -73,7 +73,7 @@ fn a_device_may_be_named() {
     assert!(run.out.contains(&format!("f32 for {}", device.info().name)), "{run:?}");
     let model = Model::load(data("odd.timm.fused.safetensors")).unwrap();
     let expected = |limits| {
-        let outputs = Outputs { logits: true, probabilities: true, features: true, top_k: 5 };
+        let outputs = Outputs::named(["features", "logits", "probabilities"]).and_best(5);
         let options = Options { outputs, ..Options::of(&model) };
         export(&model, &options, limits, Target::Spirv).unwrap().manifest
     };

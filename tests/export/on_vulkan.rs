@@ -69,7 +69,7 @@ fn the_files_alone_give_the_sessions_logits() {
                 let pictures = pictures(batch);
                 let found = runner.run(&input(pictures.data(), &files.manifest.dtype), batch).unwrap();
                 let answer = session.run(Input::Tensor(&pictures)).unwrap();
-                let apart = relative(&found.logits.concat(), &answer.logits);
+                let apart = relative(&found.logits.concat(), answer.logits());
                 assert!(apart <= 1e-6, "{name} in {dtype}, {batch} pictures: {apart:e} apart");
                 let classes: Vec<usize> = found.top.concat().iter().map(|top| top.0).collect();
                 let expected: Vec<usize> = answer.top.concat().iter().map(|top| top.index).collect();
@@ -91,7 +91,7 @@ fn the_plan_for_all_devices_runs_too() {
     let pictures = pictures(1);
     let found = runner.run(&input(pictures.data(), "f32"), 1).unwrap();
     let answer = Session::new(&device, &model, &options).unwrap().run(Input::Tensor(&pictures)).unwrap();
-    let apart = relative(&found.logits[0], &answer.logits);
+    let apart = relative(&found.logits[0], answer.logits());
     assert!(apart <= 1e-5, "{apart:e}");
 }
 
@@ -131,7 +131,7 @@ fn pictures_go_the_same_way() {
         // The session's plan and kernels: its bytes, and its sums.
         let session = Session::new(&device, &model, &options).unwrap();
         let answer = session.run(Input::Pixels(pixels)).unwrap();
-        let apart = relative(&found.logits[0], &answer.logits);
+        let apart = relative(&found.logits[0], answer.logits());
         assert!(apart <= 1e-6, "row {at}: {apart:e}");
     }
 }

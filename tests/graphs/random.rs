@@ -77,20 +77,20 @@ fn valid(random: &mut Random) -> Case {
                 case.affine(activation, src);
             }
             5 => {
-                case.push(Op::Add { activation }, &[src, random.one(&same)]);
+                case.push(Op::Binary { with: Arithmetic::Add, activation }, &[src, random.one(&same)]);
             }
             6 => {
-                let mut gate = case.push(Op::Pool, &[src]);
+                let mut gate = case.push(Op::MEAN, &[src]);
                 for c in [random.one(&CHANNELS), shape.c].into_iter().skip(2 * random.below(2)) {
                     gate = case.linear(c, random.one(&[Activation::Relu, Activation::Sigmoid]), gate);
                 }
-                case.push(Op::Scale { activation }, &[src, gate]);
+                case.push(Op::Binary { with: Arithmetic::Mul, activation }, &[src, gate]);
             }
             _ if shape.pixels() == 1 => {
                 case.linear(random.one(&CHANNELS), activation, src);
             }
             _ => {
-                case.push(Op::Pool, &[src]);
+                case.push(Op::MEAN, &[src]);
             }
         }
     }
@@ -132,11 +132,11 @@ fn gpu_lacks(op: &Op) -> bool {
             let dense = conv.groups == 1 && !conv.is_pointwise();
             *activation == Activation::Sigmoid
                 || (dense && conv.src_c > 4)
-                || (!conv.is_pointwise() && conv.padding >= conv.kernel)
+                || (!conv.is_pointwise() && conv.window.padding[0][0] >= conv.window.kernel[0])
         }
-        Op::Affine { activation, .. } | Op::Add { activation } | Op::Scale { activation } => {
-            *activation == Activation::Sigmoid
-        }
+        Op::Affine { activation, .. }
+        | Op::Binary { with: Arithmetic::Add, activation }
+        | Op::Binary { with: Arithmetic::Mul, activation } => *activation == Activation::Sigmoid,
         _ => false,
     };
     by_op || cpu_lacks(op)
@@ -160,10 +160,10 @@ fn compare(what: &str, case: &Case, device: &Device, lacks: fn(&Op) -> bool, exp
     let answer = session
         .run(mobileone::Input::Tensor(&case.tensor()))
         .unwrap_or_else(|error| panic!("{what}: {error}"));
-    let logits = case.graph.logits.map_or(&[][..], |id| expected[id].data());
+    let logits = case.graph.output("logits").map_or(&[][..], |id| expected[id].data());
     for (name, found, expected) in [
-        ("features", &answer.features, expected[case.graph.features].data()),
-        ("logits", &answer.logits, logits),
+        ("features", answer.features(), expected[case.graph.output("features").unwrap()].data()),
+        ("logits", answer.logits(), logits),
     ] {
         let error = crate::reference::relative_l2(found, expected);
         assert!(found.len() == expected.len(), "{what}: {} {name}", found.len());
@@ -269,7 +269,7 @@ const BREAKS: [fn(&mut Case, &mut Random) -> Option<String>; 14] = [
         Some(format!("{}: ", case.graph.nodes[id].name))
     },
     |case, random| {
-        let id = pick(case, random, |op| matches!(op, Op::Add { .. } | Op::Scale { .. }))?;
+        let id = pick(case, random, |op| matches!(op, Op::Binary { .. }))?;
         let c = case.channels(case.graph.nodes[id].inputs[1]);
         let other = (0..id).find(|&other| case.channels(other) != c)?;
         case.graph.nodes[id].inputs[1] = other;
@@ -279,15 +279,17 @@ const BREAKS: [fn(&mut Case, &mut Random) -> Option<String>; 14] = [
         // Larger than the padded map, its weights as large
         let (id, src) = convolution(case, random)?;
         let Op::Conv { conv, weight, .. } = &mut case.graph.nodes[id].op else { unreachable!() };
-        conv.kernel = src.h.min(src.w) + 2 * conv.padding + 1 + random.below(3);
-        let shape = [conv.dst_c, conv.src_c / conv.groups, conv.kernel, conv.kernel];
+        let [_, stride, padding] = conv.window.as_square().expect("a square window");
+        let kernel = src.h.min(src.w) + 2 * padding + 1 + random.below(3);
+        conv.window = Window::square(kernel, stride, padding);
+        let shape = conv.weight();
         case.weights.insert(weight.as_str(), &shape, vec![0.5; shape.iter().product()]);
         Some(format!("{}: a kernel of ", case.graph.nodes[id].name))
     },
     |case, random| {
         let (id, _) = convolution(case, random)?;
         let Op::Conv { conv, .. } = &mut case.graph.nodes[id].op else { unreachable!() };
-        *random.one_mut([&mut conv.kernel, &mut conv.stride, &mut conv.groups]) = 0;
+        *random.one_mut([&mut conv.window.kernel[0], &mut conv.window.stride[1], &mut conv.groups]) = 0;
         Some(format!("{}: kernel ", case.graph.nodes[id].name))
     },
     |case, random| {
@@ -300,15 +302,18 @@ const BREAKS: [fn(&mut Case, &mut Random) -> Option<String>; 14] = [
         // Sizes that no number holds
         let (id, _) = convolution(case, random)?;
         let Op::Conv { conv, .. } = &mut case.graph.nodes[id].op else { unreachable!() };
-        *random.one_mut([&mut conv.stride, &mut conv.padding, &mut conv.kernel]) =
-            usize::MAX >> random.below(24);
+        *random.one_mut([
+            &mut conv.window.stride[0],
+            &mut conv.window.padding[1][0],
+            &mut conv.window.kernel[1],
+        ]) = usize::MAX >> random.below(24);
         Some(format!("{}: ", case.graph.nodes[id].name))
     },
     |case, random| {
         let id = random.below(case.graph.nodes.len());
         let channels = case.input.c;
         case.graph.nodes[id].op = match id {
-            0 => Op::Pool,
+            0 => Op::MEAN,
             _ => Op::Input { channels },
         };
         Some(format!("{}: ", case.graph.nodes[id].name))
@@ -316,8 +321,8 @@ const BREAKS: [fn(&mut Case, &mut Random) -> Option<String>; 14] = [
     |case, random| {
         let beyond = case.graph.nodes.len() + random.below(3);
         match random.once_in(2) {
-            true => case.graph.features = beyond,
-            false => case.graph.logits = Some(beyond),
+            true => case.graph.give("features", beyond),
+            false => case.graph.give("logits", beyond),
         }
         Some(format!("there is no node {beyond}"))
     },

@@ -116,7 +116,7 @@ impl Out {
     pub(crate) fn fill(self, found: &Answer) {
         let MobileoneAnswer { top, logits, probabilities, features, .. } = self.answer;
         for (to, from) in
-            [(logits, &found.logits), (probabilities, &found.probabilities), (features, &found.features)]
+            [(logits, found.logits()), (probabilities, found.probabilities()), (features, found.features())]
         {
             assert_eq!(from.len(), to.count, "a session gives what it was asked for");
             if !to.values.is_null() {

@@ -167,7 +167,7 @@ pub unsafe extern "C" fn mobileone_model_info(
             width: width as u32,
             channels: input.c as u32,
             classes: graph.classes().unwrap_or(0) as u32,
-            features: checked.shapes()[graph.features].c as u32,
+            features: graph.output(FEATURES).and_then(|id| graph.channels(id)).unwrap_or(0) as u32,
             parameters: costs.iter().map(|cost| cost.params).sum(),
             macs: costs.iter().map(|cost| cost.macs).sum(),
             name: fixed(&opened.model.name),

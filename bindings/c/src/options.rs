@@ -2,7 +2,11 @@
 
 use std::{ffi::c_char, mem::offset_of, path::PathBuf};
 
-use engine::{DType, Options, Outputs};
+use engine::{
+    DType, Options, Outputs,
+    graph::{FEATURES, LOGITS},
+    tasks::classify::PROBABILITIES,
+};
 
 use crate::{
     error::{Failure, MOBILEONE_OPTION, Result},
@@ -84,14 +88,15 @@ impl MobileoneOptions {
         let or = |number: u32, default: usize| if number == 0 { default } else { number as usize };
         options.batch = or(self.batch, options.batch);
         options.frames = or(self.frames, options.frames);
-        let classifies = model.graph.logits.is_some();
+        let classifies = model.graph.classes().is_some();
         let wanted = |bit: u32| self.outputs & bit != 0;
-        options.outputs = Outputs {
-            logits: classifies && wanted(MOBILEONE_OUTPUT_LOGITS),
-            probabilities: classifies && wanted(MOBILEONE_OUTPUT_PROBABILITIES),
-            top_k: if classifies { or(self.top_k, options.outputs.top_k) } else { 0 },
-            features: options.outputs.features || wanted(MOBILEONE_OUTPUT_FEATURES),
-        };
+        let names = [
+            (LOGITS, classifies && wanted(MOBILEONE_OUTPUT_LOGITS)),
+            (PROBABILITIES, classifies && wanted(MOBILEONE_OUTPUT_PROBABILITIES)),
+            (FEATURES, !classifies || wanted(MOBILEONE_OUTPUT_FEATURES)),
+        ];
+        let names = names.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name);
+        options.outputs = Outputs::named(names).and_best(or(self.top_k, options.outputs.top_k));
         (options.dtype, options.tuning.fast) = match self.dtype {
             MOBILEONE_DTYPE_F32 => (DType::F32, false),
             MOBILEONE_DTYPE_F16 => (DType::F16, false),

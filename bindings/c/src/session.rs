@@ -8,7 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::{Device, Input, Options, Outputs, Shape, Tensor, wgpu};
+use engine::{
+    Device, Input, Options, Outputs, Shape, Tensor,
+    graph::{FEATURES, LOGITS},
+    tasks::classify::PROBABILITIES,
+    wgpu,
+};
 
 use crate::{
     answer::{MobileoneAnswer, MobileoneFloats, MobileoneTop, MobileoneTops, Out},
@@ -207,13 +212,15 @@ pub unsafe extern "C" fn mobileone_session_open(
         let (height, width) = options.preprocess.size;
         let input = Shape::new(1, height, width, model.graph.input_channels());
         let classes = model.graph.classes().unwrap_or(0);
-        let features = model.graph.check(&model.weights, input)?.shapes()[model.graph.features].c;
-        let Outputs { logits, probabilities, top_k, features: wanted } = options.outputs;
+        let features = model.graph.output(FEATURES).and_then(|id| model.graph.channels(id));
+        let Outputs { names, top_k } = &options.outputs;
+        let count =
+            |name: &str, count: usize| if names.iter().any(|known| known == name) { count } else { 0 };
         let counts = Counts {
-            top: top_k.min(classes),
-            logits: if logits { classes } else { 0 },
-            probabilities: if probabilities { classes } else { 0 },
-            features: if wanted { features } else { 0 },
+            top: (*top_k).min(classes),
+            logits: count(LOGITS, classes),
+            probabilities: count(PROBABILITIES, classes),
+            features: count(FEATURES, features.unwrap_or(0)),
         };
         *session = SESSIONS.insert(Arc::new(Open {
             engine,

@@ -198,7 +198,7 @@ fn line(name: &str, answer: &Answer) -> String {
     for top in answer.top.iter().flatten() {
         line += &format!(" {:08x} {:08x}", top.index, top.probability.to_bits());
     }
-    for value in answer.logits.iter().chain(&answer.probabilities).chain(&answer.features) {
+    for value in answer.logits().iter().chain(&answer.probabilities()).chain(&answer.features()) {
         line += &format!(" {:08x}", value.to_bits());
     }
     line
@@ -207,7 +207,7 @@ fn line(name: &str, answer: &Answer) -> String {
 /// The lines of `logits.c`, by the Rust library.
 fn lines(device: &str, bytes: &[u8], values: &[f32]) -> Vec<String> {
     let model = Model::new(engine::sample::digits().unwrap(), Form::Fused).unwrap();
-    let outputs = Outputs { logits: true, probabilities: true, features: true, top_k: 3 };
+    let outputs = Outputs::named(["logits", "probabilities", "features"]).and_best(3);
     let options = Options { batch: 2, outputs, ..Options::of(&model) };
     let session = Session::new(&Device::open(device).unwrap(), &model, &options).unwrap();
     let size = (61, 47);
@@ -322,13 +322,13 @@ fn open_questions() -> (PathBuf, PathBuf, PathBuf) {
 /// The logits of a file that is read so, as `reading.c` prints them.
 fn logits_of(file: &Path, reading: &Reading) -> String {
     let model = Model::new(Checkpoint::open_with(file, reading).unwrap(), Form::Fused).unwrap();
-    let outputs = Outputs { logits: true, ..Outputs::default() };
+    let outputs = Outputs::named(["logits"]);
     let options = Options { outputs, ..Options::of(&model) };
     let session = Session::new(&Device::open("cpu").unwrap(), &model, &options).unwrap();
     let shape = Shape::new(1, 64, 64, 3);
     let values = (0..shape.len()).map(|at| (at * 37 % 101) as f32 / 50.0 - 1.0).collect();
     let answer = session.run(Input::Tensor(&Tensor::new(shape, values).unwrap())).unwrap();
-    answer.logits.iter().map(|value| format!(" {:08x}", value.to_bits())).collect()
+    answer.logits().iter().map(|value| format!(" {:08x}", value.to_bits())).collect()
 }
 
 /// What a file leaves open is in the log, guesses as warnings, and a `MobileoneReading` decides it.

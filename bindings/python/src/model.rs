@@ -125,12 +125,8 @@ impl Model {
             options.tuning.fast = fast;
             options.preprocess.size = size.unwrap_or(options.preprocess.size);
             options.preprocess.check()?;
-            options.outputs = Outputs {
-                logits: classes.is_some(),
-                probabilities: false,
-                top_k: top_k.get().min(classes.unwrap_or(0)),
-                features: true,
-            };
+            let own = network.graph.outputs.iter().map(|output| output.name.as_str());
+            options.outputs = Outputs::named(own).and_best(top_k.get());
             let labels = Names::choose(names, network.labels.as_deref(), classes.unwrap_or(0))?;
             let (h, w) = options.preprocess.size;
             let mut warnings: Vec<String> =
@@ -225,7 +221,7 @@ impl Model {
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         self.classified()?;
         let Ran { answer, alone, .. } = self.run(py, x, exif)?;
-        array(py, answer.logits, answer.batch, alone)
+        array(py, answer.logits().to_vec(), answer.batch, alone)
     }
 
     /// The pooled features before the classifier: float32, [n, channels], or [channels] of one picture. It takes
@@ -238,7 +234,7 @@ impl Model {
         exif: bool,
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         let Ran { answer, alone, .. } = self.run(py, x, exif)?;
-        array(py, answer.features, answer.batch, alone)
+        array(py, answer.features().to_vec(), answer.batch, alone)
     }
 
     /// The normalized values that the network reads of pictures, [n, height, width, 3], or [height, width, 3] of

@@ -50,7 +50,7 @@ pub fn model(name: &str, reading: &Reading, progress: &dyn Fn(Progress)) -> Resu
     });
     let model = checkpoint.and_then(|checkpoint| Model::new(checkpoint, Form::Fused));
     let model = model.map_err(plain)?;
-    if model.graph.logits.is_none() {
+    if model.graph.output("logits").is_none() {
         return Err(format!("{name} has no classifier: there is nothing to show"));
     }
     let labels = Labels::choose(None, model.labels.as_deref(), model.graph.classes().unwrap_or(0));

@@ -64,7 +64,7 @@ impl Classifier {
             return Err(JsError::new("the model has no classifier, so there is nothing to name"));
         };
         let device = Device::open_async(wanted).await?;
-        let outputs = Outputs { logits: true, top_k: 5.min(classes), ..Outputs::default() };
+        let outputs = Outputs::named(["logits"]).and_best(5.min(classes));
         let options = Options { outputs, ..Options::of(&model) };
         let classifier = Classifier {
             session: Session::new(&device, &model, &options)?,
@@ -95,7 +95,7 @@ impl Classifier {
         Ok(Answer {
             labels: top.iter().map(|top| self.labels.name(top.index).into()).collect(),
             probabilities: top.iter().map(|top| top.probability).collect(),
-            logits: answer.logits,
+            logits: answer.logits().to_vec(),
         })
     }
 

@@ -225,7 +225,7 @@ struct Native {
 
 impl Native {
     fn new(model: Model) -> Native {
-        let outputs = Outputs { logits: true, top_k: 1, ..Outputs::default() };
+        let outputs = Outputs::named(["logits"]).and_best(1);
         let options = Options { outputs, ..Options::of(&model) };
         let device = Device::open("cpu").expect("a CPU");
         let classes = model.graph.classes().expect("classes");
@@ -242,7 +242,7 @@ impl Native {
 
     fn judge(&self, picture: &Picture) -> (String, Vec<f32>) {
         let answer = self.session.run(Input::Pixels(picture.pixels())).expect("an answer");
-        (self.labels.name(answer.top[0][0].index).into(), answer.logits)
+        (self.labels.name(answer.top[0][0].index).into(), answer.logits())
     }
 }
 

@@ -168,8 +168,7 @@ impl Work<'_> {
         let options = Options { batch: self.batch, ..Options::of(model) };
         let mut options = self.dtype.options(self.device, self.known, options);
         options.preprocess.size = self.size;
-        let classifies = model.graph.logits.is_some();
-        options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
+        options.outputs = Outputs::of(&model.graph);
         session(self.device, model, &options)
     }
 

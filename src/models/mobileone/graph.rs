@@ -3,7 +3,7 @@
 use super::{Body, Network, Position};
 use crate::{
     Error, Result,
-    graph::{Activation, Conv, Graph, NodeId, Op},
+    graph::{Activation, Arithmetic, Conv, FEATURES, Graph, LOGITS, NodeId, Op, Window},
     models::Form,
     reparam::{Branch, Norm, affine, merge},
     weights::Weights,
@@ -24,11 +24,13 @@ pub fn build(network: &Network, weights: &Weights, form: Form) -> Result<(Graph,
             Form::Train => builder.branches(position, src)?,
         };
     }
-    builder.graph.features = builder.graph.push("pool", Op::Pool, &[src]);
-    builder.graph.logits = network.classes.map(|classes| {
-        let features = builder.graph.features;
-        builder.linear("head", "head.fc", [network.features, classes], Activation::None, features)
-    });
+    let features = builder.graph.push("pool", Op::MEAN, &[src]);
+    builder.graph.give(FEATURES, features);
+    if let Some(classes) = network.classes {
+        let logits =
+            builder.linear("head", "head.fc", [network.features, classes], Activation::None, features);
+        builder.graph.give(LOGITS, logits);
+    }
     Ok((builder.graph, builder.to))
 }
 
@@ -90,7 +92,7 @@ impl<'a> Builder<'a> {
             }
         };
         let names = ["weight", "bias"].map(|field| format!("{name}.reparam_conv.{field}"));
-        self.insert_finite(&names[0], &shape(conv), weight, position)?;
+        self.insert_finite(&names[0], &conv.weight(), weight, position)?;
         self.insert_finite(&names[1], &[conv.dst_c], bias, position)?;
         let [weight, bias] = names;
         let activation = activation(position);
@@ -108,13 +110,14 @@ impl<'a> Builder<'a> {
                 "is fused already, its branches are gone: the train form needs a checkpoint in train form";
             return Err(Error::Tensor { name: self.from.name_in_file(&name).into(), reason: reason.into() });
         };
-        let point = Conv { kernel: 1, padding: 0, ..conv.clone() };
+        let point = Window { kernel: [1; 2], padding: [[0; 2]; 2], ..conv.window };
+        let point = Conv { window: point, ..conv.clone() };
         let convs = (0..convs).map(|index| (format!("conv_kxk.{index}"), conv));
         let branches = convs.chain(scale.then(|| ("conv_scale".into(), &point)));
         let mut terms = Vec::new();
         for (branch, conv) in branches.map(|(branch, conv)| (format!("{name}.{branch}"), conv)) {
             let weight = format!("{branch}.conv.weight");
-            self.to.insert(&weight, &shape(conv), self.array(&weight).to_vec());
+            self.to.insert(&weight, &conv.weight(), self.array(&weight).to_vec());
             let op = Op::Conv { conv: conv.clone(), weight, bias: None, activation: Activation::None };
             let product = self.graph.push(format!("{branch}.conv"), op, &[src]);
             terms.push(self.affine(format!("{branch}.bn"), position, product)?);
@@ -124,13 +127,13 @@ impl<'a> Builder<'a> {
         }
         let mut sum = terms[0];
         for (index, &term) in terms.iter().enumerate().skip(1) {
-            let op = Op::Add { activation: Activation::None };
+            let op = Op::Binary { with: Arithmetic::Add, activation: Activation::None };
             sum = self.graph.push(format!("{name}.add.{index}"), op, &[sum, term]);
         }
         let last = &mut self.graph.nodes[sum];
         last.name = name.clone();
         match &mut last.op {
-            Op::Affine { activation, .. } | Op::Add { activation } => {
+            Op::Affine { activation, .. } | Op::Binary { activation, .. } => {
                 *activation = self::activation(position)
             }
             op => unreachable!("branches end with {op:?}"),
@@ -152,12 +155,12 @@ impl<'a> Builder<'a> {
     fn squeezed(&mut self, position: &Position, src: NodeId) -> NodeId {
         let Some(inner) = position.squeeze else { return src };
         let (name, channels) = (format!("{}.attn", position.name), position.conv.dst_c);
-        let pool = self.graph.push(format!("{name}.pool"), Op::Pool, &[src]);
+        let pool = self.graph.push(format!("{name}.pool"), Op::MEAN, &[src]);
         let [fc1, fc2] = ["fc1", "fc2"].map(|layer| format!("{name}.{layer}"));
         let reduced = self.linear(&fc1, &fc1, [channels, inner], Activation::Relu, pool);
         let gate = self.linear(&fc2, &fc2, [inner, channels], Activation::Sigmoid, reduced);
-        let activation = Activation::Relu;
-        self.graph.push(format!("{name}.scale"), Op::Scale { activation }, &[src, gate])
+        let op = Op::Binary { with: Arithmetic::Mul, activation: Activation::Relu };
+        self.graph.push(format!("{name}.scale"), op, &[src, gate])
     }
 
     /// A matrix over channels, stored as `{array}.weight` and, where it has one, `{array}.bias`.
@@ -173,7 +176,7 @@ impl<'a> Builder<'a> {
         self.to.insert(&weight, &[dst_c, src_c], self.array(&weight).to_vec());
         let summands = self.from.find(&bias).map_or_else(|| vec![0.0; dst_c], |bias| bias.data.clone());
         self.to.insert(&bias, &[dst_c], summands);
-        self.graph.push(name, Op::Linear { src_c, dst_c, weight, bias, activation }, &[src])
+        self.graph.push(name, Op::Linear { src_c, dst_c, weight, bias: Some(bias), activation }, &[src])
     }
 
     /// Adds what re-parameterization has computed for `position`.
@@ -196,8 +199,4 @@ impl<'a> Builder<'a> {
 /// The ReLU, unless a squeeze-excite stands before it.
 fn activation(position: &Position) -> Activation {
     if position.squeeze.is_some() { Activation::None } else { Activation::Relu }
-}
-
-fn shape(conv: &Conv) -> [usize; 4] {
-    [conv.dst_c, conv.src_c / conv.groups, conv.kernel, conv.kernel]
 }

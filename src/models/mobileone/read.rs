@@ -9,7 +9,7 @@ use super::{Architecture, Body, Network, Position};
 use crate::{
     Error, Result,
     checkpoint::{Checkpoint, GivenStrides, Strides, check_epsilon},
-    graph::Conv,
+    graph::{Conv, Window},
     reparam::EPSILON,
     weights::{Array, Weights},
 };
@@ -38,7 +38,7 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
         branches: None,
         squeezed: Vec::new(),
         classes: None,
-        strides: Strides { stem: stem.conv.stride, stages: Vec::new() },
+        strides: Strides { stem: stem.conv.window.stride[0], stages: Vec::new() },
     };
     let mut known = given.clone();
     // A depthwise has the branch exactly where its stride is 1, in a network that has them at all.
@@ -60,7 +60,8 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Network> {
         let squeezed = (0..count).filter(|index| positions[first + index].squeeze.is_some());
         architecture.squeezed.push(squeezed.collect());
         architecture.widths.push(src_c);
-        let (stride, branches) = (positions[first].conv.stride, positions[first].branches().is_some());
+        let (stride, branches) =
+            (positions[first].conv.window.stride[0], positions[first].branches().is_some());
         architecture.strides.stages.push(stride);
         if branches && has_identities {
             known.stages[stage] = Some(stride);
@@ -231,7 +232,8 @@ impl<'a> Tensors<'a> {
             Stride::Unsaid if has_identity => 1,
             Stride::Unsaid => 2,
         };
-        let conv = Conv { src_c, dst_c, kernel, stride, padding: kernel / 2, groups: src_c / depth };
+        let window = Window::square(kernel, stride, kernel / 2);
+        let conv = Conv { src_c, dst_c, groups: src_c / depth, window };
 
         let body = if fused {
             self.array(&format!("{name}.reparam_conv.bias"), &[Is(dst_c)])?;
@@ -270,8 +272,9 @@ impl<'a> Tensors<'a> {
             let (src_c, dst_c) = (conv.src_c, conv.dst_c);
             return refuse(format!("an identity branch where {src_c} channels become {dst_c}"));
         }
-        if conv.stride != 1 {
-            return refuse(format!("an identity branch proves stride 1, what is given is {}", conv.stride));
+        if conv.window.stride != [1, 1] {
+            let stride = conv.window.stride[0];
+            return refuse(format!("an identity branch proves stride 1, what is given is {stride}"));
         }
         self.norm(prefix.trim_end_matches('.'), conv.dst_c)
     }
