@@ -14,7 +14,7 @@ use mobileone::{
 /// WebGPU's, of a slow device.
 const DEFAULT: Limits = limits!(Limits::LEAST, storage_buffers: 8);
 fn all() -> Outputs {
-    Outputs::named(["logits", "probabilities", "features"]).and_best(5)
+    Outputs::named(["logits", "features"]).and_best(5)
 }
 
 fn plan(model: &Model, size: (usize, usize), limits: Limits) -> Result<Plan, Error> {
@@ -49,7 +49,7 @@ fn variants_make_few_pipelines_and_dispatches() {
         assert!(pipelines(&plan) <= limit, "S{at}: {} pipelines", pipelines(&plan));
         assert_eq!(plan.to_string().lines().count(), plan.dispatches.len());
         if at < 4 {
-            assert_eq!(plan.dispatches.len(), 43 + 4, "43 convolutions, pool, linear, softmax, top");
+            assert_eq!(plan.dispatches.len(), 43 + 3, "43 convolutions, pool, linear, top");
         }
     }
 }
@@ -119,12 +119,12 @@ fn nothing_is_read_after_it_was_written_over() {
     }
 }
 
-/// Every dispatch finds what it reads, writes nothing that it reads, and the answer finds features and logits.
+/// Every dispatch finds what it reads, and writes nothing that it reads.
 fn sound(model: &Model, plan: &Plan) {
     // The node whose output a slot holds.
     let mut held: HashMap<usize, usize> = HashMap::from([(plan.place(0).slot, 0)]);
     let mut finished: Vec<usize> = vec![0];
-    for dispatch in &plan.dispatches[..plan.dispatches.len() - 1] {
+    for dispatch in &plan.dispatches {
         let inputs = dispatch.nodes.iter().flat_map(|&node| &model.graph.nodes[node].inputs);
         let inputs: Vec<usize> = inputs.copied().filter(|input| !dispatch.nodes.contains(input)).collect();
         let reads: Vec<usize> = slots(dispatch, false);
@@ -166,7 +166,7 @@ fn blocks_in_one_dispatch_each() {
         {
             let tuning = Tuning { choices: vec![*block, Choice::Head, Choice::Prepare], ..Tuning::default() };
             let plan = tuned(&model, (224, 224), DEFAULT, &tuning).unwrap();
-            assert_eq!(plan.dispatches.len(), 1 + 21 + 2, "S{at} {block}: stem, blocks, head, answer");
+            assert_eq!(plan.dispatches.len(), 1 + 21 + 2, "S{at} {block}: stem, blocks, head, top");
             assert_eq!(plan.front, Choice::Prepare, "one more from bytes to best classes: 25");
             assert!(pipelines(&plan) <= 20, "S{at}: {} pipelines", pipelines(&plan));
             let macs = |plan: &Plan| plan.dispatches.iter().map(|dispatch| dispatch.macs).sum::<u64>();
@@ -191,6 +191,10 @@ fn forms_are_for_devices_that_run_them() {
     };
     for &choice in CHOICES {
         assert_eq!(Choice::named(&choice.to_string()), Some(choice));
+        // Which the network has no layer for.
+        if choice.kind() == Kind::Conv {
+            continue;
+        }
         // Nor is anything computed on matrices where it is stored in f32.
         let fast = matches!(choice, Choice::Fast(_) | Choice::Matrix(..));
         for subgroup in [0, 4, 8, 16, 32, 64] {

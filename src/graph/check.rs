@@ -13,7 +13,7 @@ use crate::{
 /// - node 0 is the only [`Op::Input`]; every other node reads as many nodes as its operation takes, all of them earlier;
 /// - [`Op::shape`] holds of every node, no map is empty, and no count of its places, padding included, overflows;
 /// - every parameter that [`Op::params`] names is in the weights, of exactly that shape;
-/// - outputs are nodes, of different names, one at least; features and logits are vectors per picture.
+/// - outputs are nodes, of different names; features and logits are vectors per picture.
 ///
 /// Executors rely on it: loops and shaders that are not checked stay inside their buffers because of it.
 #[derive(Clone, Debug)]
@@ -72,9 +72,6 @@ impl Graph {
                     "{label}: {name} are one vector per picture, found {shape}"
                 )));
             }
-        }
-        if self.outputs.is_empty() {
-            return Err(Error::Model("a graph gives something, found no outputs".into()));
         }
         Ok(checked)
     }
