@@ -14,7 +14,7 @@ use mobileone::{
 };
 use serde::Serialize;
 
-use super::{
+use crate::{
     opened::{DeviceArgs, session, summary},
     out::{Stop, detail, note, plain},
 };

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{DeviceKind, Form, bench::Limit};
 
-use super::{
+use crate::{
     Verdict,
     args::{ReadArgs, load, size, without_pictures},
     chart, limit,

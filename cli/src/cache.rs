@@ -7,7 +7,7 @@ use mobileone::{
     tune::{self, Kept},
 };
 
-use super::out::{note, plain};
+use crate::out::{note, plain};
 
 /// The device that `wanted` describes; that this machine has no GPU is remembered from run to run.
 pub fn open(wanted: &str) -> Result<Device, Error> {

@@ -221,6 +221,6 @@ fn text(to: &mut String, (x, y): (f64, f64), anchor: &str, words: &str) {
 }
 
 fn escape(words: &str) -> String {
-    let plain = super::out::plain(words);
+    let plain = crate::out::plain(words);
     plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -10,7 +10,7 @@ use std::{
 
 use mobileone::{Session, labels::Labels};
 
-use super::{
+use crate::{
     Verdict,
     args::{PictureArgs, Preprocessing, ReadArgs, keep, model_or_digits, probability},
     feed::{Bar, STDIN, feed, look},

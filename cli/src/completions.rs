@@ -1,7 +1,7 @@
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use super::{
+use crate::{
     Cli, Verdict,
     out::{Stop, put},
 };

@@ -1,7 +1,7 @@
 use mobileone::{Device, DeviceInfo, Error};
 use serde::Serialize;
 
-use super::{
+use crate::{
     Verdict, cache,
     out::{self, Stop, WIDTH, chain, plain, say},
     table::{Give, fit, short},

@@ -9,7 +9,7 @@ use self::{
     report::{BEST, Counts, Report},
     truth::{ClassOrder, Truth, classes},
 };
-use super::{
+use crate::{
     Verdict,
     args::{PictureArgs, ReadArgs, keep, model_or_digits},
     feed::{Bar, feed, pictures_in},

@@ -8,7 +8,7 @@ use mobileone::{
 };
 use serde::Serialize;
 
-use super::{
+use crate::{
     Verdict,
     args::{PictureArgs, ReadArgs},
     opened::Opened,

@@ -16,7 +16,7 @@ use mobileone::{
     picture::{self, Picture},
 };
 
-use super::out::{Stop, chain, ms};
+use crate::out::{Stop, chain, ms};
 
 /// More threads would hold more decoded pictures, and no device waits for so many.
 const THREADS: usize = 4;

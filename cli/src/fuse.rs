@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use mobileone::{DType, Error, Form};
 use serde::Serialize;
 
-use super::{
+use crate::{
     Verdict,
     args::{ReadArgs, keep, load},
     out::{self, Stop, check_output, commas, count, say},

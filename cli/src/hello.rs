@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mobileone::{Form, Input, Model, Options, Session, picture, sample};
 
-use super::{
+use crate::{
     Verdict, cache,
     out::{BEST, Stop, Talk, WIDTH, bar, ms, percent, plain, say, table, talk, wrap},
 };

@@ -7,7 +7,7 @@ use mobileone::{
 };
 use serde::Serialize;
 
-use super::{
+use crate::{
     Verdict,
     args::{Preprocessing, ReadArgs, built, describe, model_or_digits, open, without_pictures},
     opened::{DeviceArgs, session, summary},

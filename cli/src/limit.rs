@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{Device, bench::Limit};
 use serde::Serialize;
 
-use super::{
+use crate::{
     Verdict,
     out::{Stop, note, plain},
 };

@@ -4,7 +4,7 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use mobileone::Error;
 
-use super::{
+use crate::{
     Cli, Verdict,
     out::{Stop, check_parent, put, write},
 };

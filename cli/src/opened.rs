@@ -9,7 +9,7 @@ use mobileone::{
     tune::{Fastest, Kept, network},
 };
 
-use super::{
+use crate::{
     cache,
     out::{Stop, detail, note, plain},
 };

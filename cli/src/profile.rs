@@ -8,7 +8,7 @@ use mobileone::{
 };
 use serde::Serialize;
 
-use super::{
+use crate::{
     Verdict,
     args::{ReadArgs, load, size, without_pictures},
     chart::{self, Bar, Bars, Chart},

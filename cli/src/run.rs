@@ -6,7 +6,7 @@ use mobileone::{
 };
 use serde::Serialize;
 
-use super::{
+use crate::{
     Verdict,
     args::{LEAST, ReadArgs, keep, load, model_or_digits, without_pictures},
     opened::{DeviceArgs, session, summary},

@@ -1,6 +1,6 @@
 //! Tables for people, which keep to 80 columns: whole names and all figures are in the other forms.
 
-use super::out::{WIDTH, plain};
+use crate::out::{WIDTH, plain};
 
 /// How a column gives way in a table that is too wide.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -14,7 +14,7 @@ use mobileone::{
 };
 use serde::Serialize;
 
-use super::{
+use crate::{
     Verdict,
     args::{ReadArgs, keep, load, size, without_pictures},
     opened::{DeviceArgs, Precision, hardware},

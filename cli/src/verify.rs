@@ -7,7 +7,7 @@ use mobileone::{
 };
 use serde::Serialize;
 
-use super::{
+use crate::{
     Verdict,
     args::{ReadArgs, load, without_pictures},
     opened::{DeviceArgs, hardware},

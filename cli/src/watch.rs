@@ -11,7 +11,7 @@ use std::{
 
 use mobileone::Error;
 
-use super::{feed::look, out::Stop};
+use crate::{feed::look, out::Stop};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);

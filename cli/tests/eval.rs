@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use mobileone::{Checkpoint, DType};
 use serde_json::json as value;
 
-use super::{data, finish, folder, json, run};
+use super::{data, finish, folder, json, root, run};
 
 /// A model that takes every picture for class `best` of so many, with a probability of nearly 1.
 fn always(best: usize, classes: usize, name: &str) -> PathBuf {
@@ -175,7 +175,7 @@ fn without_a_model_eval_takes_digits() {
     let tree = folder("eval-digits");
     for (folder, picture) in [("7", "seven-handwritten.jpg"), ("nothing", "nothing-desk.jpg")] {
         std::fs::create_dir(tree.join(folder)).unwrap();
-        let from = format!("{}/demo/images/{picture}", env!("CARGO_MANIFEST_DIR"));
+        let from = format!("{}/demo/images/{picture}", root());
         std::fs::copy(from, tree.join(folder).join(picture)).unwrap();
     }
     let run = run(["eval", tree.to_str().unwrap()]);

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{Run, command, data, finish, folder};
-use crate::hub::{Files, Mood, serve};
+use crate::server::Files;
 
 const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -31,24 +31,24 @@ fn classify(model: &str, variables: &[(&str, &str)]) -> Run {
 
 #[test]
 fn a_model_comes_from_the_hub() {
-    let server = serve(Mood::NoConfig, std::fs::read(data("odd.timm.fused.safetensors")).unwrap());
+    let server = Files::new(&[("model.safetensors", &weights())]);
     let home = folder("hub-home");
     let classify = |offline: &str, endpoint: &str| {
         let mut command = command();
         command.env("HF_HOME", &home).env("HF_ENDPOINT", endpoint).env("HF_HUB_OFFLINE", offline);
-        command.args(["classify", "--model", "someone/mobileone_tiny", &data("pictures/rgb.jpg")]);
+        command.args(["classify", "--model", "u/m", &data("pictures/rgb.jpg")]);
         finish(command)
     };
     let first = classify("0", &server.endpoint);
     assert_eq!(first.code, Some(0), "{first:?}");
-    assert!(first.err.contains("fetching someone/mobileone_tiny from http://127.0.0.1:"), "{first:?}");
+    assert!(first.err.contains("fetching u/m from http://127.0.0.1:"), "{first:?}");
     let again = classify("1", "http://127.0.0.1:1");
     assert_eq!((again.code, &again.out), (Some(0), &first.out), "{again:?}");
     assert!(!again.err.contains("fetching"), "{again:?}");
     std::fs::remove_dir_all(&home).unwrap();
     let refused = classify("0", "http://127.0.0.1:1/");
     assert_eq!(refused.code, Some(2));
-    let url = "http://127.0.0.1:1/someone/mobileone_tiny/resolve/main/";
+    let url = "http://127.0.0.1:1/u/m/resolve/main/";
     assert!(refused.err.contains(url) && refused.err.contains("give the folder's path"), "{refused:?}");
 }
 

@@ -6,27 +6,49 @@ mod config;
 mod devices;
 mod eval;
 mod export;
+mod gpu;
 mod hub;
 mod messages;
 mod pictures;
 mod screens;
+#[path = "../../tests/hub/server.rs"]
+mod server;
 mod tensors;
 mod watch;
 
 use std::{
     ffi::OsStr,
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+/// Says on a line of its own what a test leaves out and why, past the harness, which swallows what tests that pass
+/// print.
+fn skipped(what: impl std::fmt::Display) {
+    let line = format!("\nSKIPPED: {what}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
+}
+
+/// The repository's folder.
+fn root() -> &'static str {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .and_then(Path::to_str)
+        .expect("a folder above this package")
+}
+
 /// The file of this name in tests/data.
 fn data(name: &str) -> String {
-    format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+    format!("{}/tests/data/{name}", root())
 }
 
 /// An empty folder of this name.
 fn folder(name: &str) -> PathBuf {
-    crate::hub::folder(&format!("cli-{name}"))
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}"));
+    std::fs::remove_dir_all(&path).ok();
+    std::fs::create_dir_all(&path).unwrap();
+    path
 }
 
 /// What the instruction sets of the CPU executor are called.
@@ -84,7 +106,7 @@ fn json<S: AsRef<OsStr>>(code: i32, args: impl IntoIterator<Item = S>) -> serde_
 
 /// Compares `text` with the snapshot `name`; `UPDATE_SNAPSHOTS=1` writes it instead.
 fn snapshot(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/snapshots").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(&path, text).unwrap();
     }
@@ -110,10 +132,7 @@ fn snapshots() {
         let other = run.err.lines().find(|line| !line.starts_with("warning: ") || !line.contains("a guess"));
         assert_eq!((run.code, other), (Some(0), None), "{name}");
         // Windows calls the program by another name.
-        snapshot(
-            name,
-            &run.out.replace("mobileone.exe", "mobileone").replace(env!("CARGO_MANIFEST_DIR"), "ROOT"),
-        );
+        snapshot(name, &run.out.replace("mobileone.exe", "mobileone").replace(root(), "ROOT"));
     }
 }
 
@@ -132,7 +151,7 @@ fn without_arguments_it_shows_what_it_does() {
 
 #[test]
 fn without_a_model_it_reads_digits() {
-    let picture = format!("{}/demo/images/seven-handwritten.jpg", env!("CARGO_MANIFEST_DIR"));
+    let picture = format!("{}/demo/images/seven-handwritten.jpg", root());
     let unasked = run(["classify", &picture]);
     assert_eq!(unasked.code, Some(0), "{unasked:?}");
     let told = "digits (built in; --model s1 knows ImageNet) on CPU, ";

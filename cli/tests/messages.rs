@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path, process::Stdio};
 
-use super::{command, data, finish, folder, run, snapshot};
+use super::{command, data, finish, folder, root, run, snapshot};
 
 #[test]
 fn each_mistake_has_its_line() {
@@ -107,9 +107,8 @@ fn each_mistake_has_its_line() {
         assert_eq!(errors, 1, "{name}: {run:?}");
         all += &format!("{name}\n    {line}\n");
     }
-    let root = env!("CARGO_MANIFEST_DIR");
     let target = env!("CARGO_TARGET_TMPDIR");
-    let all = all.replace(target, "TMP").replace(root, "ROOT").replace('\\', "/");
+    let all = all.replace(target, "TMP").replace(root(), "ROOT").replace('\\', "/");
     if cfg!(target_os = "linux") {
         let (device, rest) = all.split_once("no device\n").unwrap();
         // What devices there are depends on the machine.

@@ -3,7 +3,7 @@
 use mobileone::DeviceKind;
 
 use super::report::{Row, series};
-use crate::cli::chart::{Axis, Bar, Bars, Chart, Plot, Scale, Series};
+use crate::chart::{Axis, Bar, Bars, Chart, Plot, Scale, Series};
 
 /// Accuracy against latency and latency by variant; of a sweep, the time per multiply-add.
 pub fn charts(rows: &[Row], sweep: bool) -> Vec<Chart> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Args;
-use crate::cli::{
+use crate::{
     out::{self, Stop, WIDTH, plain, quote, say},
     table::{Column, Give, fit, short},
 };

@@ -18,7 +18,7 @@ use super::{
     Args, Progress,
     report::{self, Head, head, shared},
 };
-use crate::cli::{
+use crate::{
     Verdict,
     args::{load, without_pictures},
     opened::hardware,

@@ -12,7 +12,7 @@ use super::{
     memory::Peak,
     report::{Row, ms},
 };
-use crate::cli::{
+use crate::{
     args::load_again,
     opened::{Known, MATRICES_IN_F16, Precision, hardware, session},
     out::{Stop, chain},

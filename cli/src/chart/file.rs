@@ -5,7 +5,7 @@ use std::path::Path;
 #[cfg(feature = "png")]
 use super::png;
 use super::{Chart, svg};
-use crate::cli::out::{Stop, check_output, write};
+use crate::out::{Stop, check_output, write};
 
 /// What a picture's file is.
 #[derive(Clone, Copy, PartialEq)]

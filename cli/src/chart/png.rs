@@ -4,7 +4,7 @@ use std::path::Path;
 
 use resvg::{tiny_skia, usvg};
 
-use crate::cli::out::Stop;
+use crate::out::Stop;
 
 /// Pixels for each unit of the SVG.
 const ZOOM: f32 = 2.0;

@@ -11,7 +11,7 @@ use mobileone::{Error, files::Unfinished};
 use serde::Serialize;
 
 use super::rows::{Class, Found, Header, Row};
-use crate::cli::out::{BEST, Stop, followed, percent, plain, put, quote, say};
+use crate::out::{BEST, Stop, followed, percent, plain, put, quote, say};
 
 /// How answers are written.
 #[derive(Clone, Copy)]
@@ -161,7 +161,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cli::{args::Preprocessing, feed::Seen};
+    use crate::{args::Preprocessing, feed::Seen};
 
     /// What cannot say that it was cut short does not take a file's place.
     #[test]

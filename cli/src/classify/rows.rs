@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use mobileone::{Top, labels::Labels};
 use serde::Serialize;
 
-use crate::cli::{
+use crate::{
     args::Preprocessing,
     feed::Seen,
     out::{name, name_bytes},

@@ -8,7 +8,7 @@ use std::{
 use mobileone::labels::Labels;
 use serde::Serialize;
 
-use crate::cli::{
+use crate::{
     out::{Stop, WIDTH, count, name, name_bytes, percent, plain, quote, say, table},
     table::short,
 };
