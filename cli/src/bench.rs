@@ -14,9 +14,10 @@ use mobileone::{DeviceKind, Form, bench::Limit};
 
 use crate::{
     Verdict,
-    args::{ReadArgs, load, size, without_pictures},
+    args::{Precision, ReadArgs, size, threads},
     chart, limit,
-    opened::{Opened, Precision, threads},
+    loaded::{load, without_pictures},
+    opened::Opened,
     out::{Stop, chain, note, plain},
 };
 use report::{Report, Row};
@@ -141,26 +142,24 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
             for &dtype in &args.dtype {
                 for (batch, size) in args.works() {
                     let size = size.unwrap_or(model.preprocess.size);
-                    let (device, known, said) = opened.settle(Some((&model, size)), on_cpu)?;
-                    for line in [said].into_iter().chain(dtype.why(&known).map(String::from)) {
+                    let (on, said) = opened.settle(Some((&model, size)), dtype, on_cpu)?;
+                    for line in [said].into_iter().chain(on.why().map(String::from)) {
                         if !told.contains(&line) {
                             progress.aside(|| note(&line));
                             told.push(line);
                         }
                     }
-                    let name = device.info().to_string();
+                    let name = on.device.info().to_string();
                     if args.limit && !limits.contains_key(&name) {
-                        let limit = progress.aside(|| limit::measure(&device))?;
+                        let limit = progress.aside(|| limit::measure(&on.device))?;
                         limits.insert(name.clone(), limit);
                     }
                     let work = Work {
                         args,
                         spec: &spec.display().to_string(),
                         model: &model,
-                        device: &device,
-                        known: &known,
+                        on: &on,
                         limit: limits.get(&name),
-                        dtype,
                         batch,
                         size,
                     };

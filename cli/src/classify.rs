@@ -12,10 +12,12 @@ use mobileone::{Session, labels::Labels};
 
 use crate::{
     Verdict,
-    args::{PictureArgs, Preprocessing, ReadArgs, keep, model_or_digits, probability},
+    args::{DeviceArgs, PictureArgs, ReadArgs, probability},
     feed::{Bar, STDIN, feed, look},
-    opened::DeviceArgs,
+    loaded::{keep, model_or_digits},
+    opened::Opened,
     out::{Stop, check_output, count, note, plain},
+    pictures::{self, Preprocessing},
     watch::{self, Watch},
 };
 use answers::{Answers, Form as Answered};
@@ -100,20 +102,23 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         keep(output, &read.collect::<Vec<_>>())?;
         check_output(output)?;
     }
-    let model = args.device.beside(|| args.picture.load(spec, &args.read))?;
-    let labels = args.picture.labels(&model)?;
-    let device = args.device.open_for(&model, args.picture.size(&model))?;
+    let (model, opened) = Opened::beside(&args.device, || pictures::load(&args.picture, spec, &args.read))?;
+    let labels = pictures::labels(&args.picture, &model)?;
+    let on = opened.to_run(&args.device, &model, pictures::size(&args.picture, &model))?;
     let top = usize::from(args.top_k);
-    let session = args.picture.session(&device, &model, &args.device, top, args.model.as_deref())?;
+    let session = pictures::session(&args.picture, &on, &model, top, args.model.as_deref())?;
     // From before the first picture, so that none is missed.
     let watch = args.watch.as_deref().map(|folder| Watch::new(folder, args.recursive)).transpose()?;
     let mut answers = Answers::new(args.form(), args.output.as_deref(), watch.is_some())?;
     answers.begin(&Header {
         model: &model.name,
         requested: &spec.display().to_string(),
-        device: &device.info().to_string(),
-        dtype: &args.device.dtype().to_string(),
-        preprocessing: Preprocessing::new(&args.picture.chosen(&model)?, args.picture.source(&model)),
+        device: &on.device.info().to_string(),
+        dtype: &on.dtype().to_string(),
+        preprocessing: Preprocessing::new(
+            &pictures::chosen(&args.picture, &model)?,
+            pictures::source(&args.picture, &model),
+        ),
     })?;
     let (failed, end) = go_through(&session, &paths, &labels, args, &mut answers);
     if let (Some(mut watch), Ok(())) = (watch, &end) {

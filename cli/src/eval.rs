@@ -11,10 +11,12 @@ use self::{
 };
 use crate::{
     Verdict,
-    args::{PictureArgs, ReadArgs, keep, model_or_digits},
+    args::{DeviceArgs, PictureArgs, ReadArgs},
     feed::{Bar, feed, pictures_in},
-    opened::DeviceArgs,
+    loaded::{keep, model_or_digits},
+    opened::Opened,
     out::{self, Stop, chain, check_output, name, note, plain},
+    pictures,
 };
 
 const EXAMPLES: &str = "\
@@ -68,12 +70,11 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         check_output(path)?;
     }
     let folders = folders(&args.folder)?;
-    let model = args.device.beside(|| args.picture.load(spec, &args.read))?;
-    let labels = args.picture.labels(&model)?;
+    let (model, opened) = Opened::beside(&args.device, || pictures::load(&args.picture, spec, &args.read))?;
+    let labels = pictures::labels(&args.picture, &model)?;
     let (paths, truth) = collect(args, &folders, &labels)?;
-    let device = args.device.open_for(&model, args.picture.size(&model))?;
-    let dtype = args.device.dtype();
-    let session = args.picture.session(&device, &model, &args.device, BEST, args.model.as_deref())?;
+    let on = opened.to_run(&args.device, &model, pictures::size(&args.picture, &model))?;
+    let session = pictures::session(&args.picture, &on, &model, BEST, args.model.as_deref())?;
     let bar = Bar::new(paths.len());
     let (mut counts, mut at) = (Counts::default(), 0);
     feed(&session, &paths, &bar, |seen| {
@@ -100,8 +101,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     drop(bar);
     let mut report = Report::new(counts, &labels, seconds);
     report.model = model.name;
-    report.device = device.info().to_string();
-    report.dtype = dtype.to_string();
+    report.device = on.device.info().to_string();
+    report.dtype = on.dtype().to_string();
     if report.damaged > 0 {
         let are = if report.damaged == 1 { "is" } else { "are" };
         let damaged = format!("{} of {} pictures {are} damaged", report.damaged, report.images);

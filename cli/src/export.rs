@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use crate::{
     Verdict,
-    args::{PictureArgs, ReadArgs},
+    args::{PictureArgs, Precision, ReadArgs},
     opened::Opened,
     out::{self, Stop, bytes, check_parent, count, detail, plain, say},
+    pictures,
 };
 
 const EXAMPLES: &str = "\
@@ -108,16 +109,16 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Stored::F16 => DType::F16,
     };
     check_parent(&args.folder)?;
-    let mut model = args.picture.load(&args.model, &args.read)?;
+    let mut model = pictures::load(&args.picture, &args.model, &args.read)?;
     if let Some(classes) = model.graph.classes() {
-        let labels = args.picture.labels(&model)?;
+        let labels = pictures::labels(&args.picture, &model)?;
         model.labels = Some((0..classes).map(|class| labels.name(class).into()).collect());
     }
     let (limits, tuning, name) = limits(args.device.as_deref())?;
     let classes = model.graph.classes().unwrap_or(0);
     let top_k = usize::from(args.top).min(classes);
     let outputs = Outputs { probabilities: true, top_k, logits: true, features: true };
-    let preprocess = args.picture.preprocess(&model)?;
+    let preprocess = pictures::preprocess(&args.picture, &model)?;
     let options = Options { preprocess, batch: args.batch, dtype, outputs, tuning, ..Options::of(&model) };
     let files = export(&model, &options, limits, target)?;
     files.write(&args.folder, args.force)?;
@@ -154,10 +155,10 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
 /// The limits and choices of the GPU that `device` names, and its name; else the least that all have.
 fn limits(device: Option<&str>) -> Result<(Limits, Tuning, Option<String>), Stop> {
     let Some(wanted) = device else { return Ok((Limits::LEAST, Tuning::default(), None)) };
-    let (device, known, said) = Opened::new(wanted, None)?.settle(None, false)?;
+    let (on, said) = Opened::new(wanted, None)?.settle(None, Precision::Auto, false)?;
     detail(&said);
-    match device.limits() {
-        Some(limits) => Ok((limits, known.tuning, Some(device.info().to_string()))),
+    match on.device.limits() {
+        Some(limits) => Ok((limits, on.tuning().clone(), Some(on.device.info().to_string()))),
         None => Err(Stop::Error(format!(
             "{wanted}: shaders run on GPUs; name one that `mobileone devices` lists"
         ))),

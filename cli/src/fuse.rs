@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::{
     Verdict,
-    args::{ReadArgs, keep, load},
+    args::ReadArgs,
+    loaded::{keep, load},
     out::{self, Stop, check_output, commas, count, say},
 };
 

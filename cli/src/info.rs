@@ -9,9 +9,11 @@ use serde::Serialize;
 
 use crate::{
     Verdict,
-    args::{Preprocessing, ReadArgs, built, describe, model_or_digits, open, without_pictures},
-    opened::{DeviceArgs, session, summary},
+    args::{DeviceArgs, ReadArgs},
+    loaded::{built, model_or_digits, open, without_pictures},
+    opened::Opened,
     out::{self, Stop, WIDTH, bytes, commas, count, plain, say},
+    pictures::{Preprocessing, describe},
 };
 
 const EXAMPLES: &str = "\
@@ -98,10 +100,9 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     let model = built(spec, checkpoint, Form::Fused, &args.read, without_pictures)?;
     let mut report = report(&model, &spec.display().to_string(), in_file)?;
     if args.layers {
-        let device = args.device.open_for(&model, model.preprocess.size)?;
-        let options = args.device.options(&device, Options::of(&model));
-        let plan = session(&device, &model, &options)?.describe();
-        summary(&model.name, &device, &args.device.dtype_name(), model.preprocess.size, None);
+        let on = Opened::of(&args.device)?.to_run(&args.device, &model, model.preprocess.size)?;
+        let plan = on.session(&model, &on.options(Options::of(&model)))?.describe();
+        on.summary(&model.name, model.preprocess.size, None);
         report.layers = Some(plan.lines().map(String::from).collect());
     }
     match args.json {

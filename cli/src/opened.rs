@@ -1,8 +1,7 @@
-//! The device that a command opens, and what was measured on it.
+//! The device that a command runs on: opened by what was typed, and settled by what was measured on it.
 
 use std::{cell::OnceCell, num::NonZero};
 
-use clap::ValueEnum;
 use mobileone::{
     DType, Device, DeviceInfo, DeviceKind, Error, Model, Options, Session, Weights,
     plan::Tuning,
@@ -10,120 +9,12 @@ use mobileone::{
 };
 
 use crate::{
+    args::{DeviceArgs, Precision},
     cache,
     out::{Stop, detail, note, plain},
 };
 
-#[derive(clap::Args)]
-pub struct DeviceArgs {
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, software, or a part of an adapter's name or driver
-    #[arg(long, value_name = "D", env = "MOBILEONE_DEVICE", hide_env_values = true, default_value = "auto")]
-    pub device: String,
-    /// Storage of weights and maps; auto is f32, or f16 where `tune` found it faster with these weights; f16-fast also
-    /// sums up to 32 products in f16
-    #[arg(long, value_name = "T", value_enum, default_value = "auto")]
-    pub dtype: Precision,
-    /// Threads of the CPU executor; RAYON_NUM_THREADS or one per core when not given
-    #[arg(long, value_name = "N", value_parser = threads)]
-    pub threads: Option<NonZero<usize>>,
-    /// Run f16 on the GPU's cooperative matrices, which first have to compute two layers correctly; an experiment
-    #[arg(long)]
-    pub matrices: bool,
-    /// What was opened already.
-    #[arg(skip)]
-    opened: OnceCell<Opened>,
-    /// What was measured on the device that was opened.
-    #[arg(skip)]
-    known: OnceCell<Known>,
-}
-
-/// What was measured of a network on a device.
-#[derive(Clone, Default)]
-pub struct Known {
-    pub tuning: Tuning,
-    /// Whether f16 is the fastest, and right with the network's weights.
-    f16: bool,
-    /// Whether it is the fastest, but was examined with other weights.
-    unexamined: bool,
-    /// Whether f16 runs on cooperative matrices.
-    matrices: bool,
-}
-
-/// What `--matrices` says of storage in f32.
-pub const MATRICES_IN_F16: &str = "--matrices is for storage in f16: add --dtype f16";
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Precision {
-    Auto,
-    F32,
-    F16,
-    F16Fast,
-}
-
-impl DeviceArgs {
-    /// What `load` gives, which runs while the device is searched for: both take time. An error of `load` comes first.
-    pub fn beside<T>(&self, load: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
-        let (wanted, threads) = (self.device.as_str(), self.threads);
-        let (loaded, opened) = std::thread::scope(|scope| {
-            let search = scope.spawn(move || Opened::new(wanted, threads));
-            (load(), search.join())
-        });
-        let loaded = loaded?;
-        let opened = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        self.opened.get_or_init(|| opened);
-        Ok(loaded)
-    }
-
-    /// The device asked for, to run `model` at `size`.
-    pub fn open_for(&self, model: &Model, size: (usize, usize)) -> Result<Device, Stop> {
-        self.take(Some((model, size)), self.dtype.on_cpu())
-    }
-
-    /// The same, to measure or judge it, which is said in a line: which is the fastest for a network has no say.
-    pub fn open(&self) -> Result<Device, Stop> {
-        self.take(None, false)
-    }
-
-    fn take(&self, runs: Option<(&Model, (usize, usize))>, cpu: bool) -> Result<Device, Stop> {
-        let opened = match self.opened.get() {
-            Some(opened) => opened.clone(),
-            None => Opened::new(&self.device, self.threads)?,
-        };
-        let opened = if self.matrices { opened.with_matrices()? } else { opened };
-        let (device, known, said) = opened.settle(runs, cpu)?;
-        match runs {
-            Some(_) => detail(&said),
-            None => note(&said),
-        }
-        self.dtype.why(&known).into_iter().for_each(detail);
-        self.known.get_or_init(|| known);
-        if self.matrices && self.dtype() == DType::F32 {
-            return Err(Stop::Error(MATRICES_IN_F16.into()));
-        }
-        Ok(device)
-    }
-
-    /// `options` as these arguments and what was measured on the device, which was opened, want them.
-    pub fn options(&self, device: &Device, options: Options) -> Options {
-        self.dtype.options(device, self.known(), options)
-    }
-
-    /// The storage, once the device is open.
-    pub fn dtype(&self) -> DType {
-        self.dtype.dtype(self.known())
-    }
-
-    /// As it is typed, but that `auto` says what it is.
-    pub fn dtype_name(&self) -> String {
-        self.dtype.name(self.known())
-    }
-
-    fn known(&self) -> &Known {
-        self.known.get_or_init(Known::default)
-    }
-}
-
-/// A device that was opened, and what is kept of it.
+/// The device that was asked for, opened, and what is kept of it.
 #[derive(Clone)]
 pub struct Opened {
     pub wanted: String,
@@ -135,6 +26,24 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// The device that `args` describe.
+    pub fn of(args: &DeviceArgs) -> Result<Opened, Stop> {
+        let opened = Opened::new(&args.device, args.threads)?;
+        Ok(if args.matrices { opened.with_matrices()? } else { opened })
+    }
+
+    /// The same, and what `load` gives, which runs while the device is searched for: both take time. An error of `load`
+    /// comes first.
+    pub fn beside<T>(args: &DeviceArgs, load: impl FnOnce() -> Result<T, Stop>) -> Result<(T, Opened), Stop> {
+        let (loaded, opened) = std::thread::scope(|scope| {
+            let search = scope.spawn(|| Opened::of(args));
+            (load(), search.join())
+        });
+        let loaded = loaded?;
+        let opened = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((loaded, opened))
+    }
+
     /// The device that `wanted` and `threads` describe.
     pub fn new(wanted: &str, threads: Option<NonZero<usize>>) -> Result<Opened, Stop> {
         let device = with_threads(cache::open(wanted)?, threads)?;
@@ -147,25 +56,55 @@ impl Opened {
         Ok(Opened { device: self.device.with_matrices()?, ..self })
     }
 
-    /// What runs a model at a size, if it is one, what is known of it there, and a line that says so. For `auto` that is
-    /// the CPU where it was found faster and `cpu` allows it.
+    /// What is to run `model` at `size` by `args`, from which it was opened.
+    pub fn to_run(&self, args: &DeviceArgs, model: &Model, size: (usize, usize)) -> Result<Settled, Stop> {
+        self.settled(args, Some((model, size)), args.dtype.on_cpu())
+    }
+
+    /// The same to be measured or judged, which is said in a line: which is the fastest for a network has no say.
+    pub fn to_judge(&self, args: &DeviceArgs) -> Result<Settled, Stop> {
+        self.settled(args, None, false)
+    }
+
+    fn settled(
+        &self,
+        args: &DeviceArgs,
+        runs: Option<(&Model, (usize, usize))>,
+        cpu: bool,
+    ) -> Result<Settled, Stop> {
+        let (settled, said) = self.settle(runs, args.dtype, cpu)?;
+        match runs {
+            Some(_) => detail(&said),
+            None => note(&said),
+        }
+        settled.why().into_iter().for_each(detail);
+        if args.matrices && settled.dtype() == DType::F32 {
+            return Err(Stop::Error(MATRICES_IN_F16.into()));
+        }
+        Ok(settled)
+    }
+
+    /// What runs a model at a size, if it is one, in the storage that was typed, and a line that says so. For `auto` that
+    /// is the CPU where it was found faster and `cpu` allows it.
     pub fn settle(
         &self,
         runs: Option<(&Model, (usize, usize))>,
+        typed: Precision,
         cpu: bool,
-    ) -> Result<(Device, Known, String), Stop> {
+    ) -> Result<(Settled, String), Stop> {
         let matrix = self.device.limits().map_or(0, |limits| limits.matrix);
         let key = runs.map(|(model, size)| network(&model.graph, size, matrix));
         let fastest = key.map_or_else(Fastest::default, |key| self.kept.fastest(&key));
-        self.decide(fastest, runs.map(|(model, _)| &model.weights), cpu)
+        self.decide(fastest, runs.map(|(model, _)| &model.weights), typed, cpu)
     }
 
     fn decide(
         &self,
         fastest: Fastest,
         weights: Option<&Weights>,
+        typed: Precision,
         cpu: bool,
-    ) -> Result<(Device, Known, String), Stop> {
+    ) -> Result<(Settled, String), Stop> {
         let name = plain(&self.device.info().to_string());
         if cpu && fastest.cpu.is_some() && self.wanted.trim().eq_ignore_ascii_case("auto") {
             let cpu = match self.cpu.get() {
@@ -176,7 +115,7 @@ impl Opened {
             if fastest.on(&cpu) {
                 let faster = plain(&cpu.info().to_string());
                 let said = format!("device: {faster} (tune found it faster than {name} for this network)");
-                return Ok((cpu, Known::default(), said));
+                return Ok((Settled { device: cpu, typed, known: Known::default() }, said));
             }
         }
         let said = format!("device: {name} ({})", plain(self.device.why()));
@@ -187,22 +126,8 @@ impl Opened {
             unexamined: fastest.f16.is_some() && !f16,
             matrices: self.device.limits().is_some_and(|limits| limits.matrix > 0),
         };
-        Ok((self.device.clone(), known, said))
+        Ok((Settled { device: self.device.clone(), typed, known }, said))
     }
-}
-
-/// A device as figures name it: the CPU with its name and instruction set, which they hang on.
-pub fn hardware(info: &DeviceInfo) -> String {
-    match info.kind {
-        DeviceKind::Cpu => format!("{info} ({})", info.driver),
-        _ => info.to_string(),
-    }
-}
-
-/// A count of threads that a system can give.
-pub fn threads(text: &str) -> Result<NonZero<usize>, String> {
-    let count = text.trim().parse().ok().filter(|count: &NonZero<usize>| count.get() <= 1024);
-    count.ok_or("expected a number from 1 to 1024".into())
 }
 
 fn with_threads(device: Device, threads: Option<NonZero<usize>>) -> Result<Device, Stop> {
@@ -212,81 +137,124 @@ fn with_threads(device: Device, threads: Option<NonZero<usize>>) -> Result<Devic
     }
 }
 
-/// A session, and a warning where the file of its pipelines was of no use.
-pub fn session(device: &Device, model: &Model, options: &Options) -> Result<Session, Error> {
-    let session = Session::new(device, model, options)?;
-    if let Some(fault) = session.cache_fault() {
-        note(&format!("warning: {}", plain(fault)));
-    }
-    Ok(session)
+/// What `--matrices` says of storage in f32.
+pub const MATRICES_IN_F16: &str = "--matrices is for storage in f16: add --dtype f16";
+
+/// What was measured of a network on a device.
+#[derive(Clone, Default)]
+struct Known {
+    tuning: Tuning,
+    /// Whether f16 is the fastest, and right with the network's weights.
+    f16: bool,
+    /// Whether it is the fastest, but was examined with other weights.
+    unexamined: bool,
+    /// Whether f16 runs on cooperative matrices.
+    matrices: bool,
 }
 
-/// Says in a line what runs where: `MobileOne-S1 on Apple M2 (metal), f32, 224x224`, and what was assumed.
-pub fn summary(
-    name: &str,
-    device: &Device,
-    dtype: &str,
-    (h, w): (usize, usize),
-    assumed: Option<&'static str>,
-) {
-    let info = device.info();
-    let device = match info.kind {
-        DeviceKind::Cpu => info.to_string(),
-        _ => format!("{} ({})", info.name, info.backend),
-    };
-    let assumed = assumed.map_or(String::new(), |assumed| format!(", {assumed}"));
-    note(&plain(&format!("{name} on {device}, {dtype}, {h}x{w}{assumed}")));
+/// The device that runs a network, and how, by what was typed and what was measured.
+pub struct Settled {
+    pub device: Device,
+    typed: Precision,
+    known: Known,
 }
 
-impl Precision {
-    /// Whether the CPU executor may take a GPU's place: it stores in f32 only.
-    pub fn on_cpu(self) -> bool {
-        matches!(self, Precision::Auto | Precision::F32)
+impl Settled {
+    /// The storage.
+    pub fn dtype(&self) -> DType {
+        self.known.dtype(self.typed)
     }
 
-    /// `options` as this storage and what was measured on `device` want them.
-    pub fn options(self, device: &Device, known: &Known, mut options: Options) -> Options {
-        options.dtype = self.dtype(known);
-        options.tuning = known.tuning.clone();
-        options.tuning.fast = matches!(self, Precision::F16Fast);
-        options.cache = cache::pipelines(device);
-        options
+    /// The storage as it is typed, but that `auto` says what it is.
+    pub fn typed_dtype(&self) -> String {
+        self.known.typed(self.typed)
     }
 
-    /// As it is typed, but that `auto` says what it is; and whether it runs on matrices.
-    pub fn name(self, known: &Known) -> String {
-        let matrices = known.matrices && self.dtype(known) == DType::F16;
-        self.typed(known) + if matrices { "-matrices" } else { "" }
-    }
-
-    /// As it is typed, but that `auto` says what it is.
-    pub fn typed(self, known: &Known) -> String {
-        match self {
-            Precision::F16Fast => "f16-fast".into(),
-            _ => self.dtype(known).to_string(),
-        }
+    /// The same, and whether it runs on matrices.
+    pub fn dtype_name(&self) -> String {
+        self.known.name(self.typed)
     }
 
     /// Why `auto` is what it is, in a line, where that was measured.
-    pub fn why(self, known: &Known) -> Option<&'static str> {
-        match self {
-            Precision::Auto if known.f16 => {
+    pub fn why(&self) -> Option<&'static str> {
+        self.known.why(self.typed)
+    }
+
+    /// The choices that were measured to be the fastest.
+    pub fn tuning(&self) -> &Tuning {
+        &self.known.tuning
+    }
+
+    /// `options` as this device is to run them.
+    pub fn options(&self, mut options: Options) -> Options {
+        options.dtype = self.dtype();
+        options.tuning = self.known.tuning.clone();
+        options.tuning.fast = matches!(self.typed, Precision::F16Fast);
+        options.cache = cache::pipelines(&self.device);
+        options
+    }
+
+    /// A session, and a warning where the file of its pipelines was of no use.
+    pub fn session(&self, model: &Model, options: &Options) -> Result<Session, Error> {
+        let session = Session::new(&self.device, model, options)?;
+        if let Some(fault) = session.cache_fault() {
+            note(&format!("warning: {}", plain(fault)));
+        }
+        Ok(session)
+    }
+
+    /// Says in a line what runs where: `MobileOne-S1 on Apple M2 (metal), f32, 224x224`, and what was assumed.
+    pub fn summary(&self, name: &str, (h, w): (usize, usize), assumed: Option<&'static str>) {
+        let (info, dtype) = (self.device.info(), self.dtype_name());
+        let device = match info.kind {
+            DeviceKind::Cpu => info.to_string(),
+            _ => format!("{} ({})", info.name, info.backend),
+        };
+        let assumed = assumed.map_or(String::new(), |assumed| format!(", {assumed}"));
+        note(&plain(&format!("{name} on {device}, {dtype}, {h}x{w}{assumed}")));
+    }
+}
+
+impl Known {
+    fn dtype(&self, typed: Precision) -> DType {
+        match typed {
+            Precision::Auto if self.f16 => DType::F16,
+            Precision::Auto | Precision::F32 => DType::F32,
+            Precision::F16 | Precision::F16Fast => DType::F16,
+        }
+    }
+
+    fn typed(&self, typed: Precision) -> String {
+        match typed {
+            Precision::F16Fast => "f16-fast".into(),
+            _ => self.dtype(typed).to_string(),
+        }
+    }
+
+    fn name(&self, typed: Precision) -> String {
+        let matrices = self.matrices && self.dtype(typed) == DType::F16;
+        self.typed(typed) + if matrices { "-matrices" } else { "" }
+    }
+
+    fn why(&self, typed: Precision) -> Option<&'static str> {
+        match typed {
+            Precision::Auto if self.f16 => {
                 Some("dtype: f16 (tune found it faster than f32, and right, for this network)")
             }
-            Precision::Auto if known.unexamined => Some(
+            Precision::Auto if self.unexamined => Some(
                 "dtype: f32 (tune found f16 faster for this network, but examined it with other weights: mobileone tune \
                  --model M examines these)",
             ),
             _ => None,
         }
     }
+}
 
-    pub fn dtype(self, known: &Known) -> DType {
-        match self {
-            Precision::Auto if known.f16 => DType::F16,
-            Precision::Auto | Precision::F32 => DType::F32,
-            Precision::F16 | Precision::F16Fast => DType::F16,
-        }
+/// A device as figures name it: the CPU with its name and instruction set, which they hang on.
+pub fn hardware(info: &DeviceInfo) -> String {
+    match info.kind {
+        DeviceKind::Cpu => format!("{info} ({})", info.driver),
+        _ => info.to_string(),
     }
 }
 
@@ -337,20 +305,22 @@ mod tests {
         ];
         for (wanted, threads, fastest, dtype, cpu, expected) in rows {
             let row = format!("{wanted} {threads} {fastest:?}");
-            let settle = |weights| opened(wanted, threads).decide(fastest, Some(weights), dtype.on_cpu());
-            let (taken, known, said) = settle(&own).unwrap();
-            assert_eq!(taken.info().backend == "cpu", cpu, "{row}: {said}");
+            let settle = |weights| {
+                opened(wanted, threads).decide(fastest, Some(weights), dtype, dtype.on_cpu()).unwrap()
+            };
+            let (settled, said) = settle(&own);
+            assert_eq!(settled.device.info().backend == "cpu", cpu, "{row}: {said}");
             let reason = format!("(tune found it faster than {} for this network)", device.info());
             assert_eq!(said.ends_with(&reason), cpu, "{said}");
-            assert_eq!(dtype.dtype(&known), expected, "{row}");
+            assert_eq!(settled.dtype(), expected, "{row}");
             let auto = matches!(dtype, Precision::Auto);
-            let said = |known| dtype.why(known).map(|line| line.split(' ').nth(1).unwrap());
-            assert_eq!(said(&known), (auto && expected == DType::F16).then_some("f16"), "{row}");
+            let said = |settled: &Settled| settled.why().map(|line| line.split(' ').nth(1).unwrap());
+            assert_eq!(said(&settled), (auto && expected == DType::F16).then_some("f16"), "{row}");
             // With other weights f16 was not examined.
-            let (_, known, _) = settle(&others).unwrap();
+            let (settled, _) = settle(&others);
             if auto {
-                assert_eq!(dtype.dtype(&known), DType::F32, "{row}");
-                assert_eq!(said(&known), (fastest.f16.is_some() && !cpu).then_some("f32"), "{row}");
+                assert_eq!(settled.dtype(), DType::F32, "{row}");
+                assert_eq!(said(&settled), (fastest.f16.is_some() && !cpu).then_some("f32"), "{row}");
             }
         }
     }
@@ -366,8 +336,8 @@ mod tests {
             (Precision::Auto, known(true, true), "f16-matrices"),
             (Precision::F16, known(false, false), "f16"),
         ] {
-            assert_eq!(dtype.name(&known), name);
-            assert_eq!(name.strip_suffix("-matrices").unwrap_or(name), dtype.typed(&known));
+            assert_eq!(known.name(dtype), name);
+            assert_eq!(name.strip_suffix("-matrices").unwrap_or(name), known.typed(dtype));
         }
     }
 }

@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use crate::{
     Verdict,
-    args::{ReadArgs, load, size, without_pictures},
+    args::{DeviceArgs, ReadArgs, size},
     chart::{self, Bar, Bars, Chart},
     limit,
-    opened::{DeviceArgs, hardware, session},
+    loaded::{load, without_pictures},
+    opened::{Opened, hardware},
     out::{self, Stop, WIDTH, count, note, plain, say},
     table::{Give, fit, short},
 };
@@ -123,30 +124,30 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     if let Some(path) = &args.plot {
         chart::check(path)?;
     }
-    let model = args.device.beside(|| load(&args.model, Form::Fused, &args.read, without_pictures))?;
+    let (model, opened) =
+        Opened::beside(&args.device, || load(&args.model, Form::Fused, &args.read, without_pictures))?;
     let (h, w) = args.size.unwrap_or(model.preprocess.size);
-    let device = args.device.open_for(&model, (h, w))?;
-    let dtype = args.device.dtype();
+    let on = opened.to_run(&args.device, &model, (h, w))?;
     let batch = usize::from(args.batch);
     let channels = model.graph.input_channels();
     let classifies = model.graph.logits.is_some();
-    let mut options = args.device.options(&device, Options { batch, ..Options::of(&model) });
+    let mut options = on.options(Options { batch, ..Options::of(&model) });
     options.preprocess.size = (h, w);
     options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
-    let session = session(&device, &model, &options)?;
+    let session = on.session(&model, &options)?;
     let x = input(Shape::new(batch, h, w, channels))?;
     session.run(Input::Tensor(&x))?;
-    let limit = limit::measure(&device)?;
+    let limit = limit::measure(&on.device)?;
     let profile = session.profile(&x, args.runs as usize)?;
     let whole = Stats::of(&round_trips(&session, &x, WHOLE, |_| ())?);
-    let floors = limit.floors(&profile, dtype);
+    let floors = limit.floors(&profile, on.dtype());
     let sum: f64 = profile.iter().map(|step| step.seconds).sum();
     let report = Report {
         model: args.model.display().to_string(),
-        device: device.info().to_string(),
-        on: hardware(device.info()),
-        driver: device.info().driver.clone(),
-        dtype: args.device.dtype_name(),
+        device: on.device.info().to_string(),
+        on: hardware(on.device.info()),
+        driver: on.device.info().driver.clone(),
+        dtype: on.dtype_name(),
         input: [batch, channels, h, w],
         limit: (&limit).into(),
         steps: profile.iter().zip(&floors).map(|(step, &floor)| Step::new(step, sum, floor)).collect(),
@@ -158,7 +159,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         true => out::json(&report, true)?,
         false => report.print()?,
     }
-    if device.info().kind != DeviceKind::Cpu {
+    if on.device.info().kind != DeviceKind::Cpu {
         note("each dispatch was timed in a pass of its own: together they take longer than in one");
     }
     if let Some(path) = &args.plot {
@@ -166,7 +167,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         note(&format!("picture: {}", path.display()));
     }
     // The limit knows nothing of matrices: what runs on them may well be faster.
-    let gate = device.info().kind != DeviceKind::Software && !args.device.matrices;
+    let gate = on.device.info().kind != DeviceKind::Software && !args.device.matrices;
     let beaten = report.steps.iter().filter(|step| gate && step.ratio < 1.0);
     Ok(limit::verdict(beaten.map(|step| step.label.clone()).collect()))
 }

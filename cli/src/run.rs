@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::{
     Verdict,
-    args::{LEAST, ReadArgs, keep, load, model_or_digits, without_pictures},
-    opened::{DeviceArgs, session, summary},
+    args::{DeviceArgs, LEAST, ReadArgs},
+    loaded::{keep, load, model_or_digits, without_pictures},
+    opened::Opened,
     out::{self, Stop, check_output, ms, say},
 };
 
@@ -72,19 +73,19 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     check_output(&args.output)?;
     let x = read_tensor(&args.input, "x")?;
     let (form, form_name) = if args.train_form { (Form::Train, "train") } else { (Form::Fused, "fused") };
-    let model = args.device.beside(|| load(spec, form, &args.read, without_pictures))?;
+    let (model, opened) = Opened::beside(&args.device, || load(spec, form, &args.read, without_pictures))?;
     let channels = model.graph.input_channels();
     let input =
         check(&x, channels).map_err(|reason| Stop::Error(format!("{}: {reason}", args.input.display())))?;
-    let device = args.device.open_for(&model, (input.h, input.w))?;
-    let mut options = args.device.options(&device, Options::of(&model));
+    let on = opened.to_run(&args.device, &model, (input.h, input.w))?;
+    let mut options = on.options(Options::of(&model));
     options.preprocess.size = (input.h, input.w);
     options.batch = input.n;
     let classes = model.graph.classes();
     options.outputs =
         Outputs { logits: classes.is_some(), features: classes.is_none(), ..Outputs::default() };
-    let session = session(&device, &model, &options)?;
-    summary(&model.name, &device, &args.device.dtype_name(), options.preprocess.size, None);
+    let session = on.session(&model, &options)?;
+    on.summary(&model.name, options.preprocess.size, None);
     let tensor = Tensor::from_nchw(input, &x.data)?;
     drop(x.data);
     let begun = Instant::now();
@@ -104,7 +105,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         let report = Report {
             model: model.name,
             requested: spec.display().to_string(),
-            device: device.info().to_string(),
+            device: on.device.info().to_string(),
             dtype: options.dtype.to_string(),
             form: form_name,
             input: x.shape,

@@ -16,8 +16,9 @@ use serde::Serialize;
 
 use crate::{
     Verdict,
-    args::{ReadArgs, keep, load, size, without_pictures},
-    opened::{DeviceArgs, Precision, hardware},
+    args::{DeviceArgs, Precision, ReadArgs, size},
+    loaded::{keep, load, without_pictures},
+    opened::{Opened, hardware},
     out::{self, Stop, WIDTH, chain, check_output, count, note, plain, say},
     table::{Give, fit, short},
 };
@@ -139,16 +140,17 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         keep(path, &args.model.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         check_output(path)?;
     }
-    let model = args.device.beside(|| match &args.model {
+    let (model, opened) = Opened::beside(&args.device, || match &args.model {
         Some(spec) => load(spec, Form::Fused, &args.read, without_pictures),
         None => Ok(Model::new(synthetic(&VARIANTS[0], 1000, 0), Form::Fused)?),
     })?;
-    let device = args.device.open()?;
+    let on = opened.to_judge(&args.device)?;
+    let device = &on.device;
     let path = args.output.clone().or_else(|| tune::place(device.info()));
     let path = path.ok_or_else(|| Stop::Error("there is no folder for caches here; use --output".into()))?;
     let about = |error: std::io::Error| Stop::Error(format!("{}: {error}", path.display()));
     tune::writable(&path).map_err(about)?;
-    let mut options = args.device.options(&device, Options::of(&model));
+    let mut options = on.options(Options::of(&model));
     options.preprocess.size = args.size.unwrap_or(options.preprocess.size);
     // From the choices of the device's class, not from those of an earlier measurement.
     options.tuning.layers.clear();
@@ -178,7 +180,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     for (at, dtype) in storages.into_iter().enumerate() {
         options.dtype = dtype;
         let budget = left(LAYERS) / (count_of - at) as u32;
-        let tuned = match tune::tune(&device, &model, &options, budget, &mut progress) {
+        let tuned = match tune::tune(device, &model, &options, budget, &mut progress) {
             Err(error) if half && dtype == DType::F16 => {
                 refused = Some(chain(&error));
                 continue;
@@ -202,7 +204,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         Some(count) => Device::open("cpu")?.with_threads(count)?,
         None => Device::open("cpu")?,
     };
-    let mut rivals = tune::compare_within(&device, Some(&cpu), &model, &options, left(1.0))?;
+    let mut rivals = tune::compare_within(device, Some(&cpu), &model, &options, left(1.0))?;
     if let Some(rivals) = rivals.as_mut().filter(|_| refused.is_some()) {
         (rivals.f16, rivals.refused) = (None, refused);
     }
@@ -391,7 +393,7 @@ fn reset(args: &Args, what: Reset) -> Result<Verdict, Stop> {
             (tune::held(&folder()?).into_iter().map(|held| held.path).collect(), "any device".into())
         }
         Reset::Device => {
-            let device = args.device.open()?;
+            let device = Opened::of(&args.device)?.to_judge(&args.device)?.device;
             let path = tune::place(device.info()).filter(|path| path.is_file());
             (path.into_iter().collect::<Vec<_>>(), device.info().to_string())
         }

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::{
     Verdict,
-    args::{ReadArgs, load, without_pictures},
-    opened::{DeviceArgs, hardware},
+    args::{DeviceArgs, ReadArgs},
+    loaded::{load, without_pictures},
+    opened::{Opened, hardware},
     out::{self, Stop, WIDTH, count, plain, say},
     table::{Give, fit, short},
 };
@@ -78,18 +79,18 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
             .map(|variant| Model::new(synthetic(variant, 1000, 0), Form::Fused))
             .collect::<Result<_, _>>()?,
     };
-    let device = args.device.open()?;
-    let dtype = args.device.dtype_name();
+    let on = Opened::of(&args.device)?.to_judge(&args.device)?;
+    let dtype = on.dtype_name();
     let mut judged = Vec::new();
     if !args.json {
-        say(&short(&plain(&format!("{}, {dtype}", hardware(device.info()))), WIDTH))?;
+        say(&short(&plain(&format!("{}, {dtype}", hardware(on.device.info()))), WIDTH))?;
     }
     for model in models {
         if !args.json {
             let (h, w) = model.preprocess.size;
             say(&short(&plain(&format!("{} at {h}x{w}", model.name)), WIDTH))?;
         }
-        let lines = examine(&device, &model, args.device.options(&device, Options::of(&model)))?;
+        let lines = examine(&on.device, &model, on.options(Options::of(&model)))?;
         if !args.json {
             print(&lines, args.all)?;
         }
@@ -106,8 +107,8 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
     }
     let pass = judged.iter().all(|model| model.pass);
     if args.json {
-        let info = device.info();
-        let (device, driver, dtype) = (info.to_string(), info.driver.clone(), dtype.to_string());
+        let info = on.device.info();
+        let (device, driver) = (info.to_string(), info.driver.clone());
         out::json(&Report { device, driver, dtype, pass, models: judged }, true)?;
     } else {
         say(if pass { "PASS" } else { "FAIL" })?;

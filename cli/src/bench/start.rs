@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Verdict,
-    args::{load, without_pictures},
+    loaded::{load, without_pictures},
     opened::hardware,
     out::{self, Stop, note, plain},
     table::Give::{Shortens, Stays},
@@ -78,8 +78,8 @@ pub fn run(args: &Args, models: &[PathBuf]) -> Result<Verdict, Stop> {
             let x = write_input(folder, &model, size)?;
             for opened in &devices {
                 for &dtype in &args.dtype {
-                    let (device, known, _) = opened.settle(Some((&model, size)), dtype.on_cpu())?;
-                    let name = dtype.name(&known);
+                    let (on, _) = opened.settle(Some((&model, size)), dtype, dtype.on_cpu())?;
+                    let (device, name) = (&on.device, on.dtype_name());
                     let work =
                         format!("{} on {}, {name}, {}x{}", spec.display(), device.info(), size.0, size.1);
                     progress.begin(&work);
@@ -87,9 +87,9 @@ pub fn run(args: &Args, models: &[PathBuf]) -> Result<Verdict, Stop> {
                         folder,
                         model: &file,
                         input: &x,
-                        device: &device,
+                        device,
                         wanted: &opened.wanted,
-                        dtype: &dtype.typed(&known),
+                        dtype: &on.typed_dtype(),
                         args,
                     };
                     match process.starts(|share| progress.set(share)) {

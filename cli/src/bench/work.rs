@@ -3,7 +3,7 @@
 use std::{path::Path, time::Instant};
 
 use mobileone::{
-    DType, Device, DeviceKind, Error, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
+    DType, DeviceKind, Error, Input, Model, Options, Outputs, Profiled, Session, Shape, Tensor,
     bench::{Bounds, Limit, Stats, input, round_trips, trim},
 };
 
@@ -13,8 +13,8 @@ use super::{
     report::{Row, ms},
 };
 use crate::{
-    args::load_again,
-    opened::{Known, MATRICES_IN_F16, Precision, hardware, session},
+    loaded::load_again,
+    opened::{MATRICES_IN_F16, Settled, hardware},
     out::{Stop, chain},
 };
 
@@ -53,25 +53,22 @@ pub struct Work<'a> {
     pub args: &'a Args,
     pub spec: &'a str,
     pub model: &'a Model,
-    pub device: &'a Device,
-    pub known: &'a Known,
+    pub on: &'a Settled,
     pub limit: Option<&'a Limit>,
-    pub dtype: Precision,
     pub batch: usize,
     pub size: (usize, usize),
 }
 
 impl std::fmt::Display for Work<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let Work { spec, device, batch, size: (h, w), .. } = self;
-        let dtype = self.dtype.name(self.known);
-        write!(f, "{spec} on {}, {dtype}, {batch}x{h}x{w}", device.info())
+        let Work { spec, on, batch, size: (h, w), .. } = self;
+        write!(f, "{spec} on {}, {}, {batch}x{h}x{w}", on.device.info(), on.dtype_name())
     }
 }
 
 impl Work<'_> {
     pub fn measure(&self, progress: &Progress) -> Result<Row, Left> {
-        if self.args.matrices && self.dtype.dtype(self.known) == DType::F32 {
+        if self.args.matrices && self.on.dtype() == DType::F32 {
             return Err(Left::Out(MATRICES_IN_F16.into()));
         }
         let channels = self.model.graph.input_channels();
@@ -83,14 +80,12 @@ impl Work<'_> {
         session.run(Input::Tensor(&x))?;
         let device_bytes = session.device_bytes();
         let first_ms = begun.elapsed().as_secs_f64() * 1e3;
-        let runs = if self.device.info().kind == DeviceKind::Cpu { 1 } else { PROFILED };
+        let runs = if self.on.device.info().kind == DeviceKind::Cpu { 1 } else { PROFILED };
         let profile = self.profile(&session, &x, runs)?;
         let sum = |profile: &Vec<Profiled>| profile.iter().map(|step| step.seconds).sum::<f64>();
         let device_ms = profile.as_ref().filter(|_| runs > 1).map(|profile| sum(profile) * 1e3);
         let floors = |limit: &Limit| {
-            profile
-                .as_ref()
-                .map(|steps| limit.floors(steps, self.dtype.dtype(self.known)).iter().sum::<f64>())
+            profile.as_ref().map(|steps| limit.floors(steps, self.on.dtype()).iter().sum::<f64>())
         };
         let floor_ms = self.limit.and_then(floors).map(|seconds| seconds * 1e3);
         let samples = match self.args.protocol {
@@ -102,7 +97,7 @@ impl Work<'_> {
         };
         let costs = self.model.graph.check(&self.model.weights, shape)?.costs();
         let macs = costs.iter().map(|cost| cost.macs).sum::<u64>() * self.batch as u64;
-        let info = self.device.info();
+        let info = self.on.device.info();
         let stats = Stats::of(&samples);
         let variant = self.model.architecture.variant();
         Ok(Row {
@@ -112,7 +107,7 @@ impl Work<'_> {
             kind: info.kind,
             on: hardware(info),
             driver: info.driver.clone(),
-            dtype: self.dtype.name(self.known),
+            dtype: self.on.dtype_name(),
             batch: self.batch,
             input: [self.batch, channels, self.size.0, self.size.1],
             macs,
@@ -166,11 +161,11 @@ impl Work<'_> {
 
     fn session(&self, model: &Model) -> Result<Session, Error> {
         let options = Options { batch: self.batch, ..Options::of(model) };
-        let mut options = self.dtype.options(self.device, self.known, options);
+        let mut options = self.on.options(options);
         options.preprocess.size = self.size;
         let classifies = model.graph.logits.is_some();
         options.outputs = Outputs { logits: classifies, features: !classifies, ..Outputs::default() };
-        session(self.device, model, &options)
+        self.on.session(model, &options)
     }
 
     fn round_trips(&self, session: &Session, x: &Tensor, progress: &Progress) -> Result<Vec<f64>, Error> {

@@ -161,7 +161,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{args::Preprocessing, feed::Seen};
+    use crate::{feed::Seen, pictures::Preprocessing};
 
     /// What cannot say that it was cut short does not take a file's place.
     #[test]

@@ -6,9 +6,9 @@ use mobileone::{Top, labels::Labels};
 use serde::Serialize;
 
 use crate::{
-    args::Preprocessing,
     feed::Seen,
     out::{name, name_bytes},
+    pictures::Preprocessing,
 };
 
 /// What holds of all pictures.
