@@ -2,7 +2,7 @@
 # What each set of features costs: how many crates a program takes in, and how large a stripped release binary of the
 # smallest useful program is. Prints a Markdown table. Release builds of wgpu: some minutes the first time.
 #
-#     benches/size.sh              # all sets
+#     benches/size.sh              # all sets, and the command
 #     benches/size.sh "" cpu       # some; "" is none
 #     LABEL=before benches/size.sh # another column's name
 set -euo pipefail
@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}/size"
 here="$CARGO_TARGET_DIR/program"
 mkdir -p "$here/src"
 
-sets=("" cpu gpu gpu,cpu gpu,cpu,export gpu,cpu,image gpu,cpu,image,pth gpu,cpu,image,pth,hub gpu,cpu,image,pth,hub,sample cli)
+sets=("" cpu gpu gpu,cpu gpu,cpu,export gpu,cpu,image gpu,cpu,image,pth gpu,cpu,image,pth,hub gpu,cpu,image,pth,hub,sample command)
 (($#)) && sets=("$@")
 
 # A program that loads a model and runs what the features let it run.
@@ -57,10 +57,12 @@ features() { [ -z "$1" ] || printf '"%s"' "${1//,/\",\"}"; }
 echo "| features | crates | binary (MB${LABEL:+, $LABEL}) |"
 echo "| --- | --- | --- |"
 for set in "${sets[@]}"; do
-    crates=$(cargo tree --locked --manifest-path "$root/Cargo.toml" -p mobileone -e normal --prefix none \
-        --no-default-features --features "$set" | sed 's/ (.*)$//' | sort -u | grep -cv '^mobileone ')
-    if [ "$set" = cli ]; then
-        cargo build -q --locked --release --manifest-path "$root/Cargo.toml" -p mobileone --bin mobileone
+    of=(-p mobileone --no-default-features --features "$set")
+    [ "$set" != command ] || of=(-p mobileone-cli)
+    crates=$(cargo tree --locked --manifest-path "$root/Cargo.toml" "${of[@]}" -e normal --prefix none |
+        sed 's/ (.*)$//' | sort -u | grep -cvE '^mobileone(-cli)? ')
+    if [ "$set" = command ]; then
+        cargo build -q --locked --release --manifest-path "$root/Cargo.toml" "${of[@]}"
         binary="$CARGO_TARGET_DIR/release/mobileone"
         strip -o "$here/stripped" "$binary"
         binary="$here/stripped"

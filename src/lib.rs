@@ -25,9 +25,8 @@
 //! ```
 //!
 //! # Features
-//! `gpu` and `cpu` are the two kinds of device; `image` reads picture files, `pth` PyTorch's checkpoints, `hub` models by
-//! their ids; `sample` is a small model inside; `export` as above. `cli` is all of them and the command, and the default:
-//! a program takes `default-features = false` and what it needs.
+//! `gpu` and `cpu` are the two kinds of device, and `image` reads picture files: these are the default. `pth` reads
+//! PyTorch's checkpoints, `hub` fetches models by their ids; `sample` is a small model inside; `export` as above.
 //!
 //! # Invariants
 //! - wgpu is named under `gpu` only, and in the doors of [`Device`], [`Session`] and [`Input`] that take a caller's
@@ -125,6 +124,6 @@ pub use weights::{Array, Weights};
 pub use wgpu;
 
 /// The README's example, compiled by the tests.
-#[cfg(all(doctest, feature = "cli"))]
+#[cfg(all(doctest, feature = "gpu", feature = "image"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

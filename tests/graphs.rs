@@ -6,7 +6,7 @@ mod random;
 use mobileone::{
     DType, Device, Error, Form, Graph, Model, Options, Outputs, Session, Shape, Tensor, Weights,
     cpu::{Executor, Isa, Threads},
-    graph::{Activation, Arithmetic, Conv, NodeId, Op, Window},
+    graph::{Activation, Arithmetic, Conv, Filter, NodeId, Op, Pooling, Size, Window},
     kernels::Choice,
     models::mobileone::{VARIANTS, synthetic},
     plan::{Limits, Plan, Tuning},

@@ -23,8 +23,6 @@ mod bench;
 #[cfg(feature = "cpu")]
 mod channels;
 mod checkpoint;
-#[cfg(feature = "cli")]
-mod cli;
 #[cfg(feature = "cpu")]
 mod cpu;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
@@ -58,7 +56,7 @@ mod preprocess;
 mod reference;
 mod refused;
 mod reparam;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cpu", feature = "gpu", feature = "image", feature = "sample"))]
 mod sample;
 #[cfg(feature = "cpu")]
 mod session;

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use mobileone::hub::Hub;
 
-use super::{Files, Mood, fetch_id, folder, hub_at, impatient, serve};
+use super::{Mood, fetch_id, folder, hub_at, impatient, serve, server::Files};
 
 const CONFIG: &[u8] = b"{}";
 const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

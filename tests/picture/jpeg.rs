@@ -1,10 +1,7 @@
 //! JPEG: every sampling and order of scans with libjpeg's values, pictures that are damaged, and very large ones.
 
 use super::{FOLDER, pixel, random};
-use mobileone::{
-    picture::{self, Picture},
-    sample,
-};
+use mobileone::picture::{self, Picture};
 use std::path::Path;
 
 #[test]
@@ -272,7 +269,7 @@ fn lossless() {
 
 /// A picture of the size of a photograph, whose data are cut, changed and followed by others in what follows.
 fn photograph() -> (Vec<u8>, usize, Picture) {
-    let bytes = sample::PICTURES[0].1.to_vec();
+    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/demo/images/zero-on-paper.jpg")).unwrap();
     let scan = bytes.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 14;
     let whole = picture::decode(&bytes).unwrap();
     assert_eq!(whole.warning, None);

@@ -2,7 +2,7 @@
 
 use std::{ffi::c_char, mem::offset_of, ptr, sync::Arc};
 
-use engine::{Checkpoint, Form, Model, Shape, checkpoint::Reading, labels::Labels};
+use engine::{Checkpoint, Form, Model, Shape, checkpoint::Reading, graph::FEATURES, labels::Labels};
 
 use crate::{
     error::{Failure, MOBILEONE_BUFFER_TOO_SMALL, MobileoneStatus, Result, guard},

@@ -242,7 +242,7 @@ impl Native {
 
     fn judge(&self, picture: &Picture) -> (String, Vec<f32>) {
         let answer = self.session.run(Input::Pixels(picture.pixels())).expect("an answer");
-        (self.labels.name(answer.top[0][0].index).into(), answer.logits())
+        (self.labels.name(answer.top[0][0].index).into(), answer.logits().to_vec())
     }
 }
 
