@@ -37,7 +37,9 @@ fn models() -> Vec<Model> {
 }
 
 fn options(model: &Model, dtype: DType, batch: usize) -> Options {
-    let outputs = Outputs::named(["logits", "probabilities", "features"]).and_best(5);
+    let own = model.graph.outputs.iter().map(|output| output.name.as_str());
+    let probabilities = model.graph.classes().map(|_| "probabilities");
+    let outputs = Outputs::named(own.chain(probabilities)).and_best(5);
     let mut options = Options { dtype, batch, outputs, ..Options::of(model) };
     options.preprocess.size = (64, 80);
     options
@@ -131,8 +133,8 @@ fn compare(files: &Export, plan: &Plan, model: &Model, limits: Limits) {
         assert_eq!(said.dtype, place.dtype.to_string());
     }
     let names: Vec<&str> = said.outputs.iter().map(|output| output.name.as_str()).collect();
-    let wanted = ["logits", "probabilities", "features", "top"];
-    assert_eq!(names, if model.graph.classes().is_some() { &wanted[..] } else { &wanted[2..3] });
+    let wanted = ["features", "logits", "probabilities", "top"];
+    assert_eq!(names, if model.graph.classes().is_some() { &wanted[..] } else { &wanted[..1] });
     assert_eq!(said.requires.f16, said.dtype == "f16");
     let most =
         said.slots.iter().map(|slot| slot.bytes * 3).chain(said.params.iter().map(|param| param.bytes));

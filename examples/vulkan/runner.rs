@@ -35,8 +35,8 @@ impl Runner {
     /// Loads the plan in `folder`.
     pub fn open(folder: &Path, device: &str) -> Result<Runner, Box<dyn Error>> {
         let plan: Plan = serde_json::from_slice(&fs::read(folder.join("plan.json"))?)?;
-        if plan.format != "mobileone-plan" || plan.version != 1 || plan.target != "spirv" {
-            return Err("this runs plans of version 1 for spirv".into());
+        if plan.format != "mobileone-plan" || plan.version != 2 || plan.target != "spirv" {
+            return Err("this runs plans of version 2 for spirv".into());
         }
         let gpu = Gpu::open(plan.requires.f16, plan.requires.subgroup, device)?;
         let storage = BufferUsageFlags::STORAGE_BUFFER;

@@ -198,7 +198,7 @@ fn line(name: &str, answer: &Answer) -> String {
     for top in answer.top.iter().flatten() {
         line += &format!(" {:08x} {:08x}", top.index, top.probability.to_bits());
     }
-    for value in answer.logits().iter().chain(&answer.probabilities()).chain(&answer.features()) {
+    for value in answer.logits().iter().chain(answer.probabilities()).chain(answer.features()) {
         line += &format!(" {:08x}", value.to_bits());
     }
     line
