@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::{FEATURES, LOGITS},
-    tasks::classify::{self, PROBABILITIES, TOP, Top},
+    options::Outputs,
+    tasks::classify::{self, PROBABILITIES, Top},
     tensor::{Shape, Tensor},
 };
 
@@ -34,11 +35,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Of a batch's outputs; the best classes are read.
+    /// Of a batch's outputs, which were computed for `wanted`.
     #[cfg(any(feature = "cpu", feature = "gpu"))]
-    pub(crate) fn new(batch: usize, mut outputs: Vec<(Arc<str>, Tensor)>) -> Answer {
-        let top = outputs.iter().position(|(name, _)| **name == *TOP).map(|at| outputs.remove(at));
-        let top = top.map_or_else(|| vec![Vec::new(); batch], |(_, top)| classify::read(&top));
+    pub(crate) fn new(batch: usize, mut outputs: Vec<(Arc<str>, Tensor)>, wanted: &Outputs) -> Answer {
+        let top = classify::take(&mut outputs, wanted).unwrap_or_else(|| vec![Vec::new(); batch]);
         Answer { batch, outputs, top }
     }
 

@@ -117,6 +117,29 @@ impl Graph {
         self.outputs.iter().any(|output| output.node == id)
     }
 
+    /// Takes out the nodes that nothing given is made of; the others keep their order. A graph that names nodes which it
+    /// does not have is left as it is, for [`Graph::check`] to refuse.
+    pub(crate) fn prune(&mut self) {
+        let reads_earlier = |(id, node): (NodeId, &Node)| node.inputs.iter().all(|&input| input < id);
+        if !self.nodes.iter().enumerate().all(reads_earlier)
+            || self.outputs.iter().any(|output| output.node >= self.nodes.len())
+        {
+            return;
+        }
+        let mut needed: Vec<bool> = (0..self.nodes.len()).map(|id| id == 0 || self.keeps(id)).collect();
+        for id in (0..self.nodes.len()).rev() {
+            if needed[id] {
+                self.nodes[id].inputs.iter().for_each(|&input| needed[input] = true);
+            }
+        }
+        let kept = |id: NodeId| needed[..id].iter().filter(|&&needed| needed).count();
+        let moved: Vec<NodeId> = (0..self.nodes.len()).map(kept).collect();
+        let mut id = 0..;
+        self.nodes.retain(|_| id.next().is_some_and(|id| needed[id]));
+        self.nodes.iter_mut().flat_map(|node| &mut node.inputs).for_each(|input| *input = moved[*input]);
+        self.outputs.iter_mut().for_each(|output| output.node = moved[output.node]);
+    }
+
     /// The only node that reads `id`.
     pub(crate) fn reader(&self, id: NodeId) -> Option<NodeId> {
         let mut readers = (0..self.nodes.len()).filter(|&at| self.nodes[at].inputs.contains(&id));

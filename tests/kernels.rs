@@ -306,7 +306,6 @@ fn answer() {
         (2, Outputs::named(["probabilities"])),
         (300, Outputs::named(["probabilities"]).and_best(300)),
         (1001, Outputs::default().and_best(5)),
-        (5, Outputs::default()),
         (0, Outputs::named(["features"])),
     ];
     for (classes, outputs) in rows {

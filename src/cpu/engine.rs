@@ -17,7 +17,7 @@ use crate::{
     answer::{Answer, judge},
     error::{Error, Result},
     graph::{Checked, Graph, Node, NodeId},
-    options::Options,
+    options::{Options, Outputs},
     preprocess::{Pixels, Preprocess, Scratch},
     profile::Profiled,
     tasks::classify,
@@ -42,6 +42,7 @@ pub struct Engine {
     threads: Arc<rayon::ThreadPool>,
     /// The names of the outputs, in the graph's order.
     names: Vec<Arc<str>>,
+    wanted: Outputs,
     preprocess: Preprocess,
     batch: usize,
     frames: usize,
@@ -140,6 +141,7 @@ impl Engine {
         };
         Ok(Engine {
             threads: threads.pool(),
+            wanted: options.outputs.clone(),
             names: graph.outputs.iter().map(|output| output.name.as_str().into()).collect(),
             preprocess: options.preprocess.clone(),
             batch,
@@ -306,7 +308,7 @@ impl Engine {
         let one = input.len() / batch;
         let sound = |picture: usize| input[picture * one..][..one].iter().all(|value| value.is_finite());
         judge(&outputs, sound, |reason| failure(&reason))?;
-        Ok(Answer::new(batch, outputs))
+        Ok(Answer::new(batch, outputs, &self.wanted))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::Result,
     graph::Graph,
-    options::Options,
+    options::{Options, Outputs},
     plan::{Binding, Buffer, Dispatch, GUARD, Plan},
     preprocess::Preprocess,
     tasks::classify,
@@ -26,6 +26,7 @@ pub struct Engine {
     pub(super) plan: Plan,
     /// The names of its outputs, in the plan's order.
     pub(super) names: Vec<Arc<str>>,
+    pub(super) wanted: Outputs,
     pub(super) batch: usize,
     pub(super) slots: Vec<wgpu::Buffer>,
     pub(super) preprocess: Preprocess,
@@ -84,6 +85,7 @@ impl Engine {
             gpu,
             plan,
             names,
+            wanted: options.outputs.clone(),
             preprocess: options.preprocess.clone(),
             batch,
             slots,

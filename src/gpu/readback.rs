@@ -105,6 +105,6 @@ impl Engine {
         };
         let fail = |reason| self.gpu.failure(format!("{reason}; try `mobileone verify`, f32, or the CPU"));
         judge(&outputs, sound, fail)?;
-        Ok(Answer::new(batch, outputs))
+        Ok(Answer::new(batch, outputs, &self.wanted))
     }
 }

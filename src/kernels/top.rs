@@ -6,6 +6,9 @@ use crate::tensor::{DType, Shape};
 /// The shader.
 pub const SHADER: Shader = shader!("top");
 
+/// The largest that the kernel finds at most: a software device may end loops of many rounds before their time.
+pub const MOST: usize = 64;
+
 /// The kernel that finds the `k` largest of a vector `src`, stored as `dtype`, each with its softmax where `softmax` says so, else with
 /// itself.
 pub fn kernel(src: Shape, k: usize, softmax: bool, dtype: DType) -> Kernel {

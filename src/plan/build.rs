@@ -240,6 +240,10 @@ impl<'a> Source<'a> {
             }
             (Op::Activate(activation), _) => kernels::activate::kernel(dst, *activation, dtype),
             (Op::Softmax, _) => kernels::softmax::kernel(dst, dtype),
+            (Op::TopK { k, .. }, _) if *k > kernels::top::MOST => {
+                return Err(self
+                    .refuse(last, format_args!("the best {k} of a vector, {} at most", kernels::top::MOST)));
+            }
             (Op::TopK { k, softmax }, _) => kernels::top::kernel(src, *k, *softmax, dtype),
             (Op::Pool { pooling: Pooling::Average | Pooling::PaddedAverage, window: None }, _) => {
                 kernels::pool::kernel(src, dtype)

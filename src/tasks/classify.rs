@@ -1,5 +1,7 @@
 //! Classification: the softmax of a classifier's scores, and the best classes.
 
+use std::sync::Arc;
+
 use crate::{
     error::{Error, Result},
     graph::{Activation, Graph, LOGITS, Op},
@@ -12,6 +14,9 @@ pub const PROBABILITIES: &str = "probabilities";
 /// The output that is the best classes, `[n, 1, k, 2]`: each a class and its probability.
 pub const TOP: &str = "top";
 
+/// The best that a device finds, a round each; of more the host makes them of the probabilities.
+const MOST: usize = 64;
+
 /// One of the best classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Top {
@@ -22,21 +27,25 @@ pub struct Top {
 }
 
 /// `graph` with what is wanted of it as its outputs: those of its own by their names, and what is made of its classifier.
-/// Of no more classes than there are the best are given; without a classifier none.
+/// Of no more classes than there are the best are given; without a classifier none. What nothing wanted is made of is left
+/// out.
 ///
 /// # Errors
 /// [`Error::Option`] for a name that the network does not give, with those that it does.
 pub fn give(graph: &Graph, wanted: &Outputs) -> Result<Graph> {
     let mut given = Graph { outputs: Vec::new(), ..graph.clone() };
-    let probable =
-        graph.output(PROBABILITIES).is_none() && wanted.names.iter().any(|name| name == PROBABILITIES);
     let best = wanted.top_k.min(graph.classes().unwrap_or(0));
+    let mut names: Vec<&str> = wanted.names.iter().map(String::as_str).collect();
+    if best > MOST && !names.contains(&PROBABILITIES) {
+        names.push(PROBABILITIES);
+    }
+    let probable = graph.output(PROBABILITIES).is_none() && names.contains(&PROBABILITIES);
     let logits = graph.output(LOGITS);
     let probabilities = logits.filter(|_| probable).map(|logits| {
         let op = if graph.classes() == Some(1) { Op::Activate(Activation::Sigmoid) } else { Op::Softmax };
         given.push(PROBABILITIES, op, &[logits])
     });
-    for name in &wanted.names {
+    for name in names {
         let made = probabilities.filter(|_| name == PROBABILITIES);
         let Some(node) = made.or_else(|| graph.output(name)) else {
             let names = graph.outputs.iter().map(|output| output.name.as_str());
@@ -45,17 +54,40 @@ pub fn give(graph: &Graph, wanted: &Outputs) -> Result<Graph> {
         };
         given.give(name, node);
     }
-    if let Some(logits) = logits.filter(|_| best > 0) {
+    if let Some(logits) = logits.filter(|_| (1..=MOST).contains(&best)) {
         let top = given.push(TOP, Op::TopK { k: best, softmax: true }, &[logits]);
         given.give(TOP, top);
     }
+    given.prune();
     Ok(given)
 }
 
-/// The best classes of each picture, of the output [`TOP`].
+/// The best classes of each picture, taken out of the outputs that were computed for `wanted`, and what else was not asked
+/// for with them.
 #[cfg(any(feature = "cpu", feature = "gpu"))]
-pub(crate) fn read(top: &Tensor) -> Vec<Vec<Top>> {
-    let pair = |pair: &[f32; 2]| Top { index: pair[0] as usize, probability: pair[1] };
-    let picture = |at: usize| top.pictures(at..at + 1).as_chunks().0.iter().map(pair).collect();
-    (0..top.shape().n).map(picture).collect()
+pub(crate) fn take(outputs: &mut Vec<(Arc<str>, Tensor)>, wanted: &Outputs) -> Option<Vec<Vec<Top>>> {
+    let mut of = |name: &str| {
+        let at = outputs.iter().position(|(known, _)| **known == *name)?;
+        let asked = wanted.names.iter().any(|wanted| wanted == name);
+        Some(if asked { outputs[at].1.clone() } else { outputs.remove(at).1 })
+    };
+    if let Some(top) = of(TOP) {
+        let pair = |pair: &[f32; 2]| Top { index: pair[0] as usize, probability: pair[1] };
+        let picture = |at: usize| top.pictures(at..at + 1).as_chunks().0.iter().map(pair).collect();
+        return Some((0..top.shape().n).map(picture).collect());
+    }
+    if wanted.top_k <= MOST {
+        return None;
+    }
+    let probabilities = of(PROBABILITIES)?;
+    let picture = |at: usize| {
+        let one = probabilities.pictures(at..at + 1);
+        let mut best: Vec<Top> =
+            one.iter().enumerate().map(|(index, &probability)| Top { index, probability }).collect();
+        // Stable: of equals the lower class stays the first.
+        best.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        best.truncate(wanted.top_k);
+        best
+    };
+    Some((0..probabilities.shape().n).map(picture).collect())
 }
