@@ -4,7 +4,7 @@
 use super::{
     bits::{Bits, Table},
     blocks::{ZIGZAG, ac_first, ac_refine, dc_difference, sequential},
-    frame::{Component, Frame},
+    frame::{Coefficients, Component, Frame},
     idct,
 };
 
@@ -54,14 +54,6 @@ const SHORT: &str = "its data end too early";
 pub const LEFT: &str = "data are left over after its last block";
 const BROKEN: &str = "its data are broken";
 const MISSING: &str = "a part of its data is missing";
-
-/// The coefficients of a progressive picture's component: the first `kept` of each block in zigzag order, and
-/// of all of them which are not 0.
-pub struct Coefficients {
-    pub kept: usize,
-    pub values: Vec<i16>,
-    pub nonzero: Vec<u64>,
-}
 
 /// The next marker that stands for something from `at` on, where it begins, and whether anything but zeros and
 /// filling lies before it.
