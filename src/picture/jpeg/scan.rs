@@ -4,7 +4,7 @@
 use super::{
     bits::{Bits, Table},
     blocks::{ZIGZAG, ac_first, ac_refine, dc_difference, sequential},
-    frame::{Coefficients, Component, Frame},
+    frame::{Component, Frame},
     idct,
 };
 
