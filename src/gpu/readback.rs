@@ -100,8 +100,8 @@ impl Engine {
         let outputs: Vec<_> = names.zip(self.parts(batch).map(tensor)).collect();
         let input = self.plan.place(0);
         let sound = |picture: usize| {
-            let tensor = frame.tensor.then(|| &frame.staging[picture * input.bytes()..][..input.bytes()]);
-            tensor.is_none_or(|tensor| is_finite(tensor, input.dtype))
+            let staged = frame.staging.get(picture * input.bytes()..);
+            staged.is_none_or(|from| is_finite(&from[..input.bytes().min(from.len())], input.dtype))
         };
         let fail = |reason| self.gpu.failure(format!("{reason}; try `mobileone verify`, f32, or the CPU"));
         judge(&outputs, sound, fail)?;
