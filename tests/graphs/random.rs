@@ -275,7 +275,8 @@ const BREAKS: [fn(&mut Case, &mut Random) -> Option<String>; 14] = [
         Some(format!("{}: reads node ", case.graph.nodes[id].name))
     },
     |case, random| {
-        let id = random.below(case.graph.nodes.len());
+        // A concatenation takes any number.
+        let id = pick(case, random, |op| !matches!(op, Op::Concat))?;
         let inputs = &mut case.graph.nodes[id].inputs;
         match random.once_in(2) || inputs.is_empty() {
             true => inputs.push(0),
