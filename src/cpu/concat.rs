@@ -3,7 +3,7 @@
 use super::{
     blocks::BLOCK,
     elementwise::{each, same},
-    step::Frame,
+    workspace::Workspace,
 };
 
 /// Joins maps of one size.
@@ -47,7 +47,7 @@ impl Concat {
     /// Computes the whole map `dst`; `src` gives each input.
     pub fn run<'a>(
         &self,
-        &Frame { isa, team, .. }: &Frame,
+        &Workspace { isa, team, .. }: &Workspace,
         src: &(dyn Fn(usize) -> &'a [f32] + Sync),
         pixels: usize,
         dst: &mut [f32],
