@@ -68,6 +68,7 @@ mod info;
 mod input;
 pub mod kernels;
 pub mod labels;
+mod limits;
 pub mod models;
 pub mod named;
 mod near;

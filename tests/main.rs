@@ -64,3 +64,4 @@ mod session;
 mod shaders;
 #[cfg(feature = "gpu")]
 mod tune;
+mod ways;
