@@ -218,7 +218,7 @@ pub fn export(model: &Model, options: &Options, limits: Limits, target: Target) 
         kernels.rows[resize].clone(),
         kernels.rows[normalize].clone(),
     );
-    let requires = requires(&plan, &kernels.rows, options, limits);
+    let requires = requires(&plan, &kernels.rows, options);
     kernels.rows.truncate(own);
 
     let mut files = vec![(WEIGHTS.to_string(), packed)];
@@ -357,22 +357,15 @@ fn outputs(plan: &Plan) -> Vec<manifest::Output> {
     plan.outputs.iter().map(row).collect()
 }
 
-fn requires(
-    plan: &Plan,
-    kernels: &[manifest::Kernel],
-    options: &Options,
-    limits: Limits,
-) -> manifest::Requires {
-    let subgroups = plan
-        .dispatches
-        .iter()
-        .any(|dispatch| matches!(dispatch.choice, Some(crate::kernels::Choice::Subgroup(..))));
+fn requires(plan: &Plan, kernels: &[manifest::Kernel], options: &Options) -> manifest::Requires {
+    let needs = |one: &plan::Dispatch| one.choice?.needs(&one.layer?);
+    let lanes = plan.dispatches.iter().filter_map(needs).map(|needs| needs.lanes).max().unwrap_or(0);
     let slots = plan.slots.iter().map(|bytes| bytes * options.batch);
     let most = |of: fn(&manifest::Kernel) -> u32| kernels.iter().map(of).max().unwrap_or(0);
     let storage = |dispatch: &plan::Dispatch| dispatch.bindings.len();
     manifest::Requires {
         f16: options.dtype == DType::F16,
-        subgroup: if subgroups { limits.subgroup } else { 0 },
+        subgroup: lanes,
         invocations: most(|kernel| kernel.workgroup_size.iter().product()),
         workgroup_memory: most(|kernel| kernel.workgroup_memory.iter().sum()),
         storage_buffers: plan.dispatches.iter().map(storage).max().unwrap_or(0),

@@ -16,6 +16,7 @@
 mod activation;
 mod check;
 mod op;
+mod runs;
 mod window;
 
 pub use activation::Activation;

@@ -70,6 +70,7 @@ pub mod kernels;
 pub mod labels;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod limit;
+mod limits;
 pub mod models;
 pub mod named;
 mod near;

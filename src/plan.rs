@@ -17,19 +17,22 @@
 
 mod build;
 mod limits;
-mod param;
 mod storage;
 mod tuning;
 
-pub use limits::{Class, GUARD, Limits};
-pub use param::Param;
+pub use limits::GUARD;
 pub use storage::storage;
-pub use tuning::{Layer, Tuning};
+pub use tuning::Tuning;
+
+pub use crate::{
+    kernels::{Layer, Param},
+    limits::{Class, Limits},
+};
 
 use crate::{
     error::{Error, Result},
-    graph::{Activation, Checked, Cost, Graph, NodeId, Op, Output},
-    kernels::{self, Choice, Kernel, Kind, Packing},
+    graph::{Checked, Cost, Graph, NodeId, Op, Output},
+    kernels::{Choice, Kernel, Kind},
     tensor::{DType, Shape},
     weights::Weights,
 };
@@ -179,21 +182,12 @@ impl Plan {
         dispatch.maps * batch as u64 + dispatch.bindings.iter().map(param).sum::<u64>()
     }
 
-    fn read(&self, index: u32, id: NodeId) -> Binding {
-        Binding { index, buffer: Buffer::Slot(self.place(id).slot), written: false }
-    }
-
-    fn write(&self, index: u32, id: NodeId) -> Binding {
-        Binding { written: true, ..self.read(index, id) }
-    }
-
-    /// The index of a parameter of `shape`, which is added where it is new; without a name it is zeros.
-    fn param(&mut self, name: Option<&str>, shape: &[usize], packing: Packing, dtype: DType) -> usize {
-        let param = Param { name: name.map(String::from), packing, dtype, len: packing.len(shape) };
-        if let Some(at) = self.params.iter().position(|known| *known == param) {
+    /// The index of a parameter, which is added where it is new.
+    fn param(&mut self, param: &Param) -> usize {
+        if let Some(at) = self.params.iter().position(|known| known == param) {
             return at;
         }
-        self.params.push(param);
+        self.params.push(param.clone());
         self.params.len() - 1
     }
 

@@ -12,7 +12,7 @@
 use crate::error::{Error, Result};
 
 /// The scalar type of stored weights or activations. Sums are always f32 or wider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DType {
     /// IEEE binary32.
@@ -41,7 +41,7 @@ impl std::fmt::Display for DType {
 }
 
 /// Batch, height, width and channels of an activation, stored in that order (NHWC).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shape {
     /// Pictures in the batch.
     pub n: usize,

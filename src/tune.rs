@@ -38,7 +38,7 @@ use crate::{
     gpu::{Clock, Engine, Gpu},
     models::Model,
     options::{Options, Outputs},
-    plan::Tuning,
+    plan::{Layer, Tuning},
     preprocess::{PixelFormat, Pixels, Rotation},
     tensor::{DType, Shape, Tensor},
 };
@@ -49,8 +49,8 @@ use crate::{
 pub struct Tuned {
     /// The choices that were kept: one for each layer that was judged to the end, that which it began with included.
     pub tuning: Tuning,
-    /// The keys of the layers whose choice is another than it began with.
-    pub changed: Vec<String>,
+    /// The layers whose choice is another than it began with.
+    pub changed: Vec<Layer>,
     /// What one run takes with the choices that it began with, measured at the end where there was time for that: by the
     /// device's own clock where it has one, else a round trip.
     pub before: Duration,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use mobileone::{
     Checkpoint, DType, Form, Model, Options, Outputs, Shape,
     export::{ALIGNMENT, Export, Manifest, PLAN, Target, WEIGHTS, export, manifest},
-    kernels::CHOICES,
+    kernels::{choices, ways},
     models::mobileone::{VARIANTS, synthetic},
     plan::{self, Limits, Plan, Tuning},
     tasks::classify,
@@ -150,17 +150,14 @@ fn every_choice_is_sound_in_every_language() {
     let train = data("se.timm.train", Form::Train);
     let mut seen = BTreeSet::new();
     let mut direct3d = Vec::new();
-    for (at, &choice) in CHOICES.iter().enumerate() {
+    for (at, choice) in choices().enumerate() {
         // Branches know no choices.
         let models = if at == 0 { vec![&fused, &train] } else { vec![&fused] };
-        let subgroup = if let mobileone::kernels::Choice::Subgroup(_, lanes) = choice { lanes } else { 0 };
+        let subgroup = if choice.is(&ways::SUBGROUP) { choice.tile[1] } else { 0 };
         let limits = limits!(Limits::LEAST, subgroup: subgroup, matrix: 8, storage_buffers: 8);
         for (model, dtype) in models.into_iter().flat_map(|model| [(model, DType::F32), (model, DType::F16)])
         {
-            let tuning = Tuning {
-                fast: matches!(choice, mobileone::kernels::Choice::Fast(_)),
-                ..Tuning::only(choice)
-            };
+            let tuning = Tuning { fast: choice.is(&ways::FAST), ..Tuning::only(choice) };
             let options = Options { tuning, ..options(model, dtype, 1) };
             for target in Target::ALL {
                 let files = export(model, &options, limits, target).unwrap();

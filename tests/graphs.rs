@@ -7,7 +7,7 @@ use mobileone::{
     DType, Device, Error, Form, Graph, Model, Options, Outputs, Session, Shape, Tensor, Weights,
     cpu::{Executor, Isa, Threads},
     graph::{Activation, Arithmetic, Conv, Filter, NodeId, Op, Pooling, Size, Window},
-    kernels::Choice,
+    kernels::ways,
     models::mobileone::{VARIANTS, synthetic},
     plan::{Limits, Plan, Tuning},
     reference, verify,
@@ -275,7 +275,7 @@ fn no_activation_is_dropped() {
 #[test]
 fn a_classifier_keeps_its_activation() {
     let Some(device) = device() else { return };
-    for choice in [Choice::Head, Choice::Steps] {
+    for choice in [ways::JOINED.of(&[]), ways::STEPS.of(&[])] {
         for activation in [Activation::None, Activation::Relu, Activation::Sigmoid] {
             let mut case = Case::new(Shape::new(2, 3, 5, 6)).end(0);
             let logits = case.linear(7, activation, case.graph.output("features").unwrap());

@@ -3,7 +3,7 @@
 use mobileone::{
     DType, Error, Graph, Options, Outputs, Preprocess, Shape, Tensor, Weights,
     graph::{Activation, Arithmetic, Conv, NodeId, Op, Window},
-    kernels::{CHOICES, Choice, Kind},
+    kernels::{self, Choice, Kind, Layer, ways},
     plan::Tuning,
     preprocess::{Colour, CropMode, Interpolation},
     verify,
@@ -123,13 +123,13 @@ fn options(shape: Shape, dtype: DType) -> Options {
 fn choices(kind: Kind) -> Vec<Choice> {
     let Some(limits) = device().and_then(|device| device.limits()) else { return Vec::new() };
     let src = Shape::new(1, 1, 1, 300);
-    let fits = |choice: &&Choice| choice.kind() == kind && choice.fits(src, src, DType::F32, &limits);
-    CHOICES.iter().filter(fits).copied().collect()
+    let layer = Layer { kind, src, dst: src, dtype: DType::F32, fast: true, window: [1, 1], matrix: 0 };
+    kernels::choices().filter(|choice| choice.fits(&layer, &limits)).collect()
 }
 
 /// One choice for every layer that it can compute.
 fn only(choice: Choice) -> Tuning {
-    Tuning { fast: matches!(choice, Choice::Fast(_)), ..Tuning::only(choice) }
+    Tuning { fast: choice.is(&ways::FAST), ..Tuning::only(choice) }
 }
 
 const BOTH: [Activation; 2] = [Activation::None, Activation::Relu];
@@ -173,10 +173,9 @@ fn matrices_or_a_clear_error() {
         Err(error) => panic!("{error}"),
     };
     let limits = device.limits().unwrap();
-    let ways =
-        CHOICES.iter().filter(|choice| matches!(choice, Choice::Matrix(size, _) if *size == limits.matrix));
+    let ways = ways::MATRIX.choices().filter(|choice| choice.tile[0] == limits.matrix);
     let mut checked = 0;
-    for &choice in ways {
+    for choice in ways {
         for (at, (src_c, dst_c)) in [(16, 16), (48, 128), (64, 48)].into_iter().enumerate() {
             let mut net = Net::new(src_c);
             let conv = Conv { src_c, dst_c, groups: 1, window: Window::square(1, 1, 0) };

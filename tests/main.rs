@@ -65,3 +65,4 @@ mod session;
 mod shaders;
 #[cfg(feature = "gpu")]
 mod tune;
+mod ways;

@@ -6,7 +6,7 @@ use mobileone::{
     Answer, DType, Device, Error, Form, Input, Model, Options, Outputs, Pixels, Session, Shape, Tensor,
     checkpoint::Checkpoint,
     gpu::{self, Engine, Gpu},
-    kernels::Choice,
+    kernels::ways,
     plan::Tuning,
     preprocess::{Interpolation, PixelFormat, Rotation},
 };
@@ -82,7 +82,7 @@ fn devices_make_the_hosts_input() {
         for dtype in [DType::F32, DType::F16].into_iter().filter(|&dtype| gpu.supports(dtype)) {
             for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
                 // What shrinks too far to be read at once takes the two passes all the same.
-                for way in [Choice::Passes, Choice::Prepare] {
+                for way in [ways::PASSES.of(&[]), ways::PREPARE.of(&[])] {
                     let mut options = Options { dtype, tuning: Tuning::only(way), ..options(&model) };
                     options.preprocess.interpolation = interpolation;
                     let input = Shape::new(1, 64, 80, 3);
@@ -141,7 +141,8 @@ fn few_storage_buffers_suffice() {
         session.run(Input::Pixels(picture.pixels())).unwrap()
     };
     let expected = run(&options);
-    options.tuning.choices = vec![Choice::Head, Choice::Block(4, 1, 16), Choice::Direct(2, 8)];
+    options.tuning.choices =
+        vec![ways::JOINED.of(&[]), ways::BLOCK.of(&[4, 1, 16]), ways::DIRECT.of(&[2, 8])];
     assert_eq!(run(&options), expected);
 }
 

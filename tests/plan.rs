@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use mobileone::{
     DType, Error, Form, Model, Outputs, Shape,
     graph::Op,
-    kernels::{CHOICES, Choice, Kind},
+    kernels::{Choice, Kind, choices, ways},
     models::mobileone::{VARIANTS, synthetic},
     plan::{Buffer, Class, Dispatch, GUARD, Layer, Limits, Plan, Tuning},
     tasks::classify,
@@ -18,7 +18,7 @@ fn all() -> Outputs {
 }
 
 fn plan(model: &Model, size: (usize, usize), limits: Limits) -> Result<Plan, Error> {
-    tuned(model, size, limits, &Tuning { choices: vec![Choice::Steps], ..Tuning::default() })
+    tuned(model, size, limits, &Tuning { choices: vec![ways::STEPS.of(&[])], ..Tuning::default() })
 }
 
 fn tuned(model: &Model, size: (usize, usize), limits: Limits, tuning: &Tuning) -> Result<Plan, Error> {
@@ -38,7 +38,7 @@ fn given(mut model: Model) -> Model {
 
 /// Pipelines that a plan makes, with those that prepare pictures.
 fn pipelines(plan: &Plan) -> usize {
-    let front = if plan.front == Choice::Prepare { 3 } else { 2 };
+    let front = if plan.front == ways::PREPARE.of(&[]) { 3 } else { 2 };
     plan.dispatches.iter().map(|dispatch| dispatch.kernel.text()).collect::<BTreeSet<_>>().len() + front
 }
 
@@ -66,15 +66,16 @@ fn keys_tell_layers_apart() {
         for dtype in [DType::F32, DType::F16] {
             let (graph, weights) = (&model.graph, &model.weights);
             let plan = Plan::new(graph, weights, input, dtype, limits, &Tuning::default()).unwrap();
-            let mut seen: HashMap<String, (usize, usize, u64)> = HashMap::new();
+            let mut seen: HashMap<Layer, (usize, usize, u64)> = HashMap::new();
             for dispatch in &plan.dispatches {
                 let Some(layer) = dispatch.layer else { continue };
                 let matrices = dtype == DType::F16 && limits.matrix > 0 && layer.kind == Kind::Pointwise;
-                assert_eq!(layer.key().ends_with(" matrix 16"), matrices, "{}", layer.key());
+                assert_eq!(layer.to_string().ends_with(" matrix 16"), matrices, "{layer}");
+                assert_eq!(layer.to_string().parse(), Ok(layer));
                 let Op::Conv { conv, .. } = &graph.nodes[dispatch.nodes[0]].op else { continue };
                 let work = (conv.window.kernel[0], conv.window.stride[0], dispatch.macs);
-                let known = *seen.entry(layer.key()).or_insert(work);
-                assert_eq!(known, work, "{}: {}", dispatch.label, layer.key());
+                let known = *seen.entry(layer).or_insert(work);
+                assert_eq!(known, work, "{}: {layer}", dispatch.label);
             }
             let sides: BTreeSet<usize> = seen.values().map(|(side, ..)| *side).collect();
             assert_eq!(sides, BTreeSet::from([1, 3]));
@@ -91,9 +92,9 @@ fn keys_tell_layers_apart() {
         window: [1, 1],
         matrix,
     };
-    let without = Tuning { layers: [(layer(0).key(), Choice::Shared(4, 1))].into(), ..Tuning::default() };
-    assert_eq!(without.choice(&layer(16), &limits), Choice::Matrix(16, 2));
-    assert_eq!(without.choice(&layer(0), &DEFAULT), Choice::Shared(4, 1));
+    let without = Tuning { layers: [(layer(0), ways::SHARED.of(&[4, 1]))].into(), ..Tuning::default() };
+    assert_eq!(without.choice(&layer(16), &limits), ways::MATRIX.of(&[16, 2]));
+    assert_eq!(without.choice(&layer(0), &DEFAULT), ways::SHARED.of(&[4, 1]));
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn nothing_is_read_after_it_was_written_over() {
     for model in models.into_iter().chain([variant(4)]) {
         let plan = plan(&model, (64, 64), DEFAULT).unwrap();
         sound(&model, &plan);
-        for &choice in CHOICES.iter().filter(|choice| matches!(choice.kind(), Kind::Block | Kind::Head)) {
+        for choice in choices().filter(|choice| matches!(choice.kind(), Kind::Block | Kind::Head)) {
             sound(&model, &tuned(&model, (64, 64), DEFAULT, &Tuning::only(choice)).unwrap());
         }
     }
@@ -151,6 +152,13 @@ fn sound(model: &Model, plan: &Plan) {
     assert!(plan.slots.len() < 8, "{} slots", plan.slots.len());
 }
 
+/// Storage buffers that a choice binds at most.
+fn buffers(choice: Choice) -> usize {
+    let map = Shape::new(1, 1, 1, 4);
+    let (kind, dtype, fast) = (choice.kind(), DType::F32, false);
+    choice.needs(&Layer { kind, src: map, dst: map, dtype, fast, window: [1, 1], matrix: 0 }).unwrap().buffers
+}
+
 fn slots(dispatch: &Dispatch, written: bool) -> Vec<usize> {
     let bindings = dispatch.bindings.iter().filter(|binding| binding.written == written);
     let slot = |buffer| if let Buffer::Slot(slot) = buffer { Some(slot) } else { None };
@@ -162,12 +170,14 @@ fn slots(dispatch: &Dispatch, written: bool) -> Vec<usize> {
 fn blocks_in_one_dispatch_each() {
     for at in 0..4 {
         let model = variant(at);
-        for block in CHOICES.iter().filter(|choice| choice.kind() == Kind::Block && **choice != Choice::Apart)
-        {
-            let tuning = Tuning { choices: vec![*block, Choice::Head, Choice::Prepare], ..Tuning::default() };
+        for block in choices().filter(|choice| choice.kind() == Kind::Block && choice.at_once()) {
+            let tuning = Tuning {
+                choices: vec![block, ways::JOINED.of(&[]), ways::PREPARE.of(&[])],
+                ..Tuning::default()
+            };
             let plan = tuned(&model, (224, 224), DEFAULT, &tuning).unwrap();
             assert_eq!(plan.dispatches.len(), 1 + 21 + 2, "S{at} {block}: stem, blocks, head, top");
-            assert_eq!(plan.front, Choice::Prepare, "one more from bytes to best classes: 25");
+            assert_eq!(plan.front, ways::PREPARE.of(&[]), "one more from bytes to best classes: 25");
             assert!(pipelines(&plan) <= 20, "S{at}: {} pipelines", pipelines(&plan));
             let macs = |plan: &Plan| plan.dispatches.iter().map(|dispatch| dispatch.macs).sum::<u64>();
             assert_eq!(macs(&plan), macs(&self::plan(&model, (224, 224), DEFAULT).unwrap()));
@@ -181,24 +191,24 @@ fn forms_are_for_devices_that_run_them() {
     let model = variant(0);
     let used = |choice: Choice, limits: Limits| {
         let plan = tuned(&model, (224, 224), limits, &Tuning::only(choice)).unwrap();
-        let mut choices = plan.dispatches.iter().filter_map(|dispatch| dispatch.choice);
-        match choice {
+        let mut used = plan.dispatches.iter().filter_map(|dispatch| dispatch.choice);
+        match choice.kind() {
+            Kind::Front => plan.front == choice,
             // What is apart shows in that nothing of the kind is at once.
-            Choice::Passes | Choice::Prepare => plan.front == choice,
-            Choice::Apart | Choice::Steps => choices.all(|other| other.kind() != choice.kind()),
-            _ => choices.any(|other| other == choice),
+            _ if !choice.at_once() => used.all(|other| other.kind() != choice.kind()),
+            _ => used.any(|other| other == choice),
         }
     };
-    for &choice in CHOICES {
+    for choice in choices() {
         assert_eq!(Choice::named(&choice.to_string()), Some(choice));
         // Which the network has no layer for.
         if choice.kind() == Kind::Conv {
             continue;
         }
         // Nor is anything computed on matrices where it is stored in f32.
-        let fast = matches!(choice, Choice::Fast(_) | Choice::Matrix(..));
+        let fast = choice.is(&ways::FAST) || choice.is(&ways::MATRIX);
         for subgroup in [0, 4, 8, 16, 32, 64] {
-            let fits = !matches!(choice, Choice::Subgroup(_, lanes) if lanes != subgroup);
+            let fits = !choice.is(&ways::SUBGROUP) || choice.tile[1] == subgroup;
             assert_eq!(
                 used(choice, limits!(DEFAULT, subgroup: subgroup)),
                 fits && !fast,
@@ -206,19 +216,18 @@ fn forms_are_for_devices_that_run_them() {
             );
         }
         let none = limits!(DEFAULT, shared: 0);
-        let shared =
-            matches!(choice, Choice::Shared(..) | Choice::Split(..) | Choice::Block(..) | Choice::Head);
-        let lanes = matches!(choice, Choice::Subgroup(..));
+        let shared = [&ways::SHARED, &ways::SPLIT, &ways::BLOCK, &ways::JOINED].contains(&choice.way);
+        let lanes = choice.is(&ways::SUBGROUP);
         assert_eq!(used(choice, none), !shared && !lanes && !fast, "{choice} without workgroup memory");
         for storage_buffers in [4, 5, 6, 8] {
-            let fits = choice.buffers() <= storage_buffers && !lanes && !fast;
+            let fits = buffers(choice) <= storage_buffers && !lanes && !fast;
             let limits = limits!(DEFAULT, storage_buffers: storage_buffers);
             assert_eq!(used(choice, limits), fits, "{choice}, {storage_buffers} storage buffers");
             let plan = tuned(&model, (224, 224), limits, &Tuning::only(choice)).unwrap();
             for dispatch in &plan.dispatches {
                 let bound = dispatch.bindings.len();
                 assert!(bound <= storage_buffers, "{choice}: {} binds {bound} buffers", dispatch.label);
-                assert!(dispatch.choice.is_none_or(|choice| choice.buffers() == bound), "{}", dispatch.label);
+                assert!(dispatch.choice.is_none_or(|choice| buffers(choice) == bound), "{}", dispatch.label);
             }
         }
     }
@@ -228,7 +237,8 @@ fn forms_are_for_devices_that_run_them() {
             for (at, most) in [20, 20, 20, 20, 40].into_iter().enumerate() {
                 let plan = tuned(&variant(at), (224, 224), limits, &Tuning::default()).unwrap();
                 assert!(pipelines(&plan) <= most, "S{at} {class:?}: {} pipelines", pipelines(&plan));
-                let front = if class == Class::Discrete { Choice::Prepare } else { Choice::Passes };
+                let front =
+                    if class == Class::Discrete { ways::PREPARE.of(&[]) } else { ways::PASSES.of(&[]) };
                 assert_eq!((plan.front, plan.prepared.kind), (front, Kind::Front), "{class:?}");
             }
         }
@@ -248,20 +258,19 @@ fn matrices_are_for_whole_tiles_of_f16() {
     };
     let unasked = Tuning::default();
     for (matrix, dtype) in [(0, DType::F16), (8, DType::F32), (16, DType::F32)] {
-        for tuning in [&unasked, &Tuning::only(Choice::Matrix(8, 4)), &Tuning::only(Choice::Matrix(16, 2))] {
+        for tuning in
+            [&unasked, &Tuning::only(ways::MATRIX.of(&[8, 4])), &Tuning::only(ways::MATRIX.of(&[16, 2]))]
+        {
             let layers = of(matrix, dtype, 224, tuning);
-            assert!(
-                layers.iter().all(|(_, choice)| !matches!(choice, Choice::Matrix(..))),
-                "{matrix} {dtype}"
-            );
+            assert!(layers.iter().all(|(_, choice)| !choice.is(&ways::MATRIX)), "{matrix} {dtype}");
         }
     }
-    for (matrix, way) in [(8, Choice::Matrix(8, 4)), (16, Choice::Matrix(16, 2))] {
+    for (matrix, way) in [(8, ways::MATRIX.of(&[8, 4])), (16, ways::MATRIX.of(&[16, 2]))] {
         assert!(of(matrix, DType::F16, 224, &unasked).iter().all(|(_, choice)| *choice == way), "{matrix}");
         // At 64 pixels the last maps are 2x2: fewer than a matrix has rows.
         for (layer, choice) in of(matrix, DType::F16, 64, &unasked) {
             let whole = layer.src.pixels() >= matrix;
-            assert_eq!(choice == way, whole, "{} on {matrix}x{matrix}", layer.key());
+            assert_eq!(choice == way, whole, "{layer} on {matrix}x{matrix}");
         }
     }
     let odd = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/odd.timm.fused.safetensors");
@@ -274,12 +283,7 @@ fn matrices_are_for_whole_tiles_of_f16() {
         if layer.kind == Kind::Pointwise {
             // Channels come in fours: 6 of them lie as 8, 10 as 12.
             let whole = [layer.src.c, layer.dst.c].iter().all(|c| c.next_multiple_of(4) % 8 == 0);
-            assert_eq!(
-                matches!(choice, Choice::Matrix(..)),
-                whole && layer.src.pixels() >= 8,
-                "{}",
-                layer.key()
-            );
+            assert_eq!(choice.is(&ways::MATRIX), whole && layer.src.pixels() >= 8, "{layer}");
             counts[usize::from(whole)] += 1;
         }
     }
@@ -291,13 +295,13 @@ fn matrices_are_for_whole_tiles_of_f16() {
 fn modes_are_tuned_apart() {
     let model = variant(0);
     let input = Shape::new(1, 224, 224, 3);
-    let key = |mode| format!("pointwise 1/1 14x14x256 14x14x256 {mode}");
-    let (plain, quick) = (Choice::Registers(8, 2), Choice::Fast(8));
+    let key = |mode| format!("pointwise 1/1 14x14x256 14x14x256 {mode}").parse::<Layer>().unwrap();
+    let (plain, quick) = (ways::REGISTERS.of(&[8, 2]), ways::FAST.of(&[8]));
     let layers = BTreeMap::from([(key("f16"), plain), (key("f16-fast"), quick)]);
     for (fast, mode, choice) in [(false, "f16", plain), (true, "f16-fast", quick)] {
         let tuning = Tuning { layers: layers.clone(), fast, ..Tuning::default() };
         let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, DEFAULT, &tuning).unwrap();
-        let of = plan.dispatches.iter().filter(|one| one.layer.is_some_and(|layer| layer.key() == key(mode)));
+        let of = plan.dispatches.iter().filter(|one| one.layer == Some(key(mode)));
         let found: Vec<Option<Choice>> = of.map(|one| one.choice).collect();
         assert!(!found.is_empty() && found.iter().all(|one| *one == Some(choice)), "{mode}: {found:?}");
     }
@@ -307,18 +311,15 @@ fn modes_are_tuned_apart() {
 #[test]
 fn the_way_to_the_input_is_tuned() {
     let model = variant(0);
-    let key = plan(&model, (224, 224), DEFAULT).unwrap().prepared.key();
-    assert_eq!(key, "front 1/1 224x224x3 224x224x3 f32");
-    let tuning = Tuning { layers: BTreeMap::from([(key, Choice::Prepare)]), ..Tuning::default() };
-    for (size, front) in [(224, Choice::Prepare), (192, Choice::Passes)] {
+    let key = plan(&model, (224, 224), DEFAULT).unwrap().prepared;
+    assert_eq!(key.to_string(), "front 1/1 224x224x3 224x224x3 f32");
+    let tuning = Tuning { layers: BTreeMap::from([(key, ways::PREPARE.of(&[]))]), ..Tuning::default() };
+    for (size, front) in [(224, ways::PREPARE.of(&[])), (192, ways::PASSES.of(&[]))] {
         assert_eq!(tuned(&model, (size, size), DEFAULT, &tuning).unwrap().front, front, "{size}");
     }
-    let passes = Tuning {
-        layers: BTreeMap::from([("front 1/1 224x224x3 224x224x3 f32".into(), Choice::Passes)]),
-        ..tuning
-    };
+    let passes = Tuning { layers: BTreeMap::from([(key, ways::PASSES.of(&[]))]), ..tuning };
     let discrete = limits!(DEFAULT, class: Class::Discrete);
-    assert_eq!(tuned(&model, (224, 224), discrete, &passes).unwrap().front, Choice::Passes);
+    assert_eq!(tuned(&model, (224, 224), discrete, &passes).unwrap().front, ways::PASSES.of(&[]));
 }
 
 /// Sums in f16 do not take the place of sums that are split where maps are small.
@@ -334,8 +335,8 @@ fn fast_sums_leave_small_maps_split() {
         let (mut splits, mut fast) = (0, 0);
         for (layer, choice) in layers.filter(|(layer, _)| layer.kind == Kind::Pointwise) {
             let small = layer.dst.pixels() <= split;
-            assert_eq!(matches!(choice, Choice::Split(..)), small, "{class:?} {}: {choice}", layer.key());
-            assert_eq!(matches!(choice, Choice::Fast(_)), !small, "{class:?} {}: {choice}", layer.key());
+            assert_eq!(choice.is(&ways::SPLIT), small, "{class:?} {layer}: {choice}");
+            assert_eq!(choice.is(&ways::FAST), !small, "{class:?} {layer}: {choice}");
             splits += usize::from(small);
             fast += usize::from(!small);
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write, process::Command, sync::Once};
 use mobileone::{
     Checkpoint, DType, Form, Model, Outputs, Shape,
     bench::SETS,
-    kernels::{CHOICES, Choice, SHADERS, limit, normalize, prepare, resize},
+    kernels::{choices, limit, normalize, prepare, resize, shaders, ways},
     models::mobileone::{VARIANTS, synthetic},
     plan::{Limits, Plan, Tuning},
     tasks::classify,
@@ -34,8 +34,8 @@ pub fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
 #[test]
 fn files_are_valid_programs_and_short() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
-    assert_eq!(std::fs::read_dir(folder).unwrap().count(), SHADERS.len(), "each file has its kernel");
-    for shader in SHADERS {
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), shaders().count(), "each file has its kernel");
+    for shader in shaders() {
         validate(shader.stem, shader.text);
         assert!(
             shader.text.lines().count() <= 160,
@@ -57,17 +57,11 @@ fn texts() -> BTreeMap<String, (String, DType)> {
     }
     let mut texts = BTreeMap::new();
     for dtype in [DType::F32, DType::F16] {
-        for &choice in CHOICES {
-            let subgroup = match choice {
-                Choice::Subgroup(_, lanes) => lanes,
-                _ => 0,
-            };
-            let matrix = match choice {
-                Choice::Matrix(size, _) => size,
-                _ => 0,
-            };
+        for choice in choices() {
+            let subgroup = if choice.is(&ways::SUBGROUP) { choice.tile[1] } else { 0 };
+            let matrix = if choice.is(&ways::MATRIX) { choice.tile[0] } else { 0 };
             let limits = limits!(Limits::LEAST, subgroup: subgroup, matrix: matrix, storage_buffers: 8);
-            let tuning = Tuning { fast: matches!(choice, Choice::Fast(_)), ..Tuning::only(choice) };
+            let tuning = Tuning { fast: choice.is(&ways::FAST), ..Tuning::only(choice) };
             for model in &models {
                 let input = Shape::new(1, 224, 224, 3);
                 let plan = Plan::new(&model.graph, &model.weights, input, dtype, limits, &tuning);

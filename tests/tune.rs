@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 use mobileone::{
     Checkpoint, DType, Device, DeviceInfo, DeviceKind, Form, Input, Model, Options, Session, Shape, Tensor,
     graph::{Activation, Op},
-    kernels::Choice,
+    kernels::{Choice, Kind, ways},
     models::mobileone::{VARIANTS, synthetic},
-    plan::{Plan, Tuning},
+    plan::{Layer, Plan, Tuning},
     tune::{self, Fastest, Rivals, Times},
     verify::examine,
 };
@@ -29,6 +29,13 @@ fn info(driver: &str) -> DeviceInfo {
     }
 }
 
+/// A layer of its own for each key.
+fn layer(key: &str) -> Layer {
+    let map = Shape::new(1, 7, 7, usize::from(key.as_bytes()[0]));
+    let (kind, dtype, fast) = (Kind::Head, DType::F32, false);
+    Layer { kind, src: map, dst: map, dtype, fast, window: [1, 1], matrix: 0 }
+}
+
 #[test]
 fn a_table_is_of_one_device_driver_and_version() {
     let folder = std::env::temp_dir().join(format!("mobileone-tune-{}", std::process::id()));
@@ -36,15 +43,15 @@ fn a_table_is_of_one_device_driver_and_version() {
     let path = folder.join("table.json");
     assert_eq!(tune::read(&path, &info("1")), Ok(None), "no file, no word");
     let with = |key: &str, choice| {
-        let tuning = Tuning { layers: [(key.to_string(), choice)].into(), ..Tuning::default() };
+        let tuning = Tuning { layers: [(layer(key), choice)].into(), ..Tuning::default() };
         let fastest = Fastest { f16: (key == "b").then_some(u64::MAX), cpu: (key == "a").then_some(3) };
         tune::Kept { tuning, networks: [(key.to_string(), fastest)].into() }
     };
-    tune::write(&path, &info("1"), &with("a", Choice::Head)).unwrap();
-    tune::write(&path, &info("1"), &with("b", Choice::Split(4, 4))).unwrap();
+    tune::write(&path, &info("1"), &with("a", ways::JOINED.of(&[]))).unwrap();
+    tune::write(&path, &info("1"), &with("b", ways::SPLIT.of(&[4, 4]))).unwrap();
     let both = tune::read(&path, &info("1")).unwrap().unwrap();
     assert_eq!(both.tuning.layers.len(), 2, "other layers are kept");
-    assert_eq!(both.tuning.layers["b"], Choice::Split(4, 4));
+    assert_eq!(both.tuning.layers[&layer("b")], ways::SPLIT.of(&[4, 4]));
     assert_eq!(both.fastest("a"), Fastest { f16: None, cpu: Some(3) }, "each network has its own");
     assert_eq!(both.fastest("b"), Fastest { f16: Some(u64::MAX), cpu: None });
     assert_eq!(both.fastest("c"), Fastest::default(), "what was not measured runs in f32, on the device");
@@ -60,6 +67,7 @@ fn a_table_is_of_one_device_driver_and_version() {
     for (old, new, what) in [
         ("\"texts\": \"", "\"texts\": \"0", "other shaders"),
         ("split 4 by 4", "split 4 by 5", "no choice is called"),
+        ("head 1/1", "head 1/x", "no layer is written"),
         ("\"layers\"", "\"lawyers\"", "not a table"),
         ("{", "", "not a table"),
     ] {
@@ -68,17 +76,17 @@ fn a_table_is_of_one_device_driver_and_version() {
         assert!(refused(&info("1")).contains(what), "{what}");
     }
     // What is void is written over, not added to.
-    tune::write(&path, &info("2"), &with("c", Choice::Apart)).unwrap();
+    tune::write(&path, &info("2"), &with("c", ways::APART.of(&[]))).unwrap();
     assert_eq!(tune::read(&path, &info("2")).unwrap().unwrap().tuning.layers.len(), 1);
     // Several threads at once, and one that fails.
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| tune::write(&path, &info("2"), &with("c", Choice::Apart)).unwrap());
+            scope.spawn(|| tune::write(&path, &info("2"), &with("c", ways::APART.of(&[]))).unwrap());
         }
     });
     let taken = folder.join("taken");
     std::fs::create_dir(&taken).unwrap();
-    tune::write(&taken, &info("2"), &with("c", Choice::Apart)).unwrap_err();
+    tune::write(&taken, &info("2"), &with("c", ways::APART.of(&[]))).unwrap_err();
     std::fs::remove_dir(&taken).unwrap();
     let left = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
     assert_eq!(left.collect::<Vec<_>>(), [path], "nothing unfinished is left");
@@ -214,7 +222,7 @@ fn tables_are_listed() {
     assert_eq!(tune::held(&folder), []);
     std::fs::create_dir_all(&folder).unwrap();
     let write = |file: &str, info: &DeviceInfo, key: &str, named: bool| {
-        let tuning = Tuning { layers: [(key.to_string(), Choice::Head)].into(), ..Tuning::default() };
+        let tuning = Tuning { layers: [(layer(key), ways::JOINED.of(&[]))].into(), ..Tuning::default() };
         let networks = [(key.to_string(), Fastest { f16: Some(7), cpu: None })].into();
         let names = named.then(|| (key.to_string(), "MobileOne-S0 at 224x224".to_string()));
         let names = names.into_iter().collect();
@@ -336,7 +344,7 @@ fn what_is_kept_is_right() {
     assert!(told.iter().all(|&(done, all)| done <= all) && told.last() == Some(&(1, 1)), "{told:?}");
     assert!(tuned.complete && tuned.after <= tuned.before, "{tuned:?}");
     // The way from a picture to the input is none of what these two compare.
-    let of_the_net = tuned.changed.iter().filter(|key| !key.starts_with("front")).count();
+    let of_the_net = tuned.changed.iter().filter(|layer| layer.kind != Kind::Front).count();
     assert!(tuned.after < tuned.before || of_the_net == 0, "no gain, no change: {tuned:?}");
     assert!(!file.exists(), "trials leave no pipelines");
     // Every layer is told, for an earlier measurement may have had it otherwise; and what runs is what is told.
@@ -345,8 +353,8 @@ fn what_is_kept_is_right() {
         Plan::new(&model.graph, &model.weights, input, DType::F32, limits, tuning).unwrap()
     };
     let layers = |plan: &Plan| {
-        let layers = plan.dispatches.iter().filter_map(|one| Some((one.layer?.key(), one.choice?)));
-        layers.collect::<BTreeMap<String, Choice>>()
+        let layers = plan.dispatches.iter().filter_map(|one| Some((one.layer?, one.choice?)));
+        layers.collect::<BTreeMap<Layer, Choice>>()
     };
     let (before, after) = (layers(&plan(&Tuning::default())), layers(&plan(&tuned.tuning)));
     assert!(!after.is_empty());
@@ -365,7 +373,7 @@ fn what_is_kept_is_right() {
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("table.json");
     let kept = |tuning: Tuning| tune::Kept { tuning, ..tune::Kept::default() };
-    let old = tuned.tuning.layers.keys().map(|key| (key.clone(), Choice::Prepare)).collect();
+    let old = tuned.tuning.layers.keys().map(|key| (*key, ways::PREPARE.of(&[]))).collect();
     tune::write(&path, device.info(), &kept(Tuning { layers: old, ..Tuning::default() })).unwrap();
     tune::write(&path, device.info(), &kept(tuned.tuning.clone())).unwrap();
     let read = tune::read(&path, device.info()).unwrap().unwrap();
@@ -384,7 +392,9 @@ fn fast_sums_stay_within_their_own_bound() {
     let s0 = synthetic(&VARIANTS[0], 1000, 3);
     let s0 = Model::new(s0, Form::Fused).unwrap();
     let small = model();
-    for (model, choice) in [(&small, Choice::Fast(2)), (&small, Choice::Fast(8)), (&s0, Choice::Fast(4))] {
+    for (model, choice) in
+        [(&small, ways::FAST.of(&[2])), (&small, ways::FAST.of(&[8])), (&s0, ways::FAST.of(&[4]))]
+    {
         let mut options = Options::of(model);
         options.preprocess.size = (96, 64);
         options.dtype = DType::F16;

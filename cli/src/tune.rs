@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mobileone::{
     DType, Device, DeviceInfo, Form, Model, Options,
     models::mobileone::{VARIANTS, synthetic},
+    plan::Layer,
     tune::{self, Fastest, Held, Kept, Rivals, Times, Tuned},
 };
 use serde::Serialize;
@@ -189,7 +190,7 @@ pub fn run(args: &Args) -> Result<Verdict, Stop> {
         };
         let Tuned { tuning, changed: keys, before, after, tried, .. } = tuned;
         complete &= tuned.complete;
-        let row = |layer: String| Row { choice: tuning.layers[&layer].to_string(), layer };
+        let row = |layer: Layer| Row { choice: tuning.layers[&layer].to_string(), layer: layer.to_string() };
         changed.extend(keys.into_iter().map(row));
         kept.tuning.layers.extend(tuning.layers);
         let dtype = if options.tuning.fast { "f16-fast".into() } else { dtype.to_string() };

@@ -11,7 +11,6 @@ use std::{
 use super::{Gpu, cache::Cache, kept::Key};
 use crate::{
     error::Result,
-    kernels::Choice,
     plan::{Binding, Plan},
 };
 
@@ -35,15 +34,6 @@ pub struct Compiler<'a> {
     pub checked: bool,
 }
 
-/// Whether no device at hand has run the choice yet: what is proven of its shader is not seen.
-fn unseen(choice: Choice) -> bool {
-    match choice {
-        Choice::Matrix(..) => true,
-        Choice::Subgroup(_, lanes) => lanes != 8,
-        _ => false,
-    }
-}
-
 /// The texts of `plan`, each once, and which of them each dispatch runs.
 pub fn texts(plan: &Plan) -> (Vec<Wanted>, Vec<usize>) {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
@@ -56,7 +46,8 @@ pub fn texts(plan: &Plan) -> (Vec<Wanted>, Vec<usize>) {
                 (binding.index, wgpu::BufferBindingType::Storage { read_only: !binding.written })
             };
             let bindings = dispatch.bindings.iter().map(kind).collect();
-            let checked = dispatch.choice.is_some_and(unseen);
+            // What is proven of a shader has to be seen on a device.
+            let checked = dispatch.choice.is_some_and(|choice| !choice.seen());
             wanted.push(Wanted { label: dispatch.label.clone(), text, bindings, checked });
             wanted.len() - 1
         }));
@@ -168,7 +159,7 @@ impl Compiler<'_> {
         // `Plan::new` alone. Indices stay inside them, which tests see for each choice that comes here, with checks and
         // without, on shapes that no tile divides and with a guard after each output; and each loop counts up or
         // down to a bound.
-        // Choices that no device at hand has run keep their checks: `unseen`.
+        // Choices that no device at hand has run keep their checks: `Choice::seen`.
         unsafe { self.gpu.device.create_shader_module_trusted(descriptor, checks) }
     }
 }
@@ -177,7 +168,7 @@ impl Compiler<'_> {
 mod tests {
     use super::*;
     use crate::{
-        kernels::{CHOICES, Kind},
+        kernels::{Kind, choices, ways},
         models::{
             Form, Model,
             mobileone::{VARIANTS, synthetic},
@@ -191,14 +182,14 @@ mod tests {
     fn unseen_choices_stay_checked() {
         let model = Model::new(synthetic(&VARIANTS[0], 10, 0), Form::Fused).unwrap();
         let input = Shape::new(1, 64, 64, 3);
-        for &choice in CHOICES.iter().filter(|choice| choice.kind() == Kind::Pointwise) {
-            let (subgroup, matrix) = match choice {
-                Choice::Subgroup(_, lanes) => (lanes, 0),
-                Choice::Matrix(size, _) => (0, size),
+        for choice in choices().filter(|choice| choice.kind() == Kind::Pointwise) {
+            let (subgroup, matrix) = match choice.tile {
+                [_, lanes] if choice.is(&ways::SUBGROUP) => (*lanes, 0),
+                [size, _] if choice.is(&ways::MATRIX) => (0, *size),
                 _ => (0, 0),
             };
             let limits = Limits { subgroup, matrix, ..Limits::LEAST };
-            let tuning = Tuning { fast: matches!(choice, Choice::Fast(_)), ..Tuning::only(choice) };
+            let tuning = Tuning { fast: choice.is(&ways::FAST), ..Tuning::only(choice) };
             let plan = Plan::new(&model.graph, &model.weights, input, DType::F16, limits, &tuning);
             let plan = plan.unwrap();
             let (wanted, which) = texts(&plan);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Engine, Gpu, compile::Wanted, source::Source};
 use crate::{
     error::Result,
-    kernels::{Choice, Kernel, normalize, prepare, resize},
+    kernels::{Choice, Kernel, normalize, prepare, resize, ways},
     plan::DST,
     preprocess::Passes,
     tensor::DType,
@@ -58,9 +58,7 @@ impl Front {
             wanted("normalize", normalize::kernel(dtype), &[4]),
         ];
         // What shrinks too far to be read at once takes the other way.
-        all.extend(
-            (choice == Choice::Prepare).then(|| wanted("prepare", prepare::kernel(dtype), &[4, 5, 6])),
-        );
+        all.extend(choice.is(&ways::PREPARE).then(|| wanted("prepare", prepare::kernel(dtype), &[4, 5, 6])));
         all
     }
 

@@ -9,7 +9,7 @@ use super::{Engine, Gpu};
 use crate::{
     error::{Error, Result},
     graph::{Activation, Conv, FEATURES, Graph, Op},
-    kernels::{CHOICES, Choice},
+    kernels::ways,
     options::{Options, Outputs},
     plan::Tuning,
     preprocess::{Colour, CropMode, Interpolation, Preprocess},
@@ -92,10 +92,7 @@ fn examine(gpu: &Arc<Gpu>) -> Result<()> {
         std: [1.0; 3],
         colour: Colour::Rgb,
     };
-    let ways = CHOICES.iter().copied();
-    for choice in
-        ways.filter(|choice| matches!(choice, Choice::Matrix(size, _) if *size == gpu.limits.matrix))
-    {
+    for choice in ways::MATRIX.choices().filter(|choice| choice.tile[0] == gpu.limits.matrix) {
         let options = Options {
             preprocess: preprocess.clone(),
             batch: shape.n,

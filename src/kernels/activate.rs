@@ -1,15 +1,11 @@
 //! An activation by itself.
 
-use super::{Kernel, Shader, over_maps, shader};
-use crate::{
-    graph::Activation,
-    tensor::{DType, Shape},
-};
+use super::{Kernel, Shader, Site, over_maps, shader};
 
 /// The shader.
 pub const SHADER: Shader = shader!("activate");
 
-/// The kernel for maps of `shape`.
-pub fn kernel(shape: Shape, activation: Activation, dtype: DType) -> Kernel {
-    over_maps(&SHADER, shape, activation, dtype)
+/// The kernel of an activation.
+pub(super) fn kernel(site: &Site) -> Result<Kernel, String> {
+    Ok(over_maps(site, &SHADER, vec![(0, site.read(0)), (3, site.write())]))
 }

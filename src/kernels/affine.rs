@@ -1,15 +1,17 @@
 //! Batch normalization as it runs, for the train form.
 
-use super::{Kernel, Shader, over_maps, shader};
-use crate::{
-    graph::Activation,
-    tensor::{DType, Shape},
-};
+use super::{Kernel, Packing, Shader, Site, over_maps, shader};
 
 /// The shader.
 pub const SHADER: Shader = shader!("affine");
 
-/// The kernel for maps of `shape`.
-pub fn kernel(shape: Shape, activation: Activation, dtype: DType) -> Kernel {
-    over_maps(&SHADER, shape, activation, dtype)
+/// The kernel of a factor and a summand per channel.
+pub(super) fn kernel(site: &Site) -> Result<Kernel, String> {
+    let ports = vec![
+        (0, site.read(0)),
+        (1, site.weight(site.last(), Packing::Vector)),
+        (2, site.bias(site.last())),
+        (3, site.write()),
+    ];
+    Ok(over_maps(site, &SHADER, ports))
 }

@@ -1,26 +1,20 @@
 //! The sum, difference, product or quotient of two inputs.
 
-use super::{Kernel, Shader, over_maps, shader};
-use crate::{
-    graph::{Activation, Arithmetic},
-    tensor::{DType, Shape},
-};
+use super::{Kernel, Shader, Site, over_maps, shader};
+use crate::graph::Arithmetic;
 
 /// The shader.
 pub const SHADER: Shader = shader!("binary");
 
-/// The kernel for maps of `shape`; the second input is a map where `each` says so, else a vector, stored as `other`.
-pub fn kernel(
-    shape: Shape,
-    with: Arithmetic,
-    (each, other): (bool, DType),
-    activation: Activation,
-    dtype: DType,
-) -> Kernel {
-    let mut kernel = over_maps(&SHADER, shape, activation, dtype);
-    kernel.head.extend([("Other", other.into()), ("EACH", each.into())]);
-    kernel.functions.push(("join", join(with, shape.c)));
-    kernel
+/// The kernel of a map and of another one, or of a vector that meets every pixel.
+pub(super) fn kernel(site: &Site, with: Arithmetic) -> Result<Kernel, String> {
+    let second = site.inputs(site.last())[1];
+    let ports = vec![(0, site.read(0)), (3, site.write()), (4, site.read(1))];
+    let mut kernel = over_maps(site, &SHADER, ports);
+    let each = site.shape(second) == site.dst();
+    kernel.head.extend([("Other", site.stored[second].into()), ("EACH", each.into())]);
+    kernel.functions.push(("join", join(with, site.dst().c)));
+    Ok(kernel)
 }
 
 /// `fn join` of four values, of channels from `4 * c` on.

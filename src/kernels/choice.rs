@@ -1,232 +1,135 @@
-//! The ways to compute a layer: one table for plans, tuning and tests.
+//! A way with its tile: what is measured, kept in files, and planned.
 
+use std::{cmp::Ordering, hash};
+
+use super::{
+    Kernel, Kind, Layer, Site,
+    ways::{Needs, Tile, Way, choices},
+};
 use crate::{
-    plan::Limits,
+    limits::Limits,
     tensor::{DType, Shape},
 };
 
-/// What a choice computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A way to compute a layer and its tile.
+#[derive(Clone, Copy)]
 #[non_exhaustive]
-pub enum Kind {
-    /// The dense convolution of the picture.
-    Stem,
-    /// A convolution of any window and groups.
-    Conv,
-    /// A convolution of each channel by itself.
-    Depthwise,
-    /// A 1x1 convolution.
-    Pointwise,
-    /// A depthwise convolution and the pointwise one behind it.
-    Block,
-    /// Pool and classifier.
-    Head,
-    /// The input, from a picture's bytes.
-    Front,
+pub struct Choice {
+    /// The way.
+    pub way: &'static Way,
+    /// Its tile.
+    pub tile: Tile,
 }
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(match self {
-            Kind::Stem => "stem",
-            Kind::Conv => "conv",
-            Kind::Depthwise => "depthwise",
-            Kind::Pointwise => "pointwise",
-            Kind::Block => "block",
-            Kind::Head => "head",
-            Kind::Front => "front",
-        })
-    }
-}
-
-/// A way to compute a layer: a shader and its tile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Choice {
-    /// `stem.wgsl`: so many columns of outputs an invocation.
-    Stem(usize),
-    /// `conv.wgsl`: so many columns of outputs an invocation.
-    Conv(usize),
-    /// `depthwise.wgsl`: columns and rows of outputs an invocation.
-    Depthwise(usize, usize),
-    /// `pointwise.wgsl`: pixels and groups of four channels an invocation.
-    Registers(usize, usize),
-    /// `pointwise_fast.wgsl`: pixels an invocation; of the mode that sums in f16 only.
-    Fast(usize),
-    /// `pointwise_subgroup.wgsl`: pixels a subgroup, and its lanes.
-    Subgroup(usize, usize),
-    /// `pointwise_shared.wgsl`: pixels and groups of four channels an invocation.
-    Shared(usize, usize),
-    /// `pointwise_split.wgsl`: pixels a workgroup, and the parts that its inputs are split into.
-    Split(usize, usize),
-    /// `pointwise_matrix.wgsl`: rows and columns of a cooperative matrix, and matrices side by side.
-    Matrix(usize, usize),
-    /// The depthwise and the pointwise layer by themselves.
-    Apart,
-    /// `block.wgsl`: pixels and groups of four channels an invocation, and invocations along the channels.
-    Block(usize, usize, usize),
-    /// `block_direct.wgsl`: columns of outputs and groups of four channels an invocation.
-    Direct(usize, usize),
-    /// Pool and classifier by themselves.
-    Steps,
-    /// `head.wgsl`: pool and classifier at once.
-    Head,
-    /// `resize.wgsl` twice, then `normalize.wgsl`.
-    Passes,
-    /// `prepare.wgsl`: the same at once, the first pass computed again for each pixel; where a picture is
-    /// [near the input's size](crate::preprocess::Passes::at_once), else as [`Choice::Passes`].
-    Prepare,
-}
-
-use Choice::{
-    Apart, Block, Conv, Depthwise, Direct, Fast, Head, Matrix, Passes, Prepare, Registers, Shared, Split,
-    Stem, Steps, Subgroup,
-};
-
-/// The table: every choice that is tested, and worth a trial where the device allows it.
-pub const CHOICES: &[Choice] = &[
-    Stem(1),
-    Stem(2),
-    Stem(4),
-    Stem(8),
-    Stem(16),
-    Conv(1),
-    Conv(2),
-    Conv(4),
-    Conv(8),
-    Depthwise(1, 1),
-    Depthwise(2, 1),
-    Depthwise(4, 1),
-    Depthwise(7, 1),
-    Depthwise(2, 2),
-    Depthwise(4, 2),
-    Depthwise(4, 4),
-    Registers(1, 1),
-    Registers(2, 1),
-    Registers(4, 1),
-    Registers(8, 1),
-    Registers(2, 2),
-    Registers(4, 2),
-    Registers(8, 2),
-    Registers(4, 4),
-    Fast(2),
-    Fast(4),
-    Fast(8),
-    Subgroup(8, 8),
-    Subgroup(16, 8),
-    Subgroup(24, 8),
-    Subgroup(8, 16),
-    Subgroup(16, 16),
-    Subgroup(8, 32),
-    Subgroup(16, 32),
-    Subgroup(8, 64),
-    Subgroup(16, 64),
-    Shared(2, 1),
-    Shared(4, 1),
-    Shared(4, 2),
-    Shared(8, 2),
-    Split(1, 4),
-    Split(4, 4),
-    Split(2, 8),
-    Split(8, 8),
-    Split(7, 16),
-    Matrix(8, 2),
-    Matrix(8, 4),
-    Matrix(16, 1),
-    Matrix(16, 2),
-    Apart,
-    Block(2, 1, 8),
-    Block(4, 1, 16),
-    Block(4, 2, 8),
-    Block(4, 2, 16),
-    Block(4, 4, 16),
-    Block(8, 2, 32),
-    Direct(1, 8),
-    Direct(2, 8),
-    Direct(4, 8),
-    Steps,
-    Head,
-    Passes,
-    Prepare,
-];
 
 impl Choice {
-    /// What it computes.
-    pub fn kind(self) -> Kind {
-        match self {
-            Stem(..) => Kind::Stem,
-            Conv(..) => Kind::Conv,
-            Depthwise(..) => Kind::Depthwise,
-            Registers(..) | Fast(..) | Subgroup(..) | Shared(..) | Split(..) | Matrix(..) => Kind::Pointwise,
-            Apart | Block(..) | Direct(..) => Kind::Block,
-            Steps | Head => Kind::Head,
-            Passes | Prepare => Kind::Front,
-        }
-    }
-
-    /// Bytes of workgroup memory that it takes for a layer that reads `src`, stored as `dtype`.
-    pub fn memory(self, src: Shape, dtype: DType) -> usize {
-        let vector = 4 * dtype.size();
-        match self {
-            Shared(pixels, groups) => super::pointwise::CHUNK * (8 * pixels + 4 * 8 * groups) * vector,
-            Split(pixels, _) => 64 * pixels * 16,
-            Matrix(size, tiles) => super::pointwise::MATRIX_ROWS * size * size * tiles * 4,
-            Block(pixels, _, lanes) => 64 / lanes * pixels * vector,
-            Head => src.c4() * 16 + 256 * 16,
-            _ => 0,
-        }
-    }
-
-    /// Storage buffers that its shader binds; the most of them, where there are several.
-    pub fn buffers(self) -> usize {
-        match self {
-            Passes | Prepare => 2,
-            Stem(..) | Conv(..) | Depthwise(..) | Apart | Steps => 4,
-            Registers(..) | Fast(..) | Subgroup(..) | Shared(..) | Split(..) | Matrix(..) => 4,
-            Head => 5,
-            Block(..) | Direct(..) => 6,
-        }
-    }
-
-    /// Whether a device of `limits` can run it for a layer that reads `src` and writes `dst`, stored as `dtype`.
-    pub fn fits(self, src: Shape, dst: Shape, dtype: DType, limits: &Limits) -> bool {
-        let lanes = match self {
-            Subgroup(_, lanes) => lanes == limits.subgroup,
-            // Whole matrices only, of the pixels too.
-            Matrix(size, _) => {
-                let whole = [src, dst].iter().all(|map| (4 * map.c4()).is_multiple_of(size));
-                size == limits.matrix && dtype == DType::F16 && whole && src.pixels() >= size
-            }
-            _ => true,
-        };
-        lanes && self.memory(src, dtype) <= limits.shared && self.buffers() <= limits.storage_buffers
-    }
-
     /// The choice that is called so, if the table has it.
     pub fn named(name: &str) -> Option<Choice> {
-        CHOICES.iter().copied().find(|choice| choice.to_string() == name)
+        choices().find(|choice| choice.to_string() == name)
+    }
+
+    /// What it computes.
+    pub fn kind(self) -> Kind {
+        self.way.kind
+    }
+
+    /// Whether it is of `way`, whatever its tile.
+    pub fn is(self, way: &Way) -> bool {
+        self.way == way
+    }
+
+    /// Whether the nodes of a layer run at once with it, where they could run by themselves.
+    pub fn at_once(self) -> bool {
+        self.way.kernel.is_some()
+    }
+
+    /// Whether the table has it.
+    fn known(self) -> bool {
+        self.way.tiles.contains(&self.tile)
+    }
+
+    /// Whether a device at hand has run it.
+    pub fn seen(self) -> bool {
+        self.known() && (self.way.seen)(self.tile)
+    }
+
+    /// What it needs for `layer`; `None` for a choice that the table does not have.
+    pub fn needs(self, layer: &Layer) -> Option<Needs> {
+        self.known().then(|| (self.way.needs)(layer, self.tile))
+    }
+
+    /// Whether it computes `layer` on a device of `limits`.
+    pub fn fits(self, layer: &Layer, limits: &Limits) -> bool {
+        let met = |needs: Needs| needs.met(limits) && needs.suit(layer);
+        self.kind() == layer.kind && self.needs(layer).is_some_and(met)
+    }
+
+    /// Whether a device of `limits` computes small layers of the mode with it.
+    pub fn suits(self, limits: &Limits, fast: bool) -> bool {
+        let (map, matrix) = (Shape::new(1, 32, 32, 64), limits.matrix);
+        let layer =
+            |dtype| Layer { kind: self.kind(), src: map, dst: map, dtype, fast, window: [1, 1], matrix };
+        [DType::F32, DType::F16].into_iter().any(|dtype| self.fits(&layer(dtype), limits))
+    }
+
+    /// What computes the nodes of `site` with it.
+    ///
+    /// # Errors
+    /// What it does not take.
+    pub fn kernel(self, site: &Site) -> Result<Kernel, String> {
+        match self.way.kernel {
+            Some(kernel) if self.known() => kernel(site, self.tile),
+            _ => Err(format!("{} as {self}", site.checked.graph().label(site.last()))),
+        }
+    }
+
+    /// Its place among all choices, by name.
+    fn order(&self) -> (&'static str, Tile) {
+        (self.way.name, self.tile)
     }
 }
 
+impl PartialEq for Choice {
+    fn eq(&self, other: &Choice) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for Choice {}
+
+impl PartialOrd for Choice {
+    fn partial_cmp(&self, other: &Choice) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Choice {
+    fn cmp(&self, other: &Choice) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl hash::Hash for Choice {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.order().hash(state);
+    }
+}
+
+/// `split 4 by 4`: its name in files and in what is printed.
 impl std::fmt::Display for Choice {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self {
-            Stem(columns) => write!(f, "strip {columns}"),
-            Conv(columns) => write!(f, "columns {columns}"),
-            Depthwise(columns, rows) => write!(f, "tile {columns}x{rows}"),
-            Registers(pixels, groups) => write!(f, "registers {pixels}x{groups}"),
-            Fast(pixels) => write!(f, "fast {pixels}"),
-            Subgroup(pixels, lanes) => write!(f, "subgroup {pixels} of {lanes}"),
-            Shared(pixels, groups) => write!(f, "shared {pixels}x{groups}"),
-            Split(pixels, parts) => write!(f, "split {pixels} by {parts}"),
-            Matrix(size, tiles) => write!(f, "matrix {size} by {tiles}"),
-            Apart => write!(f, "apart"),
-            Block(pixels, groups, lanes) => write!(f, "block {pixels}x{groups} over {lanes}"),
-            Direct(columns, groups) => write!(f, "direct {columns}x{groups}"),
-            Steps => write!(f, "steps"),
-            Head => write!(f, "joined"),
-            Passes => write!(f, "passes"),
-            Prepare => write!(f, "prepare"),
+        let mut sizes = self.tile.iter();
+        for (at, part) in self.way.name.split("{}").enumerate() {
+            match if at == 0 { None } else { sizes.next() } {
+                Some(size) => write!(f, "{size}{part}")?,
+                None => f.write_str(part)?,
+            }
         }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{self}")
     }
 }

@@ -2,32 +2,42 @@
 
 use std::fmt::Write;
 
-use super::{Kernel, Shader, WORKGROUP, shader};
-use crate::tensor::{DType, Shape};
+use super::{Kernel, Port, Shader, Site, WORKGROUP, shader};
+use crate::tensor::DType;
 
 /// The shader.
 pub const SHADER: Shader = shader!("concat");
 
-/// The binding of input `at`.
-pub fn binding(at: usize) -> u32 {
+/// The binding of input `at`: those of the file are 0 and 4.
+fn binding(at: usize) -> u32 {
     if at == 0 { 0 } else { 3 + at as u32 }
 }
 
-/// The kernel that joins `inputs`, of so many channels and stored so, to a map `dst`.
-pub fn kernel(inputs: &[(usize, DType)], dst: Shape, dtype: DType) -> Kernel {
+/// The kernel of as many inputs as the device binds.
+pub(super) fn kernel(site: &Site) -> Result<Kernel, String> {
+    let (ids, dst) = (site.inputs(site.last()), site.dst());
+    let most = site.limits.storage_buffers.saturating_sub(1);
+    if ids.len() > most {
+        return Err(format!("a concatenation of {} inputs, {most} at most here", ids.len()));
+    }
+    let inputs: Vec<(usize, DType)> = ids.iter().map(|&id| (site.shape(id).c, site.stored[id])).collect();
     let of = |at: usize| inputs.get(at).map_or(DType::F32, |(_, dtype)| *dtype);
-    Kernel {
+    let mut ports: Vec<(u32, Port)> =
+        ids.iter().enumerate().map(|(at, &id)| (binding(at), Port::Read(id))).collect();
+    ports.insert(1, (3, site.write()));
+    Ok(Kernel {
         shader: &SHADER,
         head: vec![
-            ("Scalar", dtype.into()),
+            ("Scalar", site.scalar().into()),
             ("Src0", of(0).into()),
             ("Src1", of(1).into()),
             ("PIXELS", dst.pixels().into()),
             ("C4", dst.c4().into()),
         ],
-        functions: vec![("read_src", read_src(inputs))],
+        functions: vec![("read_src", read_src(&inputs))],
         workgroups: (dst.pixels() * dst.c4()).div_ceil(WORKGROUP),
-    }
+        ports,
+    })
 }
 
 /// `fn read_src`, and the bindings of what the file has none for.

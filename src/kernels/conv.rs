@@ -1,28 +1,17 @@
 //! Convolution of any window and any groups.
 
-use super::{Choice, Kernel, Literal, Shader, WORKGROUP, act, shader};
-use crate::{
-    graph::{Activation, Conv, Window},
-    tensor::{DType, Shape},
-};
+use super::{Head, Kernel, Packing, Shader, Site, Tile, WORKGROUP, act, shader, sizes};
+use crate::graph::Window;
 
 /// The shader.
 pub const SHADER: Shader = shader!("conv");
 
-/// The kernel that takes a map `src` to a map `dst` as `conv` says.
-///
-/// # Panics
-/// When `choice` is no choice of a convolution.
-pub fn kernel(
-    conv: &Conv,
-    src: Shape,
-    dst: Shape,
-    activation: Activation,
-    choice: Choice,
-    dtype: DType,
-) -> Kernel {
-    let Choice::Conv(tile) = choice else { panic!("{choice} is no choice of a convolution") };
-    let mut head = maps(src, dst, dtype);
+/// The kernel of any convolution.
+pub(super) fn kernel(site: &Site, tile: Tile) -> Result<Kernel, String> {
+    let [tile] = sizes(tile)?;
+    let (id, src, dst) = (site.first(), site.src(), site.dst());
+    let conv = site.conv(id)?;
+    let mut head = maps(site);
     head.extend(window(&conv.window));
     head.extend([
         ("SRC_C4", src.c4().into()),
@@ -33,18 +22,25 @@ pub fn kernel(
         ("TILE", tile.into()),
     ]);
     let invocations = dst.h * dst.w.div_ceil(tile) * dst.c4();
-    Kernel {
+    Ok(Kernel {
         shader: &SHADER,
         head,
-        functions: vec![act(activation, dst)],
+        functions: vec![act(site)],
         workgroups: invocations.div_ceil(WORKGROUP),
-    }
+        ports: vec![
+            (0, site.read(0)),
+            (1, site.weight(id, Packing::Conv(conv.groups))),
+            (2, site.bias(id)),
+            (3, site.write()),
+        ],
+    })
 }
 
 /// The head lines of what goes from one map to another.
-pub(super) fn maps(src: Shape, dst: Shape, dtype: DType) -> Vec<(&'static str, Literal)> {
+pub(super) fn maps(site: &Site) -> Head {
+    let (src, dst) = (site.src(), site.dst());
     vec![
-        ("Scalar", dtype.into()),
+        ("Scalar", site.scalar().into()),
         ("SRC_H", src.h.into()),
         ("SRC_W", src.w.into()),
         ("DST_H", dst.h.into()),
@@ -53,7 +49,7 @@ pub(super) fn maps(src: Shape, dst: Shape, dtype: DType) -> Vec<(&'static str, L
 }
 
 /// The head lines of any window.
-pub(super) fn window(window: &Window) -> Vec<(&'static str, Literal)> {
+pub(super) fn window(window: &Window) -> Head {
     vec![
         ("KERNEL_H", window.kernel[0].into()),
         ("KERNEL_W", window.kernel[1].into()),

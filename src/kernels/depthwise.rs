@@ -1,48 +1,40 @@
 //! Convolution of each channel by itself.
 
-use super::{Choice, Kernel, Literal, Shader, WORKGROUP, act, shader};
-use crate::{
-    graph::{Activation, Conv},
-    tensor::{DType, Shape},
-};
+use super::{Head, Kernel, Packing, Shader, Site, Tile, WORKGROUP, act, shader, sizes};
+use crate::graph::Conv;
 
 /// The shader.
 pub const SHADER: Shader = shader!("depthwise");
 
-/// The kernel that takes a map `src` to a map `dst` as `conv` says.
-///
-/// # Panics
-/// When `choice` is no choice of a depthwise layer.
-pub fn kernel(
-    conv: &Conv,
-    src: Shape,
-    dst: Shape,
-    activation: Activation,
-    choice: Choice,
-    dtype: DType,
-) -> Kernel {
-    let Choice::Depthwise(columns, rows) = choice else {
-        panic!("{choice} is no choice of a depthwise layer")
-    };
-    let mut head = window(conv, src, dst, columns, dtype);
+/// The kernel of a depthwise convolution.
+pub(super) fn kernel(site: &Site, tile: Tile) -> Result<Kernel, String> {
+    let [columns, rows] = sizes(tile)?;
+    let (conv, dst) = (site.first(), site.dst());
+    let mut head = window(site, columns)?;
     head.extend([("C4", dst.c4().into()), ("ROWS", rows.into())]);
     let invocations = dst.h.div_ceil(rows) * dst.w.div_ceil(columns) * dst.c4();
-    Kernel {
+    Ok(Kernel {
         shader: &SHADER,
         head,
-        functions: vec![act(activation, dst)],
+        functions: vec![act(site)],
         workgroups: invocations.div_ceil(WORKGROUP),
-    }
+        ports: vec![
+            (0, site.read(0)),
+            (1, site.weight(conv, Packing::Depthwise)),
+            (2, site.bias(conv)),
+            (3, site.write()),
+        ],
+    })
 }
 
 /// The largest kernel and stride: an invocation keeps all that lies under its outputs.
 const MOST: usize = 32;
 
-/// Whether sliding windows of this geometry are within the shaders' `const_assert`s, whatever their tile.
+/// The side, step and padding of a sliding window within the shaders' `const_assert`s, whatever their tile.
 ///
 /// # Errors
 /// What is not.
-pub fn takes(conv: &Conv) -> Result<(), String> {
+pub fn takes(conv: &Conv) -> Result<[usize; 3], String> {
     let Some([kernel, stride, padding]) = conv.window.as_square() else {
         return Err(conv.window.to_string());
     };
@@ -52,20 +44,15 @@ pub fn takes(conv: &Conv) -> Result<(), String> {
     if kernel > MOST || stride > MOST {
         return Err(format!("a kernel of {kernel}x{kernel} with a stride of {stride}: {MOST} is the most"));
     }
-    Ok(())
+    Ok([kernel, stride, padding])
 }
 
-/// The head lines that every sliding window has.
-pub(super) fn window(
-    conv: &Conv,
-    src: Shape,
-    dst: Shape,
-    tile: usize,
-    dtype: DType,
-) -> Vec<(&'static str, Literal)> {
-    let [kernel, stride, padding] = conv.window.as_square().expect("a window that was taken");
-    vec![
-        ("Scalar", dtype.into()),
+/// The head lines that every sliding window has, that of the first node of `site`.
+pub(super) fn window(site: &Site, tile: usize) -> Result<Head, String> {
+    let [kernel, stride, padding] = takes(site.conv(site.first())?)?;
+    let (src, dst) = (site.src(), site.dst());
+    Ok(vec![
+        ("Scalar", site.scalar().into()),
         ("SRC_H", src.h.into()),
         ("SRC_W", src.w.into()),
         ("DST_H", dst.h.into()),
@@ -74,7 +61,7 @@ pub(super) fn window(
         ("STRIDE", stride.into()),
         ("PADDING", padding.into()),
         ("TILE", tile.into()),
-    ]
+    ])
 }
 
 /// `[c, 1, kernel, kernel]` to `[KERNEL, KERNEL, C4]` vec4s.

@@ -1,17 +1,18 @@
 //! Global average pool and classifier at once.
 
-use super::{Kernel, Shader, shader};
-use crate::tensor::{DType, Shape};
+use super::{Kernel, Packing, Port, Shader, Site, Tile, shader};
+use crate::tensor::Shape;
 
 /// The shader.
 pub const SHADER: Shader = shader!("head");
 
-/// The kernel that takes a map `src` to its features and to logits `dst`.
-pub fn kernel(src: Shape, dst: Shape, dtype: DType) -> Kernel {
-    Kernel {
+/// The kernel that takes a map to its features, which it writes too, and to logits.
+pub(super) fn kernel(site: &Site, _: Tile) -> Result<Kernel, String> {
+    let (src, dst) = (site.src(), site.dst());
+    Ok(Kernel {
         shader: &SHADER,
         head: vec![
-            ("Scalar", dtype.into()),
+            ("Scalar", site.dtype.into()),
             ("PIXELS", src.pixels().into()),
             ("SRC_C4", src.c4().into()),
             ("DST_C4", dst.c4().into()),
@@ -19,5 +20,17 @@ pub fn kernel(src: Shape, dst: Shape, dtype: DType) -> Kernel {
         ],
         functions: Vec::new(),
         workgroups: dst.c4().div_ceil(16),
-    }
+        ports: vec![
+            (0, site.read(0)),
+            (1, site.weight(site.last(), Packing::Matrix)),
+            (2, site.bias(site.last())),
+            (3, site.write()),
+            (4, Port::Write(site.first())),
+        ],
+    })
+}
+
+/// Bytes of workgroup memory that it takes for a map of `src`.
+pub(super) fn memory(src: Shape) -> usize {
+    src.c4() * 16 + 256 * 16
 }

@@ -25,17 +25,13 @@ pub const PEAK_MACS: u64 = PEAK_WRITTEN as u64 * PEAK_STEPS as u64;
 
 /// `chains` independent series in each invocation, by `fma` or by a product and a sum.
 pub fn peak(dtype: DType, chains: usize, fused: bool) -> Kernel {
-    Kernel {
-        shader: &PEAK,
-        head: vec![
-            ("Scalar", dtype.into()),
-            ("CHAINS", chains.into()),
-            ("STEPS", (PEAK_STEPS / chains).into()),
-            ("FUSED", fused.into()),
-        ],
-        functions: Vec::new(),
-        workgroups: PEAK_WORKGROUPS,
-    }
+    let head = vec![
+        ("Scalar", dtype.into()),
+        ("CHAINS", chains.into()),
+        ("STEPS", (PEAK_STEPS / chains).into()),
+        ("FUSED", fused.into()),
+    ];
+    Kernel::by_itself(&PEAK, head, PEAK_WORKGROUPS)
 }
 
 /// Bytes of a vec4 of f32.
@@ -46,12 +42,8 @@ const WORKGROUPS: usize = 8192;
 /// Sweeps over `set` bytes, a power of two: reads them all, or copies one half to the other.
 pub fn bandwidth(set: u64, copy: bool) -> Kernel {
     let count = set as usize / if copy { 2 * VEC4 } else { VEC4 };
-    Kernel {
-        shader: &BANDWIDTH,
-        head: vec![("COUNT", count.into()), ("STEPS", STEPS.into()), ("COPY", copy.into())],
-        functions: Vec::new(),
-        workgroups: WORKGROUPS,
-    }
+    let head = vec![("COUNT", count.into()), ("STEPS", STEPS.into()), ("COPY", copy.into())];
+    Kernel::by_itself(&BANDWIDTH, head, WORKGROUPS)
 }
 
 /// Bytes that a dispatch of [`bandwidth`] moves.
@@ -62,5 +54,5 @@ pub fn moved(copy: bool) -> u64 {
 
 /// One workgroup that only waits for the dispatch before.
 pub fn empty() -> Kernel {
-    Kernel { shader: &EMPTY, head: Vec::new(), functions: Vec::new(), workgroups: 1 }
+    Kernel::by_itself(&EMPTY, Vec::new(), 1)
 }

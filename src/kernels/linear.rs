@@ -1,25 +1,28 @@
 //! Linear layer on one vector per picture.
 
-use super::{Kernel, Shader, act, shader};
-use crate::{
-    graph::Activation,
-    tensor::{DType, Shape},
-};
+use super::{Kernel, Packing, Shader, Site, act, shader};
 
 /// The shader.
 pub const SHADER: Shader = shader!("linear");
 
-/// The kernel that takes a vector `src`, stored as `stored`, to an f32 vector `dst`; `dtype` is the weights'.
-pub fn kernel((src, stored): (Shape, DType), dst: Shape, activation: Activation, dtype: DType) -> Kernel {
-    Kernel {
+/// The kernel that takes a vector to an f32 vector.
+pub(super) fn kernel(site: &Site) -> Result<Kernel, String> {
+    let (src, dst) = (site.src(), site.dst());
+    Ok(Kernel {
         shader: &SHADER,
         head: vec![
-            ("Scalar", dtype.into()),
-            ("Src", stored.into()),
+            ("Scalar", site.dtype.into()),
+            ("Src", site.scalar().into()),
             ("SRC_C4", src.c4().into()),
             ("DST_C4", dst.c4().into()),
         ],
-        functions: vec![act(activation, dst)],
+        functions: vec![act(site)],
         workgroups: dst.c4().div_ceil(16),
-    }
+        ports: vec![
+            (0, site.read(0)),
+            (1, site.weight(site.last(), Packing::Matrix)),
+            (2, site.bias(site.last())),
+            (3, site.write()),
+        ],
+    })
 }

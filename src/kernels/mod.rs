@@ -1,6 +1,7 @@
-//! Kernels: one file per shader, each of which turns shapes into a specialised text and packs its weights.
+//! Kernels: one file per shader. Each turns a run of nodes into a specialised text, says what is bound to it, and packs its
+//! weights.
 //!
-//! Nothing here knows of a GPU library. A shader is plain WGSL, valid as it lies on disk; specialising it
+//! [`ways`] is the table of those that compete for a layer. Nothing here knows of a GPU library. A shader is plain WGSL, valid as it lies on disk; specialising it
 //! rewrites `const` and `alias` lines at its head, and whole functions, by name, and nothing else.
 //!
 //! ```
@@ -11,8 +12,8 @@
 //! ```
 
 use crate::{
-    graph::Activation,
-    tensor::{DType, Shape},
+    graph::{NodeId, Op, Pooling},
+    tensor::DType,
 };
 
 pub mod activate;
@@ -26,19 +27,27 @@ pub mod conv;
 pub mod depthwise;
 pub mod head;
 pub mod interpolate;
+mod layer;
 pub mod limit;
 pub mod linear;
 pub mod normalize;
+mod param;
 pub mod pointwise;
 pub mod pool;
 pub mod pool_window;
 pub mod prepare;
 pub mod resize;
+mod site;
 pub mod softmax;
 pub mod stem;
 pub mod top;
+pub mod ways;
 
-pub use choice::{CHOICES, Choice, Kind};
+pub use choice::Choice;
+pub use layer::{Kind, Layer};
+pub use param::{Packing, Param};
+pub use site::Site;
+pub use ways::{Tile, choices};
 
 /// Invocations in the workgroups of the map kernels.
 const WORKGROUP: usize = 64;
@@ -61,37 +70,29 @@ macro_rules! shader {
 }
 use shader;
 
-/// Every shader of the library.
-pub const SHADERS: &[&Shader] = &[
+/// The shaders that are no [way](ways) of a layer among others.
+const OTHERS: &[&Shader] = &[
     &activate::SHADER,
     &affine::SHADER,
     &binary::SHADER,
-    &block::DIRECT,
-    &block::SHARED,
     &concat::SHADER,
-    &conv::SHADER,
-    &depthwise::SHADER,
-    &head::SHADER,
     &interpolate::SHADER,
     &limit::BANDWIDTH,
     &limit::EMPTY,
     &limit::PEAK,
     &linear::SHADER,
     &normalize::SHADER,
-    &pointwise::FAST,
-    &pointwise::MATRIX,
-    &pointwise::REGISTERS,
-    &pointwise::SHARED,
-    &pointwise::SPLIT,
-    &pointwise::SUBGROUP,
     &pool::SHADER,
     &pool_window::SHADER,
-    &prepare::SHADER,
     &resize::SHADER,
     &softmax::SHADER,
-    &stem::SHADER,
     &top::SHADER,
 ];
+
+/// Every shader of the library.
+pub fn shaders() -> impl Iterator<Item = &'static Shader> {
+    ways::WAYS.iter().filter_map(|way| way.shader).chain(OTHERS.iter().copied())
+}
 
 /// The value of a line at a shader's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,21 +143,69 @@ impl std::fmt::Display for Literal {
     }
 }
 
-/// A shader with its head filled in: what one pipeline is made of.
+/// Names and values of lines at a shader's head.
+pub type Head = Vec<(&'static str, Literal)>;
+
+/// What is bound to a kernel of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Port {
+    /// The output of a node, which it reads.
+    Read(NodeId),
+    /// The output of a node, which it writes.
+    Write(NodeId),
+    /// A parameter.
+    Param(Param),
+}
+
+/// A shader with its head filled in, what one pipeline is made of; and what a plan binds to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Kernel {
     /// The file.
     pub shader: &'static Shader,
     /// Names and values of the head's lines.
-    pub head: Vec<(&'static str, Literal)>,
+    pub head: Head,
     /// Names and texts of functions that take the place of the file's own.
     pub functions: Vec<(&'static str, String)>,
     /// Workgroups for one picture.
     pub workgroups: usize,
+    /// The shader's bindings in order; none for what is not a plan's.
+    pub ports: Vec<(u32, Port)>,
 }
 
 impl Kernel {
+    /// A kernel that is not a plan's.
+    fn by_itself(shader: &'static Shader, head: Head, workgroups: usize) -> Kernel {
+        Kernel { shader, head, functions: Vec::new(), workgroups, ports: Vec::new() }
+    }
+
+    /// The kernel that computes the nodes of `site`: by `choice`, which several nodes have, and one that there is a choice
+    /// for.
+    ///
+    /// # Errors
+    /// What no shader computes.
+    pub fn new(site: &Site, choice: Option<Choice>) -> Result<Kernel, String> {
+        if let Some(choice) = choice {
+            return choice.kernel(site);
+        }
+        match site.op(site.last()) {
+            Op::Linear { .. } => linear::kernel(site),
+            Op::Affine { .. } => affine::kernel(site),
+            Op::Binary { with, .. } => binary::kernel(site, *with),
+            Op::Concat => concat::kernel(site),
+            Op::Resize { filter, .. } => interpolate::kernel(site, *filter),
+            Op::Pool { pooling: Pooling::Average | Pooling::PaddedAverage, window: None } => {
+                pool::kernel(site)
+            }
+            Op::Pool { pooling, window } => pool_window::kernel(site, *pooling, *window),
+            Op::Softmax => softmax::kernel(site),
+            Op::Activate(_) => activate::kernel(site),
+            Op::TopK { k, softmax } => top::kernel(site, *k, *softmax),
+            op @ (Op::Input { .. } | Op::Conv { .. }) => Err(format!("{op:?} without a choice")),
+        }
+    }
+
     /// The specialised text: the pipeline's key.
     ///
     /// # Panics
@@ -204,66 +253,24 @@ fn head_name(line: &str) -> Option<&str> {
     rest.split([':', ' ', '=']).next()
 }
 
-/// The `act` of a kernel that writes a map of `dst`, four channels at a time.
-fn act(activation: Activation, dst: Shape) -> (&'static str, String) {
-    ("act", activation::function("act", activation, dst.c, true))
+/// The sizes of a tile.
+fn sizes<const N: usize>(tile: Tile) -> Result<[usize; N], String> {
+    tile.try_into().map_err(|_| format!("tiles of {tile:?}"))
 }
 
-/// The kernel of a shader that goes over maps of `shape`, four channels of one pixel an invocation.
-fn over_maps(shader: &'static Shader, shape: Shape, activation: Activation, dtype: DType) -> Kernel {
+/// The `act` of a kernel that writes the output of `site` four channels at a time.
+fn act(site: &Site) -> (&'static str, String) {
+    ("act", activation::function("act", site.activation(site.last()), site.dst().c, true))
+}
+
+/// The kernel of a shader that goes over maps of one shape, four channels of one pixel an invocation.
+fn over_maps(site: &Site, shader: &'static Shader, ports: Vec<(u32, Port)>) -> Kernel {
+    let (pixels, c4) = (site.dst().pixels(), site.dst().c4());
     Kernel {
         shader,
-        head: vec![("Scalar", dtype.into()), ("PIXELS", shape.pixels().into()), ("C4", shape.c4().into())],
-        functions: vec![act(activation, shape)],
-        workgroups: (shape.pixels() * shape.c4()).div_ceil(WORKGROUP),
-    }
-}
-
-/// How a parameter lies in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Packing {
-    /// One value per channel, padded to a multiple of 4.
-    Vector,
-    /// `[SRC_C4, 4, DST_C4]` vec4s: pointwise and linear.
-    Matrix,
-    /// `[OUTS, SRC_C4, 4, LANES]` vec4s, so many lanes: pointwise, in subgroups.
-    Panels(usize),
-    /// `[KERNEL, KERNEL, C4]` vec4s.
-    Depthwise,
-    /// `[KERNEL, KERNEL, 3, DST_C4]` vec4s.
-    Stem,
-    /// `[KERNEL_H, KERNEL_W, DEPTH, 4, DST_C4]` vec4s, of so many groups: any convolution.
-    Conv(usize),
-}
-
-impl Packing {
-    /// The parameter's values in this order, padding zero.
-    pub fn pack(self, shape: &[usize], data: &[f32]) -> Vec<f32> {
-        match self {
-            Packing::Vector => {
-                let mut packed = data.to_vec();
-                packed.resize(data.len().next_multiple_of(4), 0.0);
-                packed
-            }
-            Packing::Matrix => pointwise::pack(shape[0], shape[1], data),
-            Packing::Panels(lanes) => pointwise::pack_panels(shape[0], shape[1], lanes, data),
-            Packing::Depthwise => depthwise::pack(shape[0], shape[2], data),
-            Packing::Stem => stem::pack(shape, data),
-            Packing::Conv(groups) => conv::pack(shape, groups, data),
-        }
-    }
-
-    /// Scalars that [`Packing::pack`] makes of a parameter of `shape`.
-    pub fn len(self, shape: &[usize]) -> usize {
-        let c4 = |c: usize| c.next_multiple_of(4);
-        match self {
-            Packing::Vector => c4(shape[0]),
-            Packing::Matrix => c4(shape[0]) * c4(shape[1]),
-            Packing::Panels(lanes) => shape[0].next_multiple_of(4 * lanes) * c4(shape[1]),
-            Packing::Depthwise => c4(shape[0]) * shape[2] * shape[3],
-            Packing::Conv(groups) => conv::len(shape, groups),
-            Packing::Stem => c4(shape[0]) * stem::channels(shape[1]) * shape[2] * shape[3],
-        }
+        head: vec![("Scalar", site.scalar().into()), ("PIXELS", pixels.into()), ("C4", c4.into())],
+        functions: vec![act(site)],
+        workgroups: (pixels * c4).div_ceil(WORKGROUP),
+        ports,
     }
 }

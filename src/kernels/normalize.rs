@@ -8,5 +8,5 @@ pub const SHADER: Shader = shader!("normalize");
 
 /// The kernel for every picture; its grid is [`Passes::grids`](crate::preprocess::Passes::grids).
 pub fn kernel(dtype: DType) -> Kernel {
-    Kernel { shader: &SHADER, head: vec![("Scalar", dtype.into())], functions: Vec::new(), workgroups: 0 }
+    Kernel::by_itself(&SHADER, vec![("Scalar", dtype.into())], 0)
 }

@@ -1,10 +1,7 @@
 //! 1x1 convolution: a matrix product over pixels.
 
-use super::{Choice, Kernel, Literal, Packing, Shader, WORKGROUP, act, activation, shader};
-use crate::{
-    graph::Activation,
-    tensor::{DType, Shape},
-};
+use super::{Head, Kernel, Literal, Packing, Shader, Site, Tile, WORKGROUP, act, activation, shader, sizes};
+use crate::tensor::DType;
 
 /// Each invocation by itself, tiles in registers.
 pub const REGISTERS: Shader = shader!("pointwise");
@@ -20,70 +17,105 @@ pub const SPLIT: Shader = shader!("pointwise_split");
 pub const MATRIX: Shader = shader!("pointwise_matrix");
 
 /// Rows of matrices that a workgroup of [`MATRIX`] computes.
-pub const MATRIX_ROWS: usize = 4;
+const MATRIX_ROWS: usize = 4;
 
 /// Groups of channels that [`SHARED`] reads at a time.
-pub const CHUNK: usize = 4;
+const CHUNK: usize = 4;
 
-/// The kernel that takes a map `src` to a map `dst` of the same pixels.
-///
-/// # Panics
-/// When `choice` is no choice of a pointwise layer.
-pub fn kernel(src: Shape, dst: Shape, activation: Activation, choice: Choice, dtype: DType) -> Kernel {
-    assert_eq!(src.pixels(), dst.pixels());
-    let (pixels, groups) = (src.pixels(), dst.c4());
-    if let Choice::Matrix(size, tiles) = choice {
-        return matrix(src, dst, activation, (size, tiles), dtype);
-    }
-    let mut head = vec![
-        ("Scalar", dtype.into()),
-        ("PIXELS", pixels.into()),
-        ("SRC_C4", src.c4().into()),
-        ("DST_C4", groups.into()),
-    ];
-    let (shader, tile, workgroups) = match choice {
-        Choice::Registers(tile, per) => {
-            head.push(("GROUPS", per.into()));
-            (&REGISTERS, tile, (pixels.div_ceil(tile) * groups.div_ceil(per)).div_ceil(WORKGROUP))
-        }
-        Choice::Fast(tile) => (&FAST, tile, (pixels.div_ceil(tile) * groups).div_ceil(WORKGROUP)),
-        Choice::Subgroup(tile, lanes) => {
-            // Those of 8 lanes are a processor's, to whom small workgroups are shared out more evenly.
-            let subgroups = if lanes <= 8 { 1 } else { WORKGROUP / lanes };
-            head.extend([("LANES", lanes.into()), ("SUBGROUPS", subgroups.into())]);
-            (&SUBGROUP, tile, (pixels.div_ceil(tile) * groups.div_ceil(lanes)).div_ceil(subgroups))
-        }
-        Choice::Shared(tile, per) => {
-            head.extend([("GROUPS", per.into()), ("CHUNK", CHUNK.into())]);
-            (&SHARED, tile, pixels.div_ceil(8 * tile) * groups.div_ceil(8 * per))
-        }
-        Choice::Split(tile, parts) => {
-            head.push(("PARTS", parts.into()));
-            (&SPLIT, tile, pixels.div_ceil(tile) * groups.div_ceil(WORKGROUP / parts))
-        }
-        other => panic!("{other} is no choice of a pointwise layer"),
-    };
-    head.push(("TILE", tile.into()));
-    Kernel { shader, head, functions: vec![act(activation, dst)], workgroups }
-}
-
-/// How the weights lie that `choice` reads.
-pub fn packing(choice: Choice) -> Packing {
-    match choice {
-        Choice::Subgroup(_, lanes) => Packing::Panels(lanes),
-        _ => Packing::Matrix,
-    }
-}
-
-/// The kernel of matrices of `size` rows and columns, `tiles` of them side by side where there are as many channels.
-fn matrix(
-    src: Shape,
-    dst: Shape,
-    activation: Activation,
-    (size, tiles): (usize, usize),
-    dtype: DType,
+/// The kernel of a product over pixels by `shader`, `tile` of them at a time.
+fn product(
+    site: &Site,
+    shader: &'static Shader,
+    tile: usize,
+    rest: Head,
+    workgroups: usize,
+    packing: Packing,
 ) -> Kernel {
-    let (pixels, channels) = (src.pixels(), 4 * dst.c4());
+    let mut head = vec![
+        ("Scalar", site.scalar().into()),
+        ("PIXELS", site.dst().pixels().into()),
+        ("SRC_C4", site.src().c4().into()),
+        ("DST_C4", site.dst().c4().into()),
+    ];
+    head.extend(rest);
+    head.push(("TILE", tile.into()));
+    let conv = site.first();
+    Kernel {
+        shader,
+        head,
+        functions: vec![act(site)],
+        workgroups,
+        ports: vec![
+            (0, site.read(0)),
+            (1, site.weight(conv, packing)),
+            (2, site.bias(conv)),
+            (3, site.write()),
+        ],
+    }
+}
+
+/// Pixels and groups of four channels that are written.
+fn written(site: &Site) -> (usize, usize) {
+    (site.dst().pixels(), site.dst().c4())
+}
+
+/// The kernel of [`REGISTERS`].
+pub(super) fn registers(site: &Site, tile: Tile) -> Result<Kernel, String> {
+    let ([tile, per], (pixels, groups)) = (sizes(tile)?, written(site));
+    let invocations = pixels.div_ceil(tile) * groups.div_ceil(per);
+    let head = vec![("GROUPS", per.into())];
+    Ok(product(site, &REGISTERS, tile, head, invocations.div_ceil(WORKGROUP), Packing::Matrix))
+}
+
+/// The kernel of [`FAST`].
+pub(super) fn fast(site: &Site, tile: Tile) -> Result<Kernel, String> {
+    let ([tile], (pixels, groups)) = (sizes(tile)?, written(site));
+    let invocations = pixels.div_ceil(tile) * groups;
+    Ok(product(site, &FAST, tile, Vec::new(), invocations.div_ceil(WORKGROUP), Packing::Matrix))
+}
+
+/// The kernel of [`SUBGROUP`].
+pub(super) fn subgroup(site: &Site, tile: Tile) -> Result<Kernel, String> {
+    let ([tile, lanes], (pixels, groups)) = (sizes(tile)?, written(site));
+    // Those of 8 lanes are a processor's, to whom small workgroups are shared out more evenly.
+    let subgroups = if lanes <= 8 { 1 } else { WORKGROUP / lanes };
+    let head = vec![("LANES", lanes.into()), ("SUBGROUPS", subgroups.into())];
+    let workgroups = (pixels.div_ceil(tile) * groups.div_ceil(lanes)).div_ceil(subgroups);
+    Ok(product(site, &SUBGROUP, tile, head, workgroups, Packing::Panels(lanes)))
+}
+
+/// The kernel of [`SHARED`].
+pub(super) fn shared(site: &Site, tile: Tile) -> Result<Kernel, String> {
+    let ([tile, per], (pixels, groups)) = (sizes(tile)?, written(site));
+    let head = vec![("GROUPS", per.into()), ("CHUNK", CHUNK.into())];
+    let workgroups = pixels.div_ceil(8 * tile) * groups.div_ceil(8 * per);
+    Ok(product(site, &SHARED, tile, head, workgroups, Packing::Matrix))
+}
+
+/// Bytes of workgroup memory that [`SHARED`] takes: `xs` and `ws`.
+pub(super) fn shared_memory(tile: Tile, dtype: DType) -> usize {
+    let (tile, per) = (tile[0], tile[1]);
+    CHUNK * (8 * tile + 4 * 8 * per) * 4 * dtype.size()
+}
+
+/// The kernel of [`SPLIT`].
+pub(super) fn split(site: &Site, tile: Tile) -> Result<Kernel, String> {
+    let ([tile, parts], (pixels, groups)) = (sizes(tile)?, written(site));
+    let head = vec![("PARTS", parts.into())];
+    let workgroups = pixels.div_ceil(tile) * groups.div_ceil(WORKGROUP / parts);
+    Ok(product(site, &SPLIT, tile, head, workgroups, Packing::Matrix))
+}
+
+/// Bytes of workgroup memory that [`SPLIT`] takes: `partial`, of f32.
+pub(super) fn split_memory(tile: Tile) -> usize {
+    WORKGROUP * tile[0] * 16
+}
+
+/// The kernel of [`MATRIX`], of matrices side by side where there are as many channels.
+pub(super) fn matrix(site: &Site, tile: Tile) -> Result<Kernel, String> {
+    let [size, tiles] = sizes(tile)?;
+    let (dtype, conv) = (site.scalar(), site.first());
+    let (pixels, channels) = (site.dst().pixels(), 4 * site.dst().c4());
     let tiles = tiles.min(channels / size);
     let of = |role| Literal::Matrix(size, dtype, role);
     // Sums are f32 always.
@@ -95,14 +127,30 @@ fn matrix(
         ("Sum", sum),
         ("SIZE", size.into()),
         ("PIXELS", pixels.into()),
-        ("SRC_C", (4 * src.c4()).into()),
+        ("SRC_C", (4 * site.src().c4()).into()),
         ("DST_C", channels.into()),
         ("TILES", tiles.into()),
         ("ROWS", MATRIX_ROWS.into()),
     ];
-    let workgroups = pixels.div_ceil(size * MATRIX_ROWS) * channels.div_ceil(size * tiles);
-    let functions = vec![("act", activation::function("act", activation, dst.c, false))];
-    Kernel { shader: &MATRIX, head, functions, workgroups }
+    let act = activation::function("act", site.activation(site.last()), site.dst().c, false);
+    Ok(Kernel {
+        shader: &MATRIX,
+        head,
+        functions: vec![("act", act)],
+        workgroups: pixels.div_ceil(size * MATRIX_ROWS) * channels.div_ceil(size * tiles),
+        ports: vec![
+            (0, site.read(0)),
+            (1, site.weight(conv, Packing::Matrix)),
+            (2, site.bias(conv)),
+            (3, site.write()),
+        ],
+    })
+}
+
+/// Bytes of workgroup memory that [`MATRIX`] takes: the sums of its matrices.
+pub(super) fn matrix_memory(tile: Tile) -> usize {
+    let (size, tiles) = (tile[0], tile[1]);
+    MATRIX_ROWS * size * size * tiles * 4
 }
 
 /// `[dst_c, src_c]` to `[SRC_C4, 4, DST_C4]` vec4s over the outputs.

@@ -1,17 +1,22 @@
 //! Global average pool.
 
-use super::{Kernel, Shader, shader};
-use crate::tensor::{DType, Shape};
+use super::{Kernel, Shader, Site, shader};
 
 /// The shader.
 pub const SHADER: Shader = shader!("pool");
 
-/// The kernel that takes a map `src` to one f32 vector per picture.
-pub fn kernel(src: Shape, dtype: DType) -> Kernel {
-    Kernel {
+/// The kernel that takes a map to one f32 vector per picture.
+pub(super) fn kernel(site: &Site) -> Result<Kernel, String> {
+    let src = site.src();
+    Ok(Kernel {
         shader: &SHADER,
-        head: vec![("Scalar", dtype.into()), ("PIXELS", src.pixels().into()), ("C4", src.c4().into())],
+        head: vec![
+            ("Scalar", site.scalar().into()),
+            ("PIXELS", src.pixels().into()),
+            ("C4", src.c4().into()),
+        ],
         functions: Vec::new(),
         workgroups: src.c4().div_ceil(16),
-    }
+        ports: vec![(0, site.read(0)), (3, site.write())],
+    })
 }

@@ -1,27 +1,27 @@
 //! The mean or the largest under a window.
 
-use super::{Kernel, Shader, WORKGROUP, conv, shader};
-use crate::{
-    graph::{Pooling, Window},
-    tensor::{DType, Shape},
-};
+use super::{Kernel, Shader, Site, WORKGROUP, conv, shader};
+use crate::graph::{Pooling, Window};
 
 /// The shader.
 pub const SHADER: Shader = shader!("pool_window");
 
-/// The kernel that takes a map `src` to a map `dst`.
-pub fn kernel(pooling: Pooling, window: &Window, src: Shape, dst: Shape, dtype: DType) -> Kernel {
-    let mut head = conv::maps(src, dst, dtype);
-    head.extend(conv::window(window));
+/// The kernel of a pool under `window`, or over the whole map.
+pub(super) fn kernel(site: &Site, pooling: Pooling, window: Option<Window>) -> Result<Kernel, String> {
+    let (src, dst) = (site.src(), site.dst());
+    let window = window.unwrap_or(Window { kernel: [src.h, src.w], ..Window::square(1, 1, 0) });
+    let mut head = conv::maps(site);
+    head.extend(conv::window(&window));
     head.extend([
         ("C4", src.c4().into()),
         ("LARGEST", (pooling == Pooling::Max).into()),
         ("PADDED", (pooling == Pooling::PaddedAverage).into()),
     ]);
-    Kernel {
+    Ok(Kernel {
         shader: &SHADER,
         head,
         functions: Vec::new(),
         workgroups: (dst.pixels() * dst.c4()).div_ceil(WORKGROUP),
-    }
+        ports: vec![(0, site.read(0)), (3, site.write())],
+    })
 }

@@ -7,5 +7,5 @@ pub const SHADER: Shader = shader!("resize");
 
 /// The kernel for every picture; its grid is [`Passes::grids`](crate::preprocess::Passes::grids).
 pub fn kernel() -> Kernel {
-    Kernel { shader: &SHADER, head: vec![], functions: Vec::new(), workgroups: 0 }
+    Kernel::by_itself(&SHADER, vec![], 0)
 }

@@ -1,19 +1,19 @@
 //! The softmax over the channels of each pixel.
 
-use super::{Kernel, Shader, shader};
-use crate::tensor::{DType, Shape};
+use super::{Kernel, Shader, Site, shader};
 
 /// The shader.
 pub const SHADER: Shader = shader!("softmax");
 
-/// The kernel for maps of `shape`.
-pub fn kernel(shape: Shape, dtype: DType) -> Kernel {
+/// The kernel of a softmax.
+pub(super) fn kernel(site: &Site) -> Result<Kernel, String> {
+    let shape = site.dst();
     // As many invocations share a pixel as there are groups of channels for.
     let rows = 256 / shape.c4().next_power_of_two().min(256);
-    Kernel {
+    Ok(Kernel {
         shader: &SHADER,
         head: vec![
-            ("Scalar", dtype.into()),
+            ("Scalar", site.scalar().into()),
             ("PIXELS", shape.pixels().into()),
             ("C", shape.c.into()),
             ("C4", shape.c4().into()),
@@ -21,5 +21,6 @@ pub fn kernel(shape: Shape, dtype: DType) -> Kernel {
         ],
         functions: Vec::new(),
         workgroups: shape.pixels().div_ceil(rows),
-    }
+        ports: vec![(0, site.read(0)), (3, site.write())],
+    })
 }

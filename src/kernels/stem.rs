@@ -1,37 +1,32 @@
 //! Dense convolution of the picture.
 
-use super::{Choice, Kernel, Shader, WORKGROUP, act, depthwise, shader};
-use crate::{
-    graph::{Activation, Conv},
-    tensor::{DType, Shape},
-};
+use super::{Kernel, Packing, Shader, Site, Tile, WORKGROUP, act, depthwise, shader, sizes};
 
 /// The shader.
 pub const SHADER: Shader = shader!("stem");
 
-/// The kernel that takes a picture `src` to a map `dst` as `conv` says.
-///
-/// # Panics
-/// When `choice` is no choice of a stem.
-pub fn kernel(
-    conv: &Conv,
-    src: Shape,
-    dst: Shape,
-    activation: Activation,
-    choice: Choice,
-    dtype: DType,
-) -> Kernel {
-    assert!(src.c <= MOST, "the stem reads a pixel at once");
-    let Choice::Stem(columns) = choice else { panic!("{choice} is no choice of a stem") };
-    let mut head = depthwise::window(conv, src, dst, columns, dtype);
+/// The kernel of a convolution whose pixels are read at once.
+pub(super) fn kernel(site: &Site, tile: Tile) -> Result<Kernel, String> {
+    let [columns] = sizes(tile)?;
+    let (conv, src, dst) = (site.first(), site.src(), site.dst());
+    if src.c > MOST {
+        return Err(format!("a stem of {} channels, {MOST} at most", src.c));
+    }
+    let mut head = depthwise::window(site, columns)?;
     head.extend([("SRC_C", channels(src.c).into()), ("DST_C4", dst.c4().into())]);
     let invocations = dst.h * dst.w.div_ceil(columns) * dst.c4();
-    Kernel {
+    Ok(Kernel {
         shader: &SHADER,
         head,
-        functions: vec![act(activation, dst)],
+        functions: vec![act(site)],
         workgroups: invocations.div_ceil(WORKGROUP),
-    }
+        ports: vec![
+            (0, site.read(0)),
+            (1, site.weight(conv, Packing::Stem)),
+            (2, site.bias(conv)),
+            (3, site.write()),
+        ],
+    })
 }
 
 /// The most channels of a picture.

@@ -10,7 +10,7 @@ use super::{Bench, GAIN, Over, Progress, Tuned, faster, turns, values};
 use crate::{
     error::{Error, Result},
     gpu::Engine,
-    kernels::{CHOICES, Choice, Kind},
+    kernels::{Choice, Kind, choices, ways},
     plan::{Layer, Limits, Tuning},
 };
 
@@ -20,7 +20,7 @@ const RUNS: usize = 5;
 const MOST_TRIALS: usize = 24;
 
 /// The least time of each layer with each choice.
-type Times = BTreeMap<String, (Layer, Vec<(Choice, f64)>)>;
+type Times = BTreeMap<Layer, Vec<(Choice, f64)>>;
 
 /// Choices to try on the whole net, with the seconds that they save by themselves.
 type Wanted = Vec<(Vec<(Layer, Choice)>, f64)>;
@@ -72,7 +72,7 @@ impl Bench<'_> {
         let untried =
             |layer: &Layer| wanted.iter().flat_map(|(changes, _)| changes).all(|(other, _)| other != layer);
         let mut proven: Vec<Layer> = match complete {
-            true => times.values().map(|(layer, _)| *layer).filter(untried).collect(),
+            true => times.keys().copied().filter(untried).collect(),
             false => Vec::new(),
         };
         let mut tuning = self.options.tuning.clone();
@@ -87,7 +87,7 @@ impl Bench<'_> {
             }
             tried += 1;
             let mut next = tuning.clone();
-            next.layers.extend(changes.iter().map(|(layer, choice)| (layer.key(), *choice)));
+            next.layers.extend(changes.iter().copied());
             let layers = changes.iter().map(|(layer, _)| *layer);
             match self.better(&engine, &next, answer, trials) {
                 Ok(Some((true, better))) => {
@@ -118,7 +118,7 @@ impl Bench<'_> {
             Ok(Some(choice)) => {
                 tried += 1;
                 let front = first.plan().prepared;
-                tuning.layers.extend(choice.map(|choice| (front.key(), choice)));
+                tuning.layers.extend(choice.map(|choice| (front, choice)));
                 proven.push(front);
             }
             Ok(None) => complete = false,
@@ -126,11 +126,11 @@ impl Bench<'_> {
         }
         // What stays as it was is told too, for an earlier measurement may have had it otherwise.
         let limits = self.gpu.limits();
-        let chosen = proven.iter().map(|layer| (layer.key(), tuning.choice(layer, &limits)));
-        tuning.layers = tuning.layers.clone().into_iter().chain(chosen).collect();
+        let chosen: Vec<_> = proven.iter().map(|layer| (*layer, tuning.choice(layer, &limits))).collect();
+        tuning.layers.extend(chosen);
         let other =
             |layer: &&Layer| tuning.choice(layer, &limits) != self.options.tuning.choice(layer, &limits);
-        let changed: BTreeSet<String> = proven.iter().filter(other).map(Layer::key).collect();
+        let changed: BTreeSet<Layer> = proven.iter().filter(other).copied().collect();
         go_on(progress, 1, 1)?;
         Ok(Tuned { tuning, changed: changed.into_iter().collect(), before, after, tried, complete })
     }
@@ -155,9 +155,10 @@ impl Bench<'_> {
     /// are, unless the time was over first.
     fn front(&self, tuning: &Tuning, over: Over) -> Result<Option<Option<Choice>>> {
         let one = self.engine(tuning)?;
-        let choice = if one.plan().front == Choice::Passes { Choice::Prepare } else { Choice::Passes };
+        let passes = one.plan().front.is(&ways::PASSES);
+        let choice = if passes { &ways::PREPARE } else { &ways::PASSES }.of(&[]);
         let mut next = tuning.clone();
-        next.layers.insert(one.plan().prepared.key(), choice);
+        next.layers.insert(one.plan().prepared, choice);
         let pair = [&one, &self.engine(&next)?];
         if !self.prepares(pair)? {
             return Ok(Some(None));
@@ -180,20 +181,10 @@ fn sweep(
     mut profile: impl FnMut(&Tuning) -> Result<Vec<(Layer, Choice, f64)>>,
 ) -> Result<Sweep> {
     let kinds = [Kind::Stem, Kind::Depthwise, Kind::Pointwise, Kind::Block];
-    let of = |kind| {
-        let suits = move |choice: &&Choice| {
-            let runs = match choice {
-                Choice::Subgroup(_, lanes) => *lanes == limits.subgroup,
-                Choice::Matrix(size, _) => *size == limits.matrix,
-                _ => true,
-            };
-            choice.kind() == kind && runs && (fast || !matches!(choice, Choice::Fast(_)))
-        };
-        CHOICES.iter().filter(suits).copied().collect::<Vec<Choice>>()
-    };
-    let table: Vec<Vec<Choice>> = kinds.into_iter().map(of).collect();
+    let of = |kind| choices().filter(move |choice| choice.kind() == kind && choice.suits(&limits, fast));
+    let table: Vec<Vec<Choice>> = kinds.into_iter().map(|kind| of(kind).collect()).collect();
     let rounds = table[..3].iter().map(Vec::len).max().unwrap_or(0);
-    let blocks: Vec<Choice> = table[3].iter().copied().filter(|choice| *choice != Choice::Apart).collect();
+    let blocks: Vec<Choice> = table[3].iter().copied().filter(|choice| choice.at_once()).collect();
     let all = rounds + blocks.len();
     let mut times = Times::new();
     for round in 0..all {
@@ -209,7 +200,7 @@ fn sweep(
         // What fails at a choice has others; a device that is lost fails at what follows.
         let Ok(profile) = profile(&tuning) else { continue };
         for (layer, choice, seconds) in profile {
-            let measured = &mut times.entry(layer.key()).or_insert((layer, Vec::new())).1;
+            let measured = times.entry(layer).or_default();
             match measured.iter_mut().find(|(known, _)| *known == choice) {
                 Some((_, least)) => *least = least.min(seconds),
                 None => measured.push((choice, seconds)),
@@ -221,48 +212,34 @@ fn sweep(
 
 /// The fastest choice of each layer, where it is another than `engine`'s and saves enough of a run of `whole`.
 fn gains(times: &Times, engine: &Engine, whole: Duration) -> Wanted {
-    let count = |key: &str| {
-        let same = |layer: &Layer| layer.key() == key;
-        engine
-            .plan()
-            .dispatches
-            .iter()
-            .filter_map(|one| one.layer.as_ref())
-            .filter(|layer| same(layer))
-            .count()
-    };
+    let dispatches = || engine.plan().dispatches.iter();
+    let count = |layer: &Layer| dispatches().filter(|one| one.layer.as_ref() == Some(layer)).count() as f64;
     let best = |measured: &[(Choice, f64)]| measured.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
-    let of = |key: &str, choice| {
-        let measured = &times.get(key)?.1;
-        measured.iter().find(|(known, _)| *known == choice).map(|(_, seconds)| *seconds)
-    };
     let mut wanted = Wanted::new();
-    for (key, (layer, measured)) in times {
+    for (layer, measured) in times {
         let Some((choice, seconds)) = best(measured) else { continue };
         if layer.kind == Kind::Block {
             // A block at once against its two layers, each at its best.
-            let depthwise = times.values().find(|(other, _)| {
+            let depthwise = times.iter().find(|(other, _)| {
                 other.kind == Kind::Depthwise
                     && other.src == layer.src
                     && other.window == layer.window
                     && other.dst.pixels() == layer.dst.pixels()
             });
             let Some((other, apart)) = depthwise else { continue };
-            let pointwise = Layer { kind: Kind::Pointwise, src: other.dst, window: [1, 1], ..*layer }.key();
+            let pointwise = Layer { kind: Kind::Pointwise, src: other.dst, window: [1, 1], ..*layer };
             let (Some((_, a)), Some((_, b))) =
-                (best(apart), times.get(&pointwise).and_then(|(_, measured)| best(measured)))
+                (best(apart), times.get(&pointwise).and_then(|measured| best(measured)))
             else {
                 continue;
             };
-            let saved = (a + b - seconds) * count(&pointwise) as f64;
-            wanted.push((vec![(*layer, choice)], saved));
+            wanted.push((vec![(*layer, choice)], (a + b - seconds) * count(&pointwise)));
         } else {
-            let layers =
-                engine.plan().dispatches.iter().filter(|one| one.layer.is_some_and(|one| one.key() == *key));
-            let Some(current) = layers.filter_map(|one| one.choice).next() else { continue };
-            let Some(now) = of(key, current) else { continue };
+            let current = dispatches().find(|one| one.layer.as_ref() == Some(layer));
+            let Some(current) = current.and_then(|one| one.choice) else { continue };
+            let Some((_, now)) = measured.iter().find(|(known, _)| *known == current) else { continue };
             if choice != current {
-                wanted.push((vec![(*layer, choice)], (now - seconds) * count(key) as f64));
+                wanted.push((vec![(*layer, choice)], (now - seconds) * count(layer)));
             }
         }
     }
@@ -277,7 +254,7 @@ fn head(engine: &Engine) -> Wanted {
     if let Some(layer) =
         plan.dispatches.iter().filter_map(|one| one.layer).find(|layer| layer.kind == Kind::Head)
     {
-        return vec![(vec![(layer, Choice::Steps)], 0.0)];
+        return vec![(vec![(layer, ways::STEPS.of(&[]))], 0.0)];
     }
     let stem = |one: &crate::plan::Dispatch| one.kernel.shader.stem;
     let Some(at) =
@@ -290,7 +267,7 @@ fn head(engine: &Engine) -> Wanted {
     };
     let dst = plan.place(plan.dispatches[at + 1].nodes[0]).shape;
     let layer = Layer { kind: Kind::Head, src: last.dst, dst, window: [1, 1], matrix: 0, ..last };
-    vec![(vec![(layer, Choice::Head)], 0.0)]
+    vec![(vec![(layer, ways::JOINED.of(&[]))], 0.0)]
 }
 
 #[cfg(test)]
@@ -306,7 +283,7 @@ mod tests {
         let map = Shape::new(1, 14, 14, 256);
         let (kind, dtype, fast) = (Kind::Pointwise, DType::F32, false);
         let layer = Layer { kind, src: map, dst: map, dtype, fast, window: [1, 1], matrix: 0 };
-        let failing = |choice: &Choice| matches!(choice, Choice::Shared(..) | Choice::Registers(1, _));
+        let failing = |choice: &Choice| choice.is(&ways::SHARED) || *choice == ways::REGISTERS.of(&[1, 1]);
         let profile = |tuning: &Tuning| match tuning.choices.iter().any(failing) {
             true => Err(Error::Option("no".into())),
             false => Ok(vec![(layer, tuning.choice(&layer, &Limits::LEAST), 1.0)]),
@@ -315,9 +292,9 @@ mod tests {
         let mut goes_on = |_, _| ControlFlow::Continue(());
         let found = sweep(Limits::LEAST, false, &ever, &mut goes_on, profile).unwrap();
         assert!(found.complete);
-        let measured = &found.times[&layer.key()].1;
+        let measured = &found.times[&layer];
         let has = |choice| measured.iter().any(|(known, _)| *known == choice);
-        assert!(has(Choice::Registers(8, 2)) && has(Choice::Split(7, 16)), "{measured:?}");
+        assert!(has(ways::REGISTERS.of(&[8, 2])) && has(ways::SPLIT.of(&[7, 16])), "{measured:?}");
         assert!(!measured.iter().any(|(choice, _)| failing(choice)), "{measured:?}");
         // Nothing is measured after the time.
         for allowed in 0..3 {

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::Fastest;
 use crate::{
     files::{sum, try_write, write_whole},
-    graph::{Activation::Relu as RELU, Conv, Window},
+    graph::{Activation::Relu as RELU, Conv, Graph, Op, Window},
     info::DeviceInfo,
-    kernels::{CHOICES, Choice, Kind, Literal, SHADERS, block, conv, depthwise, pointwise, stem},
-    plan::Tuning,
+    kernels::{Choice, Head, choices, shaders},
+    plan::{Layer, Limits, Plan, Tuning},
     tensor::{DType, Shape},
+    weights::Weights,
 };
 
 /// What is known of a device.
@@ -44,7 +45,7 @@ struct Table {
     /// What people call those networks.
     #[serde(default)]
     names: BTreeMap<String, String>,
-    /// Choices by the keys of their layers.
+    /// Choices by their layers, both as they are written.
     layers: BTreeMap<String, String>,
 }
 
@@ -100,31 +101,67 @@ pub fn held(folder: &Path) -> Vec<Held> {
 /// What speeds hang on besides the device, summed up: every shader's text, how each choice fills a head and lays its
 /// grid out, and the version of the rest.
 fn texts() -> String {
-    let texts = SHADERS.iter().map(|shader| shader.text.to_string());
-    let kernels = CHOICES.iter().filter_map(|&choice| Some(format!("{:?}", kernel(choice)?)));
+    let texts = shaders().map(|shader| shader.text.to_string());
+    let kernels = kernels().into_iter().map(|kernel| format!("{kernel:?}"));
     let rest = env!("CARGO_PKG_VERSION").to_string();
     let all: Vec<String> = texts.chain(kernels).chain([rest]).collect();
     format!("{:016x}", sum(all.iter().flat_map(|text| text.bytes())))
 }
 
-/// A layer's head and workgroups as `choice` has them; `None` where that gives its kernels nothing to choose.
-fn kernel(choice: Choice) -> Option<(Vec<(&'static str, Literal)>, usize)> {
-    let map = |side, c| Shape::new(1, side, side, c);
-    let (picture, src, dst) = (map(28, 3), map(28, 256), map(14, 256));
-    let depth = Conv::depthwise(256, Window::square(3, 2, 1));
-    let dense = Conv { src_c: 3, groups: 1, ..depth };
-    let dtype = DType::F32;
-    let kernel = match choice.kind() {
-        Kind::Stem => stem::kernel(&dense, picture, dst, RELU, choice, dtype),
-        Kind::Conv => conv::kernel(&depth, src, dst, RELU, choice, dtype),
-        Kind::Depthwise => depthwise::kernel(&depth, src, dst, RELU, choice, dtype),
-        Kind::Pointwise => pointwise::kernel(dst, dst, RELU, choice, dtype),
-        Kind::Block if choice != Choice::Apart => {
-            block::kernel(&depth, src, dst, [RELU; 2], choice, dtype, 32 << 10)
-        }
-        Kind::Block | Kind::Head | Kind::Front => return None,
+/// The head and the workgroups that each choice gives a layer of its kind; but those that leave nothing to choose.
+fn kernels() -> Vec<(Choice, Head, usize)> {
+    let (graph, weights) = layers();
+    let of = |choice: Choice| {
+        let src = Shape::new(1, 56, 56, 3);
+        let layer = Layer {
+            kind: choice.kind(),
+            src,
+            dst: src,
+            dtype: DType::F16,
+            fast: false,
+            window: [1, 1],
+            matrix: 0,
+        };
+        let needs = choice.needs(&layer)?;
+        let limits = Limits {
+            subgroup: needs.lanes,
+            matrix: needs.matrix,
+            shared: 32 << 10,
+            storage_buffers: needs.buffers.max(Limits::LEAST.storage_buffers),
+            ..Limits::LEAST
+        };
+        let dtype = if needs.matrix > 0 { DType::F16 } else { DType::F32 };
+        let tuning = Tuning { fast: needs.fast, ..Tuning::only(choice) };
+        let plan = Plan::new(&graph, &weights, src, dtype, limits, &tuning).expect("a plan of known layers");
+        let kernel = plan.dispatches.into_iter().find(|one| one.choice == Some(choice))?.kernel;
+        Some((choice, kernel.head, kernel.workgroups))
     };
-    Some((kernel.head, kernel.workgroups))
+    choices().filter_map(of).collect()
+}
+
+/// A layer of each kind.
+fn layers() -> (Graph, Weights) {
+    let (mut graph, mut weights) = (Graph::default(), Weights::new());
+    let mut last = graph.push("input", Op::Input { channels: 3 }, &[]);
+    let of = |groups, window| Conv { src_c: 256, dst_c: 256, groups, window };
+    for (name, conv) in [
+        ("stem", Conv { src_c: 3, ..of(1, Window::square(3, 2, 1)) }),
+        ("conv", of(4, Window::square(3, 1, 1))),
+        ("depthwise", Conv::depthwise(256, Window::square(3, 2, 1))),
+        ("pointwise", Conv::pointwise(256, 256)),
+    ] {
+        let shape = conv.weight();
+        weights.insert(name, &shape, vec![0.0; shape.iter().product()]);
+        last =
+            graph.push(name, Op::Conv { conv, weight: name.into(), bias: None, activation: RELU }, &[last]);
+    }
+    let pool = graph.push("pool", Op::MEAN, &[last]);
+    weights.insert("head", &[16, 256], vec![0.0; 16 * 256]);
+    let activation = crate::graph::Activation::None;
+    let head = Op::Linear { src_c: 256, dst_c: 16, weight: "head".into(), bias: None, activation };
+    let logits = graph.push("head", head, &[pool]);
+    graph.give("logits", logits);
+    (graph, weights)
 }
 
 /// What was measured on the device `info`, from the file at `path`; `None` where there is no file.
@@ -147,11 +184,10 @@ pub fn read(path: &Path, info: &DeviceInfo) -> Result<Option<Kept>, String> {
         return Err(about(fault));
     }
     let mut layers = BTreeMap::new();
-    for (key, name) in table.layers {
-        match Choice::named(&name) {
-            Some(choice) => layers.insert(key, choice),
-            None => return Err(about(&format!("no choice is called {name:?}"))),
-        };
+    for (layer, name) in table.layers {
+        let layer: Layer = layer.parse().map_err(|reason: String| about(&reason))?;
+        let choice = Choice::named(&name).ok_or_else(|| about(&format!("no choice is called {name:?}")))?;
+        layers.insert(layer, choice);
     }
     let tuning = Tuning { layers, ..Tuning::default() };
     Ok(Some(Kept { tuning, networks: table.networks }))
@@ -214,8 +250,8 @@ pub fn write_named(
     let Kept { tuning, mut networks } = read(path, info).ok().flatten().unwrap_or_default();
     networks.extend(kept.networks.iter().map(|(key, fastest)| (key.clone(), *fastest)));
     let mut layers = tuning.layers;
-    layers.extend(kept.tuning.layers.iter().map(|(key, choice)| (key.clone(), *choice)));
-    let layers = layers.into_iter().map(|(key, choice)| (key, choice.to_string())).collect();
+    layers.extend(&kept.tuning.layers);
+    let layers = layers.into_iter().map(|(layer, choice)| (layer.to_string(), choice.to_string())).collect();
     let (device, driver, texts) = (info.to_string(), info.driver.clone(), texts());
     let table = Table { device, driver, texts, networks, names: all, layers };
     write_whole(path, &serde_json::to_vec_pretty(&table)?)
@@ -228,14 +264,15 @@ mod tests {
     /// What lies in Rust and not in a shader's text is in the sum.
     #[test]
     fn heads_and_grids_are_summed_up() {
-        for (choice, name) in [
-            (Choice::Block(4, 2, 8), "CHUNK"),
-            (Choice::Subgroup(8, 32), "SUBGROUPS"),
-            (Choice::Matrix(16, 2), "ROWS"),
-        ] {
-            let (head, workgroups) = kernel(choice).unwrap();
-            assert!(head.iter().any(|(known, _)| *known == name) && workgroups > 0, "{choice}: {head:?}");
+        let all = kernels();
+        for (name, line) in
+            [("block 4x2 over 8", "CHUNK"), ("subgroup 8 of 32", "SUBGROUPS"), ("matrix 16 by 2", "ROWS")]
+        {
+            let of = |(choice, head, workgroups): &(Choice, Head, usize)| {
+                choice.to_string() == name && head.iter().any(|(known, _)| *known == line) && *workgroups > 0
+            };
+            assert!(all.iter().any(of), "{name}: {all:?}");
         }
-        assert_eq!(CHOICES.iter().filter(|&&choice| kernel(choice).is_none()).count(), 5);
+        assert_eq!(choices().count() - all.len(), 4, "those by themselves, and those of pictures");
     }
 }
