@@ -35,10 +35,16 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Of a batch's outputs, which were computed for `wanted`.
+    /// Of a batch's outputs, which were computed for `wanted`, and of the best classes where a device found them.
     #[cfg(any(feature = "cpu", feature = "gpu"))]
-    pub(crate) fn new(batch: usize, mut outputs: Vec<(Arc<str>, Tensor)>, wanted: &Outputs) -> Answer {
-        let top = classify::take(&mut outputs, wanted).unwrap_or_else(|| vec![Vec::new(); batch]);
+    pub(crate) fn new(
+        batch: usize,
+        mut outputs: Vec<(Arc<str>, Tensor)>,
+        top: Option<Vec<Vec<Top>>>,
+        wanted: &Outputs,
+    ) -> Answer {
+        let top =
+            top.or_else(|| classify::take(&mut outputs, wanted)).unwrap_or_else(|| vec![Vec::new(); batch]);
         Answer { batch, outputs, top }
     }
 
@@ -83,33 +89,31 @@ impl Answer {
     }
 }
 
-/// Sees that every value is finite: the one judge of what any device gives. `sound` says of a picture of the input whether
-/// its values are.
+/// Sees that every value of an output is finite, `one` of each picture: the one judge of what any device gives. `sound` says
+/// of a picture of the input whether its values are.
 ///
 /// # Errors
 /// [`Error::Input`] for the first picture that is not answered soundly where its input is to blame; else what `fail` makes
 /// of the reason.
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub(crate) fn judge(
-    outputs: &[(Arc<str>, Tensor)],
+    name: &str,
+    values: &[f32],
+    one: usize,
     sound: impl Fn(usize) -> bool,
     fail: impl Fn(String) -> Error,
 ) -> Result<()> {
-    for (name, tensor) in outputs {
-        // Of all at once, which compilers make vectors of; a second look says where.
-        if tensor.data().iter().fold(true, |all, value| all & value.is_finite()) {
-            continue;
-        }
-        let one = tensor.shape().with_batch(1).len();
-        let broken = tensor.data().iter().position(|value| !value.is_finite()).expect("one of them");
-        let picture = broken / one;
-        if !sound(picture) {
-            return Err(Error::Input(format!("picture {picture} has values that are not finite")));
-        }
-        let count = tensor.pictures(picture..picture + 1).iter().filter(|value| !value.is_finite()).count();
-        return Err(fail(format!(
-            "picture {picture}: {count} of the {one} values of {name} are not finite, though its input is sound"
-        )));
+    // Of all at once, which compilers make vectors of; a second look says where.
+    if values.iter().fold(true, |all, value| all & value.is_finite()) {
+        return Ok(());
     }
-    Ok(())
+    let broken = values.iter().position(|value| !value.is_finite()).expect("one of them");
+    let picture = broken / one;
+    if !sound(picture) {
+        return Err(Error::Input(format!("picture {picture} has values that are not finite")));
+    }
+    let count = values[picture * one..][..one].iter().filter(|value| !value.is_finite()).count();
+    Err(fail(format!(
+        "picture {picture}: {count} of the {one} values of {name} are not finite, though its input is sound"
+    )))
 }

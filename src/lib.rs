@@ -68,6 +68,8 @@ mod info;
 mod input;
 pub mod kernels;
 pub mod labels;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+mod limit;
 mod limits;
 pub mod models;
 pub mod named;

@@ -183,8 +183,8 @@ fn pool(src: &Tensor, dst: Shape, pooling: Pooling, window: Window) -> Tensor {
                 let Some(column) = window.under(1, x, kx, from.w) else { continue };
                 let value = src.data()[offset(from, n, row, column) + c] as f64;
                 sum += value;
-                // A comparison that NaN fails keeps it.
-                largest = if value <= largest { largest } else { value };
+                // NaN stays, whatever comes after it.
+                largest = if value > largest || value.is_nan() { value } else { largest };
                 count += 1;
             }
         }

@@ -4,7 +4,7 @@ use crate::reference::{data, goldens, model, named_outputs, relative_l2, tensor}
 use mobileone::{
     Device, Error, Graph, Input, Model, Options, Outputs, Session, Shape, Tensor, Weights,
     cpu::{Engine, Executor, Isa, Threads},
-    graph::{Activation, Arithmetic, Conv, Op, Window},
+    graph::{Activation, Arithmetic, Conv, Filter, Op, Pooling, Size, Window},
     models::{
         Form,
         mobileone::{VARIANTS, synthetic},
@@ -27,9 +27,31 @@ thread_local! {
     static THREADS: [Threads; 2] = [team(1), team(3)];
 }
 
-/// Runs one operation, with `inputs` inputs of `shape`, with every instruction set of this machine, on 1 and 3
-/// threads, and in the reference.
-fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usize])]) {
+/// What an operation reads.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    /// The network's input.
+    Input,
+    /// Another map of its shape, with values of both signs.
+    Map,
+    /// The same, of values between 1 and 2.
+    Positive,
+    /// One vector per picture, of values between 1 and 2.
+    Vector,
+    /// A map of so many channels.
+    Channels(usize),
+    /// A map of so many rows and columns.
+    Size([usize; 2]),
+}
+
+/// A convolution's node, of the weight and bias `w` and `b`.
+fn conv(conv: Conv, bias: bool, activation: Activation) -> Op {
+    Op::Conv { conv, weight: "w".into(), bias: bias.then(|| "b".into()), activation }
+}
+
+/// Runs one operation on `inputs`, of which those like the network's are of `shape`, with every instruction set of this
+/// machine, on 1 and 3 threads, and in the reference.
+fn check(name: &str, op: Op, inputs: &[From], shape: Shape, arrays: &[(&str, &[usize])]) {
     let mut weights = Weights::new();
     for (name, shape) in arrays {
         let data = distinct(shape.iter().product());
@@ -38,18 +60,40 @@ fn check(name: &str, op: Op, inputs: usize, shape: Shape, arrays: &[(&str, &[usi
     let mut graph = Graph::default();
     let channels = shape.c;
     graph.push("input", Op::Input { channels }, &[]);
-    // A second input that differs from the first: its negative, or its mean as a gate
-    let other = match op {
-        Op::Binary { with: Arithmetic::Mul, .. } => graph.push("gate", Op::MEAN, &[0]),
-        _ => {
-            weights.insert("minus", &[channels], vec![-0.6; channels]);
-            weights.insert("plus", &[channels], distinct(channels));
-            let (scale, shift, activation) = ("minus".into(), "plus".into(), Activation::None);
-            graph.push("other", Op::Affine { scale, shift, activation }, &[0])
-        }
+    let affine = |graph: &mut Graph, weights: &mut Weights, factor: f32, shift: Vec<f32>| {
+        let names = ["factor", "shift"].map(|name| format!("{name} {factor}"));
+        weights.insert(names[0].as_str(), &[channels], vec![factor; channels]);
+        weights.insert(names[1].as_str(), &[channels], shift);
+        let [scale, shift] = names;
+        graph.push("other", Op::Affine { scale, shift, activation: Activation::None }, &[0])
     };
-    let id = graph.push("op", op, &[0, other][..inputs]);
-    graph.give("features", id);
+    let mut ids = Vec::new();
+    for &input in inputs {
+        ids.push(match input {
+            From::Input => 0,
+            From::Map => affine(&mut graph, &mut weights, -0.6, distinct(channels)),
+            From::Positive => affine(&mut graph, &mut weights, 0.3, vec![1.5; channels]),
+            From::Vector => {
+                let map = affine(&mut graph, &mut weights, 0.3, vec![1.5; channels]);
+                graph.push("vector", Op::MEAN, &[map])
+            }
+            From::Channels(c) => {
+                // A channel of the map, or its negative, plus something
+                let mut weight = vec![0.0; c * channels];
+                (0..c).for_each(|row| weight[row * channels + row * 7 % channels] = 0.5 - (row % 2) as f32);
+                let (name, bias) = (format!("to {c}"), format!("{c} biases"));
+                weights.insert(name.as_str(), &[c, channels, 1, 1], weight);
+                weights.insert(bias.as_str(), &[c], distinct(c));
+                let (conv, activation) = (Conv::pointwise(channels, c), Activation::None);
+                graph.push("wide", Op::Conv { conv, weight: name, bias: Some(bias), activation }, &[0])
+            }
+            From::Size(size) => {
+                graph.push("size", Op::Resize { filter: Filter::Nearest, to: Size::Exact(size) }, &[0])
+            }
+        });
+    }
+    let id = graph.push("op", op, &ids);
+    graph.give("out", id);
 
     let input = Tensor::new(shape, distinct(shape.len())).unwrap();
     let expected = reference::run(&graph, &weights, &input).unwrap();
@@ -85,20 +129,83 @@ fn convolutions() {
             (1, Activation::Relu),
             (3, Activation::None),
             (5, Activation::Sigmoid),
-            (17, Activation::Relu),
+            (17, Activation::Relu6),
             (40, Activation::None),
         ] {
             for (depthwise, dst_c) in [(true, c), (false, 1), (false, 7), (false, 48)] {
                 let groups = if depthwise { c } else { 1 };
-                let conv =
-                    Conv { src_c: c, dst_c, groups, window: Window::square(kernel, stride, kernel / 2) };
-                let bias = (h + w) % 3 > 0;
-                let op = Op::Conv { conv, weight: "w".into(), bias: bias.then(|| "b".into()), activation };
+                let window = Window::square(kernel, stride, kernel / 2);
+                let op = conv(Conv { src_c: c, dst_c, groups, window }, (h + w) % 3 > 0, activation);
                 let name = format!("{kernel}x{kernel}/{stride} {c}->{dst_c} groups {groups} {activation:?}");
                 let batch = if h == 5 { 3 } else { 1 };
                 let arrays: [(&str, &[usize]); 2] =
                     [("w", &[dst_c, c / groups, kernel, kernel]), ("b", &[dst_c])];
-                check(&name, op, 1, Shape::new(batch, h, w, c), &arrays);
+                check(&name, op, &[From::Input], Shape::new(batch, h, w, c), &arrays);
+            }
+        }
+    }
+}
+
+/// Windows of different sides, steps, gaps and paddings.
+fn windows() -> Vec<Window> {
+    vec![
+        Window::square(1, 1, 0),
+        Window::square(1, 2, 0),
+        Window::square(1, 1, 1),
+        Window::square(2, 2, 0),
+        Window::square(3, 2, 1),
+        Window::square(3, 1, 2).dilated(2),
+        Window::square(3, 1, 12).dilated(12),
+        Window::square(7, 1, 3),
+        Window::square(5, 2, 2),
+        Window { padding: [[0, 1], [0, 1]], ..Window::square(3, 2, 0) },
+        Window { padding: [[1, 0], [0, 2]], ..Window::square(3, 1, 0) },
+        Window { kernel: [1, 7], padding: [[0, 0], [3, 3]], ..Window::square(1, 1, 0) },
+        Window { kernel: [5, 1], padding: [[2, 2], [0, 0]], ..Window::square(1, 1, 0) },
+        Window { kernel: [3, 2], stride: [1, 3], dilation: [1, 2], padding: [[2, 0], [0, 3]] },
+        Window { kernel: [2, 3], stride: [3, 1], dilation: [4, 1], padding: [[1, 3], [2, 0]] },
+    ]
+}
+
+#[test]
+fn convolutions_of_any_window_and_groups() {
+    let channels = [
+        // Dense
+        (3, 5, 1),
+        (20, 33, 1),
+        // Depthwise, one and several channels of each
+        (5, 5, 5),
+        (33, 33, 33),
+        (3, 6, 3),
+        (17, 51, 17),
+        (20, 100, 20),
+        // Groups that blocks of sixteen divide, and that they do not
+        (32, 64, 2),
+        (12, 6, 3),
+        (40, 48, 4),
+        (9, 60, 3),
+        (64, 64, 16),
+        (48, 24, 24),
+        (120, 90, 3),
+    ];
+    let maps = [(1, 1, 1), (2, 5, 7), (1, 13, 18)];
+    for (at, (n, h, w)) in maps.into_iter().enumerate() {
+        for (turn, window) in windows().into_iter().enumerate() {
+            if window.dst_len(0, h).is_none() || window.dst_len(1, w).is_none() {
+                continue;
+            }
+            for (row, (c, dst_c, groups)) in channels.into_iter().enumerate() {
+                let of = Conv { src_c: c, dst_c, groups, window };
+                let [k, l] = window.kernel;
+                let arrays: [(&str, &[usize]); 2] = [("w", &[dst_c, c / groups, k, l]), ("b", &[dst_c])];
+                let activation = Activation::ALL[(at + turn + row) % Activation::ALL.len()];
+                let name = format!("{window} {c}->{dst_c} groups {groups} {activation:?}");
+                let op = conv(of, turn % 3 > 0, activation);
+                let shape = Shape::new(n, h, w, c);
+                check(&name, op.clone(), &[From::Map], shape, &arrays);
+                if groups == 1 {
+                    check(&name, op, &[From::Input], shape, &arrays);
+                }
             }
         }
     }
@@ -110,14 +217,19 @@ fn maps_of_many_blocks() {
         // More than one band of gathered pixels
         ((270, 260), (1, 2, 3, 1)),
         ((40, 50), (17, 17, 3, 17)),
+        ((40, 50), (16, 20, 5, 1)),
+        ((40, 50), (6, 40, 3, 2)),
+        ((7, 7), (80, 144, 3, 1)),
         ((40, 50), (24, 90, 1, 1)),
         ((5, 4), (24, 144, 1, 1)),
     ] {
-        let conv = Conv { src_c: c, dst_c, groups, window: Window::square(kernel, 1, kernel / 2) };
-        let (weight, bias, activation) = ("w".into(), Some("b".into()), Activation::None);
-        let op = Op::Conv { conv, weight, bias, activation };
+        let window = Window::square(kernel, 1, kernel / 2);
+        let op = conv(Conv { src_c: c, dst_c, groups, window }, true, Activation::None);
         let arrays: [(&str, &[usize]); 2] = [("w", &[dst_c, c / groups, kernel, kernel]), ("b", &[dst_c])];
-        check("many blocks", op, 1, Shape::new(2, h, w, c), &arrays);
+        let name = format!("{h}x{w} {kernel}x{kernel} {c}->{dst_c} groups {groups}");
+        for from in [From::Input, From::Map] {
+            check(&name, op.clone(), &[from], Shape::new(2, h, w, c), &arrays);
+        }
     }
 }
 
@@ -128,20 +240,145 @@ fn everything_else() {
             (1, Activation::None),
             (3, Activation::Relu),
             (5, Activation::Sigmoid),
-            (17, Activation::Relu),
+            (17, Activation::Relu6),
             (144, Activation::None),
         ] {
             let shape = Shape::new(n, h, w, c);
             let affine = Op::Affine { scale: "scale".into(), shift: "shift".into(), activation };
-            check("affine", affine, 1, shape, &[("scale", &[c]), ("shift", &[c])]);
-            check("add", Op::Binary { with: Arithmetic::Add, activation }, 2, shape, &[]);
-            check("pool", Op::MEAN, 1, shape, &[]);
-            check("scale", Op::Binary { with: Arithmetic::Mul, activation }, 2, shape, &[]);
+            check("affine", affine, &[From::Input], shape, &[("scale", &[c]), ("shift", &[c])]);
+            for with in Arithmetic::ALL {
+                for (second, what) in [(From::Positive, "map"), (From::Vector, "vector")] {
+                    let op = Op::Binary { with, activation };
+                    check(&format!("{with:?} {what}"), op, &[From::Map, second], shape, &[]);
+                }
+            }
+            for pooling in [Pooling::Average, Pooling::PaddedAverage, Pooling::Max] {
+                let op = Op::Pool { pooling, window: None };
+                check(&format!("{pooling:?} pool"), op, &[From::Map], shape, &[]);
+            }
+            check("softmax", Op::Softmax, &[From::Map], shape, &[]);
             for dst_c in [1, 5, 80, 144, 300] {
                 let (weight, bias) = ("w".into(), Some("b".into()));
                 let op = Op::Linear { src_c: c, dst_c, weight, bias, activation };
-                check("linear", op, 1, Shape::new(n, 1, 1, c), &[("w", &[dst_c, c]), ("b", &[dst_c])]);
+                let arrays: [(&str, &[usize]); 2] = [("w", &[dst_c, c]), ("b", &[dst_c])];
+                check("linear", op, &[From::Input], Shape::new(n, 1, 1, c), &arrays);
             }
+        }
+    }
+}
+
+#[test]
+fn activations() {
+    for (activation, (n, h, w, c)) in Activation::ALL.into_iter().flat_map(|activation| {
+        [(1, 1, 1, 3), (2, 9, 7, 17), (1, 30, 31, 40)].map(|shape| (activation, shape))
+    }) {
+        let shape = Shape::new(n, h, w, c);
+        let check = |what: &str, op: Op, inputs: &[From], arrays: &[(&str, &[usize])]| {
+            check(&format!("{what} {activation:?}"), op, inputs, shape, arrays);
+        };
+        check("alone", Op::Activate(activation), &[From::Input], &[]);
+        let (scale, shift) = ("w".into(), "b".into());
+        check("affine", Op::Affine { scale, shift, activation }, &[From::Input], &[("w", &[c]), ("b", &[c])]);
+        let op = Op::Binary { with: Arithmetic::Mul, activation };
+        check("binary", op, &[From::Map, From::Vector], &[]);
+        for (groups, kernel, from) in [(1, 1, From::Map), (1, 3, From::Input), (c, 3, From::Map)] {
+            let window = Window::square(kernel, 1, kernel / 2);
+            let op = conv(Conv { src_c: c, dst_c: c, groups, window }, true, activation);
+            let arrays: [(&str, &[usize]); 2] = [("w", &[c, c / groups, kernel, kernel]), ("b", &[c])];
+            check(&format!("{groups} groups {kernel}x{kernel}"), op, &[from], &arrays);
+        }
+    }
+}
+
+#[test]
+fn pools() {
+    for pooling in [Pooling::Average, Pooling::PaddedAverage, Pooling::Max] {
+        for ((n, h, w), c) in [((1, 1, 1), 3), ((2, 5, 7), 17), ((1, 13, 18), 40), ((3, 49, 50), 5)] {
+            let windows = windows().into_iter().chain([
+                Window { stride: [16, 20], ..Window::square(49, 1, 0) },
+                Window::square(13, 1, 6),
+                Window::square(2, 2, 0),
+            ]);
+            let fits = |window: &Window| {
+                Op::Pool { pooling, window: Some(*window) }.shape(&[Shape::new(n, h, w, c)])
+            };
+            for window in windows.filter(|window| fits(window).is_ok()) {
+                let op = Op::Pool { pooling, window: Some(window) };
+                check(&format!("{pooling:?} of {window}"), op, &[From::Map], Shape::new(n, h, w, c), &[]);
+            }
+        }
+    }
+}
+
+#[test]
+fn concatenations() {
+    for (n, h, w) in [(1, 1, 1), (2, 5, 7), (1, 30, 31)] {
+        for (c, inputs) in [
+            (3, &[From::Input][..]),
+            (3, &[From::Input, From::Map, From::Input]),
+            (16, &[From::Map, From::Input, From::Channels(32)]),
+            (5, &[From::Channels(13), From::Channels(1), From::Channels(50), From::Map]),
+            (24, &[From::Map, From::Channels(58), From::Channels(16), From::Input, From::Channels(7)]),
+        ] {
+            check(&format!("{inputs:?}"), Op::Concat, inputs, Shape::new(n, h, w, c), &[]);
+        }
+    }
+}
+
+#[test]
+fn resizes() {
+    let filters = [Filter::Nearest, Filter::Bilinear, Filter::BilinearCorners];
+    for (filter, (n, h, w)) in
+        filters.into_iter().flat_map(|filter| [(1, 1, 1), (2, 5, 7), (1, 30, 31)].map(|size| (filter, size)))
+    {
+        for c in [1, 16, 21] {
+            let shape = Shape::new(n, h, w, c);
+            for to in [[1, 1], [1, 9], [3, 2], [h, w], [29, 40]] {
+                let name = format!("{filter:?} to {to:?}");
+                let op = |to| Op::Resize { filter, to };
+                check(&name, op(Size::Exact(to)), &[From::Map], shape, &[]);
+                check(&name, op(Size::Like), &[From::Map, From::Size(to)], shape, &[]);
+            }
+            for times in [[2, 2], [1, 3]] {
+                let op = Op::Resize { filter, to: Size::Times(times) };
+                check(&format!("{filter:?} times {times:?}"), op, &[From::Map], shape, &[]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_best_of_vectors() {
+    for (c, k) in [(1, 1), (5, 1), (17, 17), (1000, 5), (40, 33)] {
+        for softmax in [false, true] {
+            let op = Op::TopK { k, softmax };
+            check(&format!("best {k} of {c}"), op, &[From::Map], Shape::new(3, 1, 1, c), &[]);
+        }
+    }
+}
+
+#[test]
+fn nan_passes() {
+    let shape = Shape::new(1, 6, 7, 20);
+    let mut data = distinct(shape.len());
+    data[20 * (7 * 2 + 3) + 17] = f32::NAN;
+    let input = Tensor::new(shape, data).unwrap();
+    let max = Op::Pool { pooling: Pooling::Max, window: Some(Window::square(3, 1, 1)) };
+    let all = Op::Pool { pooling: Pooling::Max, window: None };
+    let ops = Activation::ALL.map(Op::Activate).into_iter().chain([max, all, Op::MEAN, Op::Softmax]);
+    for op in ops {
+        let mut graph = Graph::default();
+        graph.push("input", Op::Input { channels: shape.c }, &[]);
+        let id = graph.push("op", op, &[0]);
+        graph.give("out", id);
+        let weights = Weights::new();
+        let expected = reference::run(&graph, &weights, &input).unwrap().remove(id);
+        let nan = |tensor: &Tensor| tensor.data().iter().map(|x| x.is_nan()).collect::<Vec<_>>();
+        assert!(nan(&expected).contains(&true), "{:?}", graph.nodes[id].op);
+        for isa in Isa::all() {
+            let mut executor = Executor::new(&graph, &weights, (6, 7), 1, &team(2), isa).unwrap();
+            executor.run(input.data(), 1);
+            assert_eq!(nan(&executor.output(0)), nan(&expected), "{} {:?}", isa.name(), graph.nodes[id].op);
         }
     }
 }
@@ -160,12 +397,12 @@ fn check_graph(name: &str, graph: &Graph, weights: &Weights, shape: Shape) {
             executor.run(&vec![f32::NAN; shape.len()], shape.n);
             executor.run(input.data(), shape.n);
             let found = executor.output(0).data().to_vec();
-            let expected = expected[graph.output("features").unwrap()].data();
+            let expected = expected[graph.output("out").unwrap()].data();
             let error = relative_l2(&found, expected);
             assert!(error <= 2e-6 || found == expected, "{name} {}: {error:e}", isa.name());
             let traced = executor.trace(&input);
             assert!(
-                traced[graph.output("features").unwrap()].data() == found,
+                traced[graph.output("out").unwrap()].data() == found,
                 "{name} {}: a fused pass differs",
                 isa.name()
             );
@@ -219,16 +456,16 @@ fn blocks_of_two_convolutions() {
             graph.push("depthwise", op(conv(c, c, kernel, stride, c), "dw", Some("db"), first), &[1]);
             let pointwise = conv(c, dst_c, 1, 1, 1);
             let last = graph.push("pointwise", op(pointwise, "pw", Some("pb"), second), &[2]);
-            graph.give("features", last);
+            graph.give("out", last);
             let shape = Shape::new(3, h, w, c);
             let name = format!("{h}x{w} {c}->{dst_c} {kernel}x{kernel}/{stride} {first:?} {second:?}");
             check_graph(&name, &graph, &weights, shape);
             // A dense convolution of a map that is not the input, and the first one's output is kept.
             if dst_c < 50 {
                 let last = graph.push("dense", op(conv(dst_c, dst_c, 3, 2, 1), "w", None, first), &[3]);
-                graph.give("features", last);
+                graph.give("out", last);
                 check_graph(&name, &graph, &weights, shape);
-                graph.give("features", 2);
+                graph.give("out", 2);
                 check_graph(&name, &graph, &weights, shape);
             }
         }
@@ -324,6 +561,21 @@ fn refuses_what_does_not_fit() {
         assert!(matches!(new(size, batch), Err(Error::Input(_))), "{size:?} {batch}");
     }
     assert!(new((32, 32), 1).is_ok());
+    // What lies between the layers of a classifier counts, of the whole batch.
+    let mut wide = Graph::default();
+    wide.push("input", Op::Input { channels: 1 }, &[]);
+    wide.push("mean", Op::MEAN, &[0]);
+    let mut arrays = Weights::new();
+    for (src_c, dst_c) in [(1, 4096), (4096, 1)] {
+        let (weight, activation) = (format!("to {dst_c}"), Activation::None);
+        arrays.insert(weight.as_str(), &[dst_c, src_c], vec![0.5; 4096]);
+        let last = wide.nodes.len() - 1;
+        let last = wide.push("linear", Op::Linear { src_c, dst_c, weight, bias: None, activation }, &[last]);
+        wide.give("out", last);
+    }
+    let new_wide = |batch| Executor::new(&wide, &arrays, (1, 1), batch, &team(1), Isa::best());
+    assert!(new_wide(16).is_ok());
+    assert!(matches!(new_wide(1 << 18), Err(Error::Input(_))));
     let other = Executor::new(&graph, &Weights::new(), (32, 32), 1, &team(1), Isa::best());
     assert!(matches!(other, Err(Error::Tensor { name, .. }) if name.starts_with("stem.reparam_conv.")));
 }

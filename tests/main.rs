@@ -56,6 +56,7 @@ mod preprocess;
 mod reference;
 mod refused;
 mod reparam;
+mod rooms;
 #[cfg(all(feature = "cpu", feature = "gpu", feature = "image", feature = "sample"))]
 mod sample;
 #[cfg(feature = "cpu")]

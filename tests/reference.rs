@@ -1,5 +1,7 @@
 //! The reference against PyTorch's goldens and against sums done by hand.
 
+mod ops;
+
 use mobileone::{
     Checkpoint, Graph, Model, Shape, Tensor, Weights,
     graph::{Activation, Arithmetic, Conv, NodeId, Op, Window},

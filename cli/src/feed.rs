@@ -5,14 +5,17 @@ use std::{
     num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Mutex, mpsc::sync_channel},
+    sync::{
+        Mutex,
+        mpsc::{TryRecvError, sync_channel},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mobileone::{
-    Error, Input, Session, Top,
+    Error, Input, Session, Ticket, Top,
     picture::{self, Picture},
 };
 
@@ -30,7 +33,7 @@ pub const STDIN: &str = "-";
 /// What became of one picture.
 pub struct Seen<'a> {
     pub path: &'a Path,
-    /// The best classes and the engine's milliseconds, or what is wrong with the picture.
+    /// The best classes and the milliseconds from the decoded picture to its answer, or what is wrong with the picture.
     pub found: Result<(Vec<Top>, f64), String>,
     /// What is wrong with a file that was read all the same.
     pub warning: Option<String>,
@@ -40,7 +43,8 @@ pub struct Seen<'a> {
 /// Runs every picture of `paths` through `session` and hands each to `each`, in their order.
 ///
 /// Each thread decodes every n-th picture and holds it until the device takes it, so that one picture per
-/// thread is in memory, and the workings of one large decoder.
+/// thread is in memory, and the workings of one large decoder. A picture is prepared while the device computes the one
+/// before it.
 pub fn feed(
     session: &Session,
     paths: &[PathBuf],
@@ -65,21 +69,65 @@ pub fn feed(
                 receiver
             })
             .collect();
+        let mut finish = |flight: Flight| -> Result<(), Stop> {
+            let seen = flight.land()?;
+            bar.step();
+            each(seen)
+        };
+        // The one before, which the device computes while the next is prepared.
+        let mut before: Option<Flight> = None;
         for (at, path) in paths.iter().enumerate() {
-            let Ok((picture, decode_ms)) = decoders[at % threads].recv() else {
+            let decoder = &decoders[at % threads];
+            let next = match decoder.try_recv() {
+                // An answer does not wait for a slow decoder.
+                Err(TryRecvError::Empty) => {
+                    before.take().map_or(Ok(()), &mut finish)?;
+                    decoder.recv().ok()
+                }
+                other => other.ok(),
+            };
+            let Some((picture, decode_ms)) = next else {
                 return Err(Stop::Error(format!("{}: the decoder broke on it", path.display())));
             };
-            let warning = picture.as_ref().ok().and_then(|picture| picture.warning.clone());
-            let found = match picture.and_then(|picture| classify(session, &picture)) {
-                Ok(found) => Ok(found),
-                Err(error @ (Error::Io { .. } | Error::File { .. } | Error::Input(_))) => Err(chain(&error)),
-                Err(error) => return Err(error.into()),
-            };
-            bar.step();
-            each(Seen { path, found, warning, decode_ms })?;
+            let flight = Flight::start(session, path, picture, decode_ms);
+            before.replace(flight).map_or(Ok(()), &mut finish)?;
         }
-        Ok(())
+        before.map_or(Ok(()), finish)
     })
+}
+
+/// A picture on its way through the session.
+struct Flight<'a> {
+    path: &'a Path,
+    ticket: Result<Ticket, Error>,
+    warning: Option<String>,
+    decode_ms: f64,
+    begun: Instant,
+}
+
+impl<'a> Flight<'a> {
+    fn start(
+        session: &Session,
+        path: &'a Path,
+        picture: Result<Picture, Error>,
+        decode_ms: f64,
+    ) -> Flight<'a> {
+        let warning = picture.as_ref().ok().and_then(|picture| picture.warning.clone());
+        let begun = Instant::now();
+        let ticket = picture.and_then(|picture| session.submit(Input::Pixels(picture.pixels())));
+        Flight { path, ticket, warning, decode_ms, begun }
+    }
+
+    /// Waits for the answer.
+    fn land(self) -> Result<Seen<'a>, Stop> {
+        let Flight { path, ticket, warning, decode_ms, begun } = self;
+        let found = match ticket.and_then(Ticket::wait) {
+            Ok(answer) => Ok((answer.top.into_iter().next().unwrap_or_default(), ms(begun))),
+            Err(error @ (Error::Io { .. } | Error::File { .. } | Error::Input(_))) => Err(chain(&error)),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Seen { path, found, warning, decode_ms })
+    }
 }
 
 /// Decodes one picture; a decoder that panics on it costs this picture and no other.
@@ -109,12 +157,6 @@ fn decode_stdin() -> Result<Picture, Error> {
         }
         other => other,
     })
-}
-
-fn classify(session: &Session, picture: &Picture) -> Result<(Vec<Top>, f64), Error> {
-    let begun = Instant::now();
-    let answer = session.run(Input::Pixels(picture.pixels()))?;
-    Ok((answer.top.into_iter().next().unwrap_or_default(), ms(begun)))
 }
 
 /// A progress bar on standard error, where that is a terminal, once the work has taken a second.

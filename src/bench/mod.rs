@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use crate::{Error, Input, Result, Session, Shape, Tensor, options::MOST_PIXELS};
 
-pub use limit::{Limit, SETS};
+pub use crate::limit::{Limit, SETS};
 pub use stats::{Stats, quantile, trim};
 
 /// When a series of round trips ends: at whichever bound comes first, but not before [`LEAST`] of them.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::pickle::{Id, Node, Step, called, stored};
+use super::node::{Id, Node, Step, called, stored};
 
 /// Bounds the memory that a small pickle can ask for; a MobileOne with its optimizer makes some 50,000 nodes.
 const MAX_NODES: usize = 1 << 20;

@@ -22,6 +22,8 @@ mod json;
 mod machine;
 mod metadata;
 mod names;
+#[cfg(feature = "pth")]
+mod node;
 mod note;
 mod npy;
 #[cfg(feature = "pth")]

@@ -12,7 +12,8 @@ use zip::{
 
 use super::{
     format::save_with,
-    pickle::{Id, Node, Pickle},
+    node::{Id, Node},
+    pickle::Pickle,
     raw::{Content, Entry, Source, View},
     tree::Tree,
 };

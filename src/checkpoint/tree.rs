@@ -4,7 +4,8 @@ use serde_json::{Map, Number, Value};
 
 use super::{
     classes, names,
-    pickle::{Id, Node, Pickle},
+    node::{Id, Node},
+    pickle::Pickle,
     raw::Entry,
 };
 

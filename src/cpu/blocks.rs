@@ -1,6 +1,8 @@
 //! How maps lie in memory: `[blocks][pixels][16]`, the pixels those of all pictures, channels past the last one
 //! written but never read. A vector per picture is a map of one pixel each.
 
+use std::ops::Range;
+
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 
 pub use super::microkernels::BLOCK;
@@ -49,6 +51,14 @@ impl Buffer {
 /// Blocks of `channels`.
 pub fn blocks(channels: usize) -> usize {
     channels.div_ceil(BLOCK)
+}
+
+/// `pixels` of a map of `width` columns, row by row: each row's number, counted through all pictures, and the columns.
+pub fn rows(pixels: Range<usize>, width: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+    (pixels.start / width..pixels.end.div_ceil(width)).map(move |row| {
+        let first = row * width;
+        (row, pixels.start.max(first) - first..pixels.end.min(first + width) - first)
+    })
 }
 
 /// Rectangles of some thousand scalars, several to a member, who has the same pixels in every map.

@@ -1,28 +1,30 @@
-//! Each channel convolved by itself.
+//! Each channel convolved by itself, into one or more.
 
 use std::ops::Range;
 
 use super::{
+    activation::Activated,
     blocks::{BLOCK, Buffer, blocks, small_cut},
-    elementwise::Activated,
     microkernels::{self, Isa},
-    team::{Grid, Team},
+    step::Frame,
+    team::{Cut, Grid},
 };
 use crate::{
-    graph::{Activation, Conv},
+    graph::{Activation, Conv, Window},
     tensor::Shape,
 };
 
 /// A depthwise convolution for one size of map.
 pub struct Depthwise {
     isa: Isa,
-    /// Side of the kernel, stride and padding.
-    square: [usize; 3],
+    window: Window,
     src: Shape,
     dst: Shape,
-    /// `[blocks][k][k][16]`.
+    /// Channels made of each.
+    multiplier: usize,
+    /// `[multiplier][blocks][rows of the kernel][its columns][16]`: the first channel made of each, then the second.
     taps: Buffer,
-    /// `[blocks][16]`.
+    /// `[multiplier][blocks][16]`.
     bias: Buffer,
     activated: Activated,
     /// A row of zeros, read where the kernel hangs over the map's edge.
@@ -30,7 +32,7 @@ pub struct Depthwise {
 }
 
 impl Depthwise {
-    /// For pictures that go from shape `src` to `dst`; weight `[c][k][k]`.
+    /// For pictures that go from shape `src` to `dst`; weight `[dst_c][rows][columns]`.
     pub fn new(
         isa: Isa,
         conv: &Conv,
@@ -39,21 +41,24 @@ impl Depthwise {
         bias: &[f32],
         activation: Activation,
     ) -> Depthwise {
-        assert!(conv.is_depthwise(), "no loops for {conv:?}");
-        let square = conv.window.as_square().expect("a square window");
-        let area = conv.window.area();
-        let mut taps = Buffer::new(blocks(src.c) * area * BLOCK);
-        for (channel, of) in weight.chunks_exact(area).enumerate() {
+        assert_eq!(conv.groups, src.c, "a group for each channel");
+        let (area, multiplier) = (conv.window.area(), dst.c / src.c);
+        let mut taps = Buffer::new(multiplier * blocks(src.c) * area * BLOCK);
+        let mut biases = Buffer::new(multiplier * blocks(src.c) * BLOCK);
+        for (at, (of, &bias)) in weight.chunks_exact(area).zip(bias).enumerate() {
+            let (channel, made) = (at / multiplier, at % multiplier);
+            let (block, lane) = (made * blocks(src.c) + channel / BLOCK, channel % BLOCK);
+            biases.all_mut()[block * BLOCK + lane] = bias;
             for (tap, &value) in of.iter().enumerate() {
-                taps.all_mut()[(channel / BLOCK * area + tap) * BLOCK + channel % BLOCK] = value;
+                taps.all_mut()[(block * area + tap) * BLOCK + lane] = value;
             }
         }
         let zeros = Buffer::new(src.w * BLOCK);
-        let (bias, activated) = (Buffer::of(bias), Activated::by(activation));
-        Depthwise { isa, square, src, dst, taps, bias, activated, zeros }
+        let (window, activated) = (conv.window, Activated::by(activation));
+        Depthwise { isa, window, src, dst, multiplier, taps, bias: biases, activated, zeros }
     }
 
-    /// Blocks of channels.
+    /// Blocks of channels read.
     pub fn blocks(&self) -> usize {
         blocks(self.src.c)
     }
@@ -63,37 +68,74 @@ impl Depthwise {
         self.dst.pixels()
     }
 
-    /// Computes `pixels` of block `block` of the map `src` into `dst` `[pixels][16]`.
+    /// Computes `pixels` of what is made first of the channels in block `block` of the map `src`, into `dst`
+    /// `[pixels][16]`.
     pub fn block(&self, src: &[f32], block: usize, pixels: Range<usize>, dst: &mut [f32]) {
-        let [kernel, stride, padding] = self.square;
-        let area = kernel * kernel * BLOCK;
+        self.made(src, block, 0, pixels, dst);
+    }
+
+    /// The same of what is made of them after `made` others.
+    fn made(&self, src: &[f32], block: usize, made: usize, pixels: Range<usize>, dst: &mut [f32]) {
+        let area = self.window.area() * BLOCK;
         let len = src.len() / self.blocks();
+        let of = made * self.blocks() + block;
         let what = microkernels::Depthwise {
             src: &src[block * len..][..len],
             h: self.src.h,
             w: self.src.w,
-            kernel,
-            stride,
-            padding,
-            taps: &self.taps.all()[block * area..][..area],
-            bias: &self.bias.all()[block * BLOCK..][..BLOCK],
-            relu: self.activated.relu,
+            window: self.window,
+            taps: &self.taps.all()[of * area..][..area],
+            bias: &self.bias.all()[of * BLOCK..][..BLOCK],
+            clamp: self.activated.clamp,
             zeros: self.zeros.all(),
         };
         microkernels::depthwise(self.isa, &what, pixels, dst);
-        if let Some(after) = self.activated.after {
-            after(dst);
-        }
+        self.activated.finish(self.isa, dst);
     }
 
-    /// Computes the whole map `dst` of `batch` pictures.
-    pub fn run(&self, team: &Team, src: &[f32], dst: &mut [f32], batch: usize) {
+    /// Computes the whole map `dst`.
+    pub fn run(&self, frame: &Frame, src: &[f32], dst: &mut [f32]) {
+        let &Frame { team, batch, .. } = frame;
         let pixels = batch * self.pixels();
+        if self.multiplier > 1 {
+            return self.multiply(frame, src, pixels, dst);
+        }
         let grid = Grid::new(dst, pixels, small_cut(self.blocks(), pixels, team.members), team);
         team.run(&|member| {
             while let Some(mut rect) = grid.take(member) {
                 for block in rect.blocks.clone() {
                     self.block(src, block, rect.pixels.clone(), rect.block(block));
+                }
+            }
+        });
+    }
+
+    /// The same where several channels are made of each: those made first, those made second and so on, then side by side.
+    fn multiply(&self, &Frame { team, scratch, .. }: &Frame, src: &[f32], pixels: usize, dst: &mut [f32]) {
+        let multiplier = self.multiplier;
+        let cut = small_cut(blocks(self.dst.c), pixels, team.members);
+        // A block that is read makes so many whole blocks.
+        let cut = Cut { blocks: cut.blocks.next_multiple_of(multiplier), ..cut };
+        let grid = Grid::new(dst, pixels, cut, team);
+        team.run(&|member| {
+            let mut scratch = scratch.of(member);
+            while let Some(mut rect) = grid.take(member) {
+                let wide = rect.pixels.len() * BLOCK;
+                let all = scratch.at_least(multiplier * wide);
+                let written = rect.blocks.clone();
+                for first in written.clone().step_by(multiplier) {
+                    for (made, part) in all.chunks_exact_mut(wide).enumerate() {
+                        self.made(src, first / multiplier, made, rect.pixels.clone(), part);
+                    }
+                    for block in first..(first + multiplier).min(written.end) {
+                        let dst = rect.block(block);
+                        for lane in 0..BLOCK {
+                            let at = (block - first) * BLOCK + lane;
+                            let from = all[at % multiplier * wide..][..wide].iter();
+                            let to = dst[lane..].iter_mut().step_by(BLOCK);
+                            to.zip(from.skip(at / multiplier).step_by(BLOCK)).for_each(|(to, &x)| *to = x);
+                        }
+                    }
                 }
             }
         });

@@ -20,7 +20,7 @@ use crate::{
     options::{Options, Outputs},
     preprocess::{Pixels, Preprocess, Scratch},
     profile::Profiled,
-    tasks::classify,
+    tasks::classify::{self, is_top},
     tensor::{Shape, Tensor},
     weights::Weights,
 };
@@ -303,12 +303,19 @@ impl Engine {
 
     /// What the executor computed, judged.
     fn answer(&self, executor: &Executor, input: &[f32], batch: usize) -> Result<Answer> {
-        let output = |(at, name): (usize, &Arc<str>)| (name.clone(), executor.output(at));
-        let outputs: Vec<_> = self.names.iter().enumerate().map(output).collect();
         let one = input.len() / batch;
         let sound = |picture: usize| input[picture * one..][..one].iter().all(|value| value.is_finite());
-        judge(&outputs, sound, |reason| failure(&reason))?;
-        Ok(Answer::new(batch, outputs, &self.wanted))
+        let (mut outputs, mut top) = (Vec::with_capacity(self.names.len()), None);
+        for (at, name) in self.names.iter().enumerate() {
+            let tensor = executor.output(at);
+            let each = tensor.shape().with_batch(1).len();
+            judge(name, tensor.data(), each, sound, |reason| failure(&reason))?;
+            match is_top(name, &self.wanted) {
+                true => top = Some(classify::read(tensor.data(), each, 2)),
+                false => outputs.push((name.clone(), tensor)),
+            }
+        }
+        Ok(Answer::new(batch, outputs, top, &self.wanted))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     Isa, Threads,
     microkernels::{CHAINS, Load, busy, lanes},
 };
-use crate::bench::{Limit, SETS};
+use crate::limit::{Limit, SETS};
 
 /// What is timed at once: long beside a look at the clock, short beside a slice of time that the system gives, so
 /// that other programs leave some of it alone.

@@ -1,19 +1,19 @@
-//! Matrix products over pixels.
+//! Matrix products over pixels, and convolutions that become such.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::{
-    blocks::{BLOCK, Buffer, blocks},
+    activation::Activated,
+    blocks::{BLOCK, Buffer, blocks, rows},
     depthwise::Depthwise,
-    elementwise::Activated,
     microkernels::{Isa, Product, product},
     step::Frame,
     team::{Cut, Grid, Rect, Team},
 };
 use crate::{
-    graph::{Activation, Conv},
+    graph::{Activation, Conv, Window},
     tensor::Shape,
 };
 
@@ -105,9 +105,9 @@ impl Matrix {
         self.cut(pixels, members).blocks >= self.blocks()
     }
 
-    /// Fills `rect` from `src`, the inputs of `src_pixels` pixels, of which those from `first` on are wanted.
-    fn fill(&self, src: &[f32], src_pixels: usize, first: usize, rect: &mut Rect) {
-        let mut block = 0;
+    /// Fills the blocks of `rect` from `block` on, which this matrix makes, from `src`, the inputs of `src_pixels`
+    /// pixels, of which those from `first` on are wanted.
+    fn fill(&self, (src, src_pixels): (&[f32], usize), first: usize, rect: &mut Rect, mut block: usize) {
         for panel in &self.panels {
             if rect.blocks.contains(&block) {
                 let what = Product {
@@ -118,17 +118,15 @@ impl Matrix {
                     run: self.run,
                     weight: panel.weight.all(),
                     bias: panel.bias.all(),
-                    relu: self.activated.relu,
+                    clamp: self.activated.clamp,
                 };
                 match panel.blocks {
                     1 => product(self.isa, &what, &mut rect.some::<1>(block)),
                     2 => product(self.isa, &what, &mut rect.some::<2>(block)),
                     _ => product(self.isa, &what, &mut rect.some::<3>(block)),
                 }
-                if let Some(after) = self.activated.after {
-                    for block in block..block + panel.blocks {
-                        after(rect.block(block));
-                    }
+                for block in block..block + panel.blocks {
+                    self.activated.finish(self.isa, rect.block(block));
                 }
             }
             block += panel.blocks;
@@ -140,7 +138,7 @@ impl Matrix {
         let grid = Grid::new(dst, pixels, self.cut(pixels, team.members), team);
         team.run(&|member| {
             while let Some(mut rect) = grid.take(member) {
-                self.fill(src, pixels, rect.pixels.start, &mut rect);
+                self.fill((src, pixels), rect.pixels.start, &mut rect, 0);
             }
         });
     }
@@ -163,13 +161,13 @@ impl Matrix {
                 for (block, middle) in middle.chunks_exact_mut(wide * BLOCK).enumerate() {
                     depthwise.block(src, block, rect.pixels.clone(), middle);
                 }
-                self.fill(middle, wide, 0, &mut rect);
+                self.fill((middle, wide), 0, &mut rect, 0);
             }
         });
     }
 }
 
-/// What a dense convolution reads.
+/// What a convolution reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// `[n][h][w][c]`: the input.
@@ -178,19 +176,28 @@ pub enum Layout {
     Blocks,
 }
 
-/// A dense convolution of any kernel, stride and padding, for one size of map.
+/// A convolution of any window and groups, for one size of map: pixels under the kernel are gathered, then multiplied.
 pub struct Dense {
-    /// Side of the kernel, stride and padding.
-    square: [usize; 3],
+    window: Window,
     src: Shape,
     dst: Shape,
     pub layout: Layout,
-    /// A run for each row of the kernel: `[k][src_c]`.
+    /// In the order of the channels that they write: one, unless there are groups.
+    parts: Vec<Part>,
+}
+
+/// Blocks of output channels that read the same input channels.
+struct Part {
+    /// The first block.
+    block: usize,
+    /// The channels read: those of all groups that the blocks have channels of.
+    src: Range<usize>,
+    /// A run for what is gathered at once: a tap's channels, or those of a row of the kernel.
     matrix: Matrix,
 }
 
 impl Dense {
-    /// For pictures that go from shape `src` to `dst`; weight `[dst_c][k][k][src_c]`.
+    /// For pictures that go from shape `src` to `dst`; weight `[dst_c][src_c / groups][rows][columns]`.
     pub fn new(
         isa: Isa,
         conv: &Conv,
@@ -199,81 +206,143 @@ impl Dense {
         bias: &[f32],
         activation: Activation,
     ) -> Dense {
-        assert_eq!(conv.groups, 1, "no loops for {conv:?}");
-        let square @ [kernel, ..] = conv.window.as_square().expect("a square window");
-        let matrix = Matrix::new(isa, weight, bias, (kernel, kernel * conv.src_c), activation);
-        Dense { square, src, dst, layout, matrix }
+        let Conv { dst_c, groups, window, .. } = *conv;
+        let (area, depth, group) = (window.area(), conv.depth(), dst_c / groups);
+        let channels = |blocks: &Range<usize>| blocks.start * BLOCK..dst_c.min(blocks.end * BLOCK);
+        let read = |blocks: &Range<usize>| {
+            let channels = channels(blocks);
+            channels.start / group * depth..((channels.end - 1) / group + 1) * depth
+        };
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        for block in 0..blocks(dst_c) {
+            match parts.last_mut() {
+                Some(last) if read(last) == read(&(block..block + 1)) => last.end = block + 1,
+                _ => parts.push(block..block + 1),
+            }
+        }
+        let part = |blocks: Range<usize>| {
+            let (src, channels) = (read(&blocks), channels(&blocks));
+            // `[channels][rows][columns][src]`, zeros where a channel is of another group.
+            let mut matrix = vec![0.0; channels.len() * area * src.len()];
+            for (c, row) in channels.clone().zip(matrix.chunks_exact_mut(area * src.len())) {
+                let first = c / group * depth - src.start;
+                for (at, &value) in weight[c * depth * area..][..depth * area].iter().enumerate() {
+                    row[at % area * src.len() + first + at / area] = value;
+                }
+            }
+            let across = across(&window, layout);
+            let runs = (area / across, across * src.len());
+            Part {
+                block: blocks.start,
+                matrix: Matrix::new(isa, &matrix, &bias[channels], runs, activation),
+                src,
+            }
+        };
+        Dense { window, src, dst, layout, parts: parts.into_iter().map(part).collect() }
     }
 
-    /// Computes the whole map `dst` of `batch` pictures.
+    /// How the map is cut.
+    fn cut(&self, pixels: usize, members: usize) -> Cut {
+        /// About as many scalars as should be gathered at once.
+        const PATCHES: usize = 1 << 17;
+        let blocks = blocks(self.dst.c);
+        match (self.parts.as_slice(), self.layout) {
+            ([one], Layout::Nhwc) => Cut { blocks, ..one.matrix.cut(pixels, members) },
+            ([one], Layout::Blocks) => {
+                let cut = one.matrix.cut(pixels, members);
+                let most = (PATCHES / (one.matrix.runs * one.matrix.run)).max(FEW);
+                Cut { pixels: cut.pixels.div_ceil(cut.pixels.div_ceil(most)), ..cut }
+            }
+            // Parts begin at any block.
+            _ => Cut { blocks, pixels: pixels.div_ceil(2 * members * pixels.div_ceil(2 * members * MOST)) },
+        }
+    }
+
+    /// Computes the whole map `dst`.
     pub fn run(&self, &Frame { team, scratch, batch, .. }: &Frame, src: &[f32], dst: &mut [f32]) {
         let pixels = batch * self.dst.pixels();
-        let Cut { pixels: wide, .. } = self.matrix.cut(pixels, team.members);
-        let grid = Grid::new(dst, pixels, Cut { blocks: self.matrix.blocks(), pixels: wide }, team);
+        let grid = Grid::new(dst, pixels, self.cut(pixels, team.members), team);
         team.run(&|member| {
             let mut scratch = scratch.of(member);
             while let Some(mut rect) = grid.take(member) {
                 let wide = rect.pixels.len();
-                let patches = scratch.at_least(self.square[0] * blocks(self.matrix.run) * wide * BLOCK);
-                self.gather(src, batch, rect.pixels.clone(), patches);
-                self.matrix.fill(patches, wide, 0, &mut rect);
+                for part in &self.parts {
+                    let Part { block, src: channels, matrix } = part;
+                    let aligned = channels.start % BLOCK == 0 && self.layout == Layout::Blocks;
+                    if aligned && self.window.is_point() {
+                        let src = (&src[channels.start * pixels..], pixels);
+                        matrix.fill(src, rect.pixels.start, &mut rect, *block);
+                        continue;
+                    }
+                    let patches = scratch.at_least(matrix.runs * blocks(matrix.run) * wide * BLOCK);
+                    self.gather(part, src, batch, rect.pixels.clone(), patches);
+                    matrix.fill((patches, wide), 0, &mut rect, *block);
+                }
             }
         });
     }
 
-    /// What lies under the kernel at `pixels`, zeros outside of the map: `[k][blocks of k * src_c][pixels][16]`.
-    fn gather(&self, src: &[f32], batch: usize, pixels: Range<usize>, patches: &mut [f32]) {
-        let Dense {
-            square: [_, stride, padding],
-            src: from,
-            dst: Shape { h: dst_h, w: dst_w, .. },
-            matrix,
-            ..
-        } = self;
-        let wide = pixels.len() * BLOCK;
-        let mut at = pixels.start;
-        while at < pixels.end {
-            let (row, x) = (at / dst_w, at % dst_w);
-            let end = (*dst_w).min(x + pixels.end - at);
-            let part = (at - pixels.start) * BLOCK..(at - pixels.start + end - x) * BLOCK;
+    /// What `part` reads at `pixels`, zeros outside of the map: `[runs][blocks of a run][pixels][16]`.
+    fn gather(&self, part: &Part, src: &[f32], batch: usize, pixels: Range<usize>, patches: &mut [f32]) {
+        let Dense { window, src: from, dst: to, layout, .. } = self;
+        let (blocks, across) = (blocks(part.matrix.run), across(window, *layout));
+        let (wide, mut at) = (pixels.len() * BLOCK, 0);
+        for (row, columns) in rows(pixels, to.w) {
+            let here = at..at + columns.len() * BLOCK;
+            at = here.end;
             for (index, patches) in patches.chunks_exact_mut(wide).enumerate() {
-                let (ky, first) = (index / blocks(matrix.run), index % blocks(matrix.run) * BLOCK);
-                let y = (row % dst_h * stride + ky).checked_sub(*padding);
-                let dst = &mut patches[part.clone()];
-                match (y.filter(|&y| y < from.h), self.layout) {
-                    (None, _) => dst.fill(0.0),
-                    (Some(y), Layout::Nhwc) => {
-                        let row = (row / dst_h * from.h + y) * from.w * from.c;
-                        self.row(src, row, x..end, first, dst);
+                let (tap, first) = (index / blocks * across, index % blocks * BLOCK);
+                let (ky, kx) = (tap / window.kernel[1], tap % window.kernel[1]);
+                let dst = &mut patches[here.clone()];
+                let Some(y) = window.under(0, row % to.h, ky, from.h) else {
+                    dst.fill(0.0);
+                    continue;
+                };
+                let row = (row / to.h * from.h + y) * from.w;
+                match layout {
+                    Layout::Nhwc => {
+                        let place = kx * window.dilation[1] * from.c + first;
+                        let reach = (part.matrix.run - first).min(BLOCK);
+                        self.row(part.matrix.isa, src, row * from.c, columns.clone(), (place, reach), dst);
                     }
-                    (Some(y), Layout::Blocks) => {
-                        let row = (row / dst_h * from.h + y) * from.w;
-                        self.row_of_blocks(src, batch * from.pixels(), row, x..end, first, dst);
+                    Layout::Blocks => {
+                        let (channel, pixels) = (part.src.start + first, batch * from.pixels());
+                        let block =
+                            |block: usize| src.get((block * pixels + row) * BLOCK..)?.get(..from.w * BLOCK);
+                        let read = [channel / BLOCK, channel / BLOCK + 1].map(block);
+                        self.row_of_blocks(read, columns.clone(), (kx, channel % BLOCK), dst);
                     }
                 }
             }
-            at += end - x;
         }
     }
 
-    /// Sixteen scalars under one row of the kernel, from `first` on, at the outputs `columns` of the row that
-    /// begins at scalar `row`: `[columns][16]`. Past the kernel's row anything is written.
-    fn row(&self, src: &[f32], row: usize, columns: Range<usize>, first: usize, dst: &mut [f32]) {
-        let Dense { square: [_, stride, padding], src: from, matrix, .. } = self;
-        let (step, padding, width) = (stride * from.c, padding * from.c, from.w * from.c);
-        // Outputs whose sixteen scalars can be read as they lie: within the row where the kernel reads.
-        let reach = (matrix.run - first).min(BLOCK);
-        let begin = padding.saturating_sub(first).div_ceil(step);
+    /// Sixteen scalars from `place` in the padded row on, of which the first `reach` count, at the outputs `columns` of
+    /// the row that begins at scalar `row`: `[columns][16]`. What does not count may be anything.
+    fn row(
+        &self,
+        isa: Isa,
+        src: &[f32],
+        row: usize,
+        columns: Range<usize>,
+        (place, reach): (usize, usize),
+        dst: &mut [f32],
+    ) {
+        let Dense { window, src: from, .. } = self;
+        let (step, width) = (window.stride[1] * from.c, from.w * from.c);
+        let padding = window.padding[1][0] * from.c;
+        // Outputs whose sixteen scalars can be read as they lie: within the row where they count.
+        let begin = padding.saturating_sub(place).div_ceil(step);
         let end = src.len().checked_sub(BLOCK).map_or(0, |last| {
             let past = (last + 1 + padding).min((row + width + 1 + padding).saturating_sub(reach));
-            past.saturating_sub(row + first).div_ceil(step)
+            past.saturating_sub(row + place).div_ceil(step)
         });
         let middle = begin.clamp(columns.start, columns.end)..end.clamp(columns.start, columns.end);
         let middle = middle.start..middle.end.max(middle.start);
         let edge = |columns: Range<usize>, dst: &mut [f32]| {
             for (x, dst) in columns.zip(dst.chunks_exact_mut(BLOCK)) {
                 for (lane, dst) in dst.iter_mut().enumerate() {
-                    let at = (x * step + first + lane).checked_sub(padding).filter(|&at| at < width);
+                    let at = (x * step + place + lane).checked_sub(padding).filter(|&at| at < width);
                     *dst = at.map_or(0.0, |at| src[row + at]);
                 }
             }
@@ -283,8 +352,8 @@ impl Dense {
         edge(columns.start..middle.start, left);
         edge(middle.end..columns.end, right);
         if !middle.is_empty() {
-            let src = &src[row + middle.start * step + first - padding..];
-            matrix.isa.compiled(
+            let src = &src[row + middle.start * step + place - padding..];
+            isa.compiled(
                 #[inline(always)]
                 || {
                     let src = src.windows(BLOCK).step_by(step);
@@ -296,25 +365,38 @@ impl Dense {
         }
     }
 
-    /// The same of a map in blocks of `pixels`, whose row begins at pixel `row`.
+    /// The same of a row in blocks, of tap `kx`: of sixteen channels from lane `first` of the one block on, the rest from
+    /// the next one, if there is one.
     fn row_of_blocks(
         &self,
-        src: &[f32],
-        pixels: usize,
-        row: usize,
+        read: [Option<&[f32]>; 2],
         columns: Range<usize>,
-        first: usize,
+        (kx, first): (usize, usize),
         dst: &mut [f32],
     ) {
-        let Dense { square: [_, stride, padding], src: from, .. } = self;
+        let [Some(here), next] = read else { unreachable!("a block of the input") };
         for (x, dst) in columns.zip(dst.chunks_exact_mut(BLOCK)) {
-            for (lane, dst) in dst.iter_mut().enumerate() {
-                let (kx, channel) = ((first + lane) / from.c, (first + lane) % from.c);
-                let column = (x * stride + kx).checked_sub(*padding).filter(|&column| column < from.w);
-                *dst = column.map_or(0.0, |column| {
-                    src[(channel / BLOCK * pixels + row + column) * BLOCK + channel % BLOCK]
-                });
+            let Some(column) = self.window.under(1, x, kx, self.src.w) else {
+                dst.fill(0.0);
+                continue;
+            };
+            let here = &here[column * BLOCK..][..BLOCK];
+            if first == 0 {
+                dst.copy_from_slice(here);
+                continue;
+            }
+            dst[..BLOCK - first].copy_from_slice(&here[first..]);
+            if let Some(next) = next {
+                dst[BLOCK - first..].copy_from_slice(&next[column * BLOCK..][..first]);
             }
         }
+    }
+}
+
+/// Taps that are gathered at once: those of a row of the kernel where they lie side by side, channels and all.
+fn across(window: &Window, layout: Layout) -> usize {
+    match layout {
+        Layout::Nhwc if window.dilation[1] == 1 => window.kernel[1],
+        _ => 1,
     }
 }

@@ -1,14 +1,18 @@
 //! The fast CPU executor of a graph: weights packed once, buffers laid out once. Each output is one sum in one
 //! order, so that any number of threads gives the same bits, however the work is cut.
 
+mod activation;
 mod blocks;
+mod concat;
 mod depthwise;
 mod elementwise;
 mod engine;
 mod limit;
 mod matmul;
 pub mod microkernels;
+mod pool;
 mod processor;
+mod resize;
 mod softmax;
 mod step;
 mod team;
@@ -130,8 +134,8 @@ impl Executor {
     /// of at most `max_batch`, to run on `threads` with the instructions of `isa`.
     ///
     /// # Errors
-    /// Those of [`Graph::check`]; [`Error::Model`], naming the node, for what the CPU does not compute;
-    /// [`Error::Input`] for an empty input or batch and for one that would take more than 2 GiB.
+    /// Those of [`Graph::check`]; [`Error::Input`] for an empty input or batch and for one that would take more than
+    /// 2 GiB.
     pub fn new(
         graph: &Graph,
         weights: &Weights,
@@ -163,7 +167,9 @@ impl Executor {
         let mut kept: Vec<NodeId> = graph.outputs.iter().map(|output| output.node).collect();
         kept.extend(tail.as_ref().map(|tail| tail.src));
         // The input and what is kept are of the whole batch.
-        let whole: Vec<usize> = kept.iter().chain(&[0]).map(|&id| shapes[id].len()).collect();
+        let mut whole: Vec<usize> = kept.iter().chain(&[0]).map(|&id| shapes[id].len()).collect();
+        // And so is what the tail reads and writes.
+        whole.extend(tail.iter().flat_map(|tail| tail.buffers(shapes)));
         let scalars = sum(&sizes).saturating_mul(group).saturating_add(sum(&whole).saturating_mul(max_batch));
         let bytes = scalars.saturating_mul(size_of::<f32>());
         if bytes > MAX_BYTES {
@@ -176,21 +182,17 @@ impl Executor {
         let step = |(id, node): (NodeId, &Node)| {
             let nhwc = node.inputs[0] == 0 && can_read_nhwc(&node.op);
             let layout = if nhwc { Layout::Nhwc } else { Layout::Blocks };
-            let kernel = Kernel::new(isa, &checked, id, layout)?;
-            Ok(Step { kernel, inputs: node.inputs.clone(), label: label(&checked, id) })
+            let kernel = Kernel::new(isa, &checked, id, layout);
+            Step { kernel, inputs: node.inputs.clone(), label: label(&checked, id) }
         };
-        let steps =
-            pool.install(|| graph.nodes.iter().enumerate().skip(1).map(step).collect::<Result<_>>())?;
+        let steps = pool.install(|| graph.nodes.iter().enumerate().skip(1).map(step).collect());
         let slots = sizes.into_iter().map(|size| Buffer::new(size * group)).collect();
         let output = |&id: &NodeId| Output { id, values: vec![0.0; shapes[id].len() * max_batch] };
         let outputs = kept.iter().map(output).collect();
-        let tail = tail.map(|Nodes { src, first }| Tail {
-            first,
+        let tail = tail.map(|tail| Tail {
+            first: tail.first,
             src: kept.len() - 1,
-            buffers: std::iter::once(src)
-                .chain(first..shapes.len())
-                .map(|id| Buffer::new(padded(shapes[id]) * max_batch))
-                .collect(),
+            buffers: tail.buffers(shapes).map(|size| Buffer::new(size * max_batch)).collect(),
         });
         Ok(Executor {
             isa,
@@ -327,12 +329,12 @@ impl Executor {
                 let (before, rest) = buffers.split_at_mut(at + 1);
                 let dst = &mut rest[0].all_mut()[..batch * padded(shapes[id])];
                 let Step { kernel, inputs, .. } = &steps[id - 1];
-                let src = |input: &NodeId| {
-                    let buffer = if *input == read { 0 } else { input - *first + 1 };
-                    &before[buffer].all()[..batch * padded(shapes[*input])]
+                let src = |at: usize| {
+                    let input = inputs[at];
+                    let buffer = if input == read { 0 } else { input - *first + 1 };
+                    &before[buffer].all()[..batch * padded(shapes[input])]
                 };
-                let second = inputs.get(1).map_or(&[][..], src);
-                kernel.run(&frame, src(&inputs[0]), second, dst, batch * shapes[id].pixels());
+                kernel.run(&frame, &src, dst, batch * shapes[id].pixels());
                 for output in outputs.iter_mut().filter(|output| output.id == id) {
                     let len = batch * shapes[id].len();
                     leave(dst, batch * shapes[id].pixels(), shapes[id].c, &mut output.values[..len]);
@@ -351,7 +353,7 @@ impl Executor {
             let dst = &mut buffer.all_mut()[..batch * padded(shapes[id])];
             let pixels = batch * shapes[id].pixels();
             let Step { kernel, inputs, .. } = &steps[id - 1];
-            let src = |id: NodeId, kernel: &Kernel| match id {
+            let src = |at: usize| match inputs[at] {
                 0 if kernel.reads_nhwc() => input,
                 id => &slots[places[id]].all()[..batch * padded(shapes[id])],
             };
@@ -361,10 +363,7 @@ impl Executor {
                     matrix.run_after(depthwise, &frame, src, dst);
                 }
                 (_, Some(_)) => unreachable!("a pair is a depthwise and a pointwise convolution"),
-                (kernel, None) => {
-                    let second = inputs.get(1).map_or(&[][..], |&id| src(id, kernel));
-                    kernel.run(&frame, src(inputs[0], kernel), second, dst, pixels);
-                }
+                (kernel, None) => kernel.run(&frame, &src, dst, pixels),
             }
             slots[places[id]] = buffer;
             id
@@ -420,6 +419,13 @@ fn schedule(graph: &Graph) -> (Vec<Entry>, Graph) {
 struct Nodes {
     src: NodeId,
     first: NodeId,
+}
+
+impl Nodes {
+    /// Scalars, in blocks, of what they read and of what each writes, for one picture.
+    fn buffers(&self, shapes: &[Shape]) -> impl Iterator<Item = usize> {
+        std::iter::once(self.src).chain(self.first..shapes.len()).map(|id| padded(shapes[id]))
+    }
 }
 
 /// The longest end of `graph` that has a linear layer, reads one vector, and goes over vectors alone.

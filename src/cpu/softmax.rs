@@ -1,8 +1,11 @@
 //! Over the channels of a pixel: the softmax, and the largest.
 
 use super::{
+    activation::exp,
     blocks::{BLOCK, blocks},
-    team::{Cut, Grid, Team},
+    elementwise::pixel,
+    step::Frame,
+    team::{Cut, Grid},
 };
 
 /// Pixels that a member takes at once.
@@ -13,65 +16,88 @@ fn place(c: usize, at: usize, pixels: usize) -> usize {
     (c / BLOCK * pixels + at) * BLOCK + c % BLOCK
 }
 
-/// `dst = exp(src) / sum of exp(src)` over the `channels` of each of `pixels`.
-pub fn softmax(team: &Team, src: &[f32], channels: usize, pixels: usize, dst: &mut [f32]) {
+/// `dst = exp(src) / sum of exp(src)` over the `channels` of each of `pixels`; NaN where a value is not finite but -inf.
+pub fn softmax(
+    &Frame { isa, team, .. }: &Frame,
+    src: &[f32],
+    channels: usize,
+    pixels: usize,
+    dst: &mut [f32],
+) {
     let grid = Grid::new(dst, pixels, Cut { blocks: blocks(channels), pixels: PIXELS }, team);
+    // Sixteen channels of a pixel, those past the last one -inf, whose exponential is 0.
+    let values = |block: usize, at: usize| {
+        let src = pixel(src, block * pixels + at);
+        let count = channels - block * BLOCK;
+        std::array::from_fn::<f32, BLOCK, _>(|lane| if lane < count { src[lane] } else { f32::NEG_INFINITY })
+    };
     team.run(&|member| {
-        let mut values = Vec::new();
         while let Some(mut rect) = grid.take(member) {
-            for at in rect.pixels.clone() {
-                values.clear();
-                values.extend((0..channels).map(|c| src[place(c, at, pixels)]));
-                of_one(&mut values);
-                let inside = at - rect.pixels.start;
-                for (block, values) in values.chunks(BLOCK).enumerate() {
-                    rect.block(block)[inside * BLOCK..][..values.len()].copy_from_slice(values);
-                }
-            }
+            let (first, blocks) = (rect.pixels.start, rect.blocks.clone());
+            isa.compiled(
+                #[inline(always)]
+                || {
+                    for at in rect.pixels.clone() {
+                        let mut most = [f32::NEG_INFINITY; BLOCK];
+                        for block in blocks.clone() {
+                            for (most, x) in most.iter_mut().zip(values(block, at)) {
+                                *most = if x > *most { x } else { *most };
+                            }
+                        }
+                        let largest = most.into_iter().fold(f32::NEG_INFINITY, f32::max);
+                        let place = (at - first) * BLOCK;
+                        let mut sums = [0f64; BLOCK];
+                        for block in blocks.clone() {
+                            let powers = values(block, at).map(
+                                #[inline(always)]
+                                |x| exp(x - largest),
+                            );
+                            for (sum, power) in sums.iter_mut().zip(powers) {
+                                *sum += f64::from(power);
+                            }
+                            rect.block(block)[place..][..BLOCK].copy_from_slice(&powers);
+                        }
+                        let sum = sums.into_iter().sum::<f64>() as f32;
+                        for block in blocks.clone() {
+                            rect.block(block)[place..][..BLOCK].iter_mut().for_each(|power| *power /= sum);
+                        }
+                    }
+                },
+            );
         }
     });
 }
 
-/// The `k` largest of the `channels` of each of `batch` vectors, each with its value, or its softmax.
+/// The `k` largest of the `channels` of each of `batch` vectors, each with its value, or its softmax: the largest first, of
+/// equals the lower channel first, NaN last. They are sorted where they are written, a pixel for each.
 pub fn best(src: &[f32], channels: usize, batch: usize, (k, softmax): (usize, bool), dst: &mut [f32]) {
-    let mut values = Vec::with_capacity(channels);
-    for at in 0..batch {
-        values.clear();
-        values.extend((0..channels).map(|c| src[place(c, at, batch)]));
-        let found = largest(&values, k);
-        if softmax && channels == 1 {
-            values[0] = 1.0 / (1.0 + (-values[0]).exp());
-        } else if softmax {
-            of_one(&mut values);
+    for (at, dst) in dst.chunks_exact_mut(k * BLOCK).take(batch).enumerate() {
+        let value = |c: usize| src[place(c, at, batch)];
+        let mut found = 0;
+        for c in (0..channels).filter(|&c| !value(c).is_nan()) {
+            let smaller = |place: &usize| dst[place * BLOCK + 1] < value(c);
+            let place = found - (0..found).rev().take_while(smaller).count();
+            if place < k {
+                found = (found + 1).min(k);
+                dst.copy_within(place * BLOCK..(found - 1) * BLOCK, (place + 1) * BLOCK);
+                (dst[place * BLOCK], dst[place * BLOCK + 1]) = (c as f32, value(c));
+            }
         }
-        for (dst, c) in dst[at * k * BLOCK..].chunks_exact_mut(BLOCK).zip(found) {
-            (dst[0], dst[1]) = (c as f32, values[c]);
+        let nan = (0..channels).filter(|&c| value(c).is_nan());
+        for (dst, c) in dst[found * BLOCK..].chunks_exact_mut(BLOCK).zip(nan) {
+            (dst[0], dst[1]) = (c as f32, value(c));
         }
-    }
-}
-
-/// The softmax of one vector, in its place; NaN where a value is not finite but -inf.
-fn of_one(values: &mut [f32]) {
-    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    values.iter_mut().for_each(|value| *value = (*value - largest).exp());
-    let sum = values.iter().map(|&power| f64::from(power)).sum::<f64>() as f32;
-    values.iter_mut().for_each(|power| *power /= sum);
-}
-
-/// The `k` largest: the largest first, of equals the lower index first; what is NaN is passed over at first.
-fn largest(values: &[f32], k: usize) -> Vec<usize> {
-    let mut best: Vec<usize> = Vec::with_capacity(k + 1);
-    let nan = (0..values.len()).filter(|&at| values[at].is_nan());
-    for at in (0..values.len()).filter(|&at| !values[at].is_nan()) {
-        let place = best.partition_point(|&other| values[other] >= values[at]);
-        if place < k {
-            best.insert(place, at);
-            best.truncate(k);
+        if softmax {
+            let largest = (0..channels).map(value).fold(f32::NEG_INFINITY, f32::max);
+            let sum = (0..channels).map(|c| f64::from(exp(value(c) - largest))).sum::<f64>() as f32;
+            for dst in dst.chunks_exact_mut(BLOCK) {
+                dst[1] = match channels {
+                    1 => 1.0 / (1.0 + exp(-dst[1])), // the sigmoid
+                    _ => exp(dst[1] - largest) / sum,
+                };
+            }
         }
     }
-    best.extend(nan);
-    best.truncate(k);
-    best
 }
 
 #[cfg(test)]

@@ -20,9 +20,8 @@ use crate::{
 pub struct Frame {
     upload: wgpu::Buffer,
     pub(super) readback: wgpu::Buffer,
+    /// A tensor as it was sent, for whoever asks whether its values were sound; empty for a picture, which is finite always.
     pub(super) staging: Vec<u8>,
-    /// Whether a tensor is staged, whose values may be anything; pixels are finite always.
-    pub(super) tensor: bool,
     /// Stands behind what is staged, and comes back behind the outputs where the commands ran; no two runs share one.
     pub(super) stamp: u32,
     mapping: Arc<Mutex<Mapping>>,
@@ -69,6 +68,14 @@ impl Drop for Settle {
     }
 }
 
+/// What goes to the device.
+enum Upload<'a> {
+    /// The tensor that is staged.
+    Staged,
+    /// A picture's passes, and its bytes where the host has them; written where they go.
+    Picture(&'a Passes, &'a [u8]),
+}
+
 /// Bytes of a stamp.
 pub(super) const STAMP: usize = 4;
 
@@ -91,7 +98,6 @@ impl Frame {
             upload: buffer("upload", input, up, true),
             readback: buffer("read-back", outputs, down, false),
             staging: Vec::with_capacity(input),
-            tensor: false,
             stamp: 0,
             mapping: Arc::default(),
         })
@@ -102,9 +108,9 @@ impl Frame {
         self.upload.size() + self.readback.size()
     }
 
-    /// Makes the upload buffer large enough for what is staged and its stamp.
-    fn reserve(&mut self, engine: &Engine) -> Result<()> {
-        let needed = (self.staging.len() + STAMP) as u64;
+    /// Makes the upload buffer large enough for so many bytes and the stamp.
+    fn reserve(&mut self, engine: &Engine, bytes: usize) -> Result<()> {
+        let needed = (bytes + STAMP) as u64;
         if self.upload.size() < needed {
             self.upload = engine.gpu.scoped("upload", || {
                 engine.gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -165,11 +171,10 @@ impl Engine {
         let place = self.plan.place(0);
         let mut frame = self.free_frame()?;
         frame.staging.clear();
-        frame.tensor = true;
         pad(pictures, place, &mut frame.staging);
         let bytes = frame.staging.len() as u64;
         let send = || {
-            self.send(frame, encoder, batch, |encoder, upload| {
+            self.send(frame, encoder, batch, Upload::Staged, |encoder, upload| {
                 encoder.copy_buffer_to_buffer(upload, 0, &self.slots[place.slot], 0, bytes);
                 encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()
             })
@@ -227,11 +232,9 @@ impl Engine {
         // Nothing is held while a frame is looked for: the device may call back whoever waits for other work.
         let mut frame = self.free_frame()?;
         frame.staging.clear();
-        frame.tensor = false;
         let fits = self.front().fits(self, passes, source);
         if let Ok(true) = fits {
-            Front::stage(passes, source.upload(), &mut frame.staging);
-            match frame.reserve(self) {
+            match frame.reserve(self, Front::upload(source.upload())) {
                 Ok(()) => return Ok(Some(frame)),
                 Err(error) => return self.give_back(frame, Err(error)),
             }
@@ -255,25 +258,36 @@ impl Engine {
         passes: &Passes,
         source: &Source,
     ) -> Result<Ticket> {
-        self.send(frame, encoder, 1, |encoder, upload| self.front().record(encoder, upload, passes, source))
+        let what = Upload::Picture(passes, source.upload());
+        self.send(frame, encoder, 1, what, |encoder, upload| {
+            self.front().record(encoder, upload, passes, source)
+        })
     }
 
-    /// Writes what is staged, and records upload, passes and read-back; submits them where no encoder of the
+    /// Writes what is to be uploaded, and records upload, passes and read-back; submits them where no encoder of the
     /// caller's takes them. `begin` records the copies from the upload buffer and opens the pass.
     fn send(
         self: &Arc<Engine>,
         mut frame: Frame,
         encoder: Option<&mut wgpu::CommandEncoder>,
         batch: usize,
+        what: Upload,
         begin: impl FnOnce(&mut wgpu::CommandEncoder, &wgpu::Buffer) -> wgpu::ComputePass<'static>,
     ) -> Result<Ticket> {
-        let stamped = frame.staging.len() as u64;
+        let bytes = match what {
+            Upload::Staged => frame.staging.len(),
+            Upload::Picture(_, picture) => Front::upload(picture),
+        };
+        let stamped = bytes as u64;
         frame.stamp = self.runs.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        frame.staging.extend_from_slice(&frame.stamp.to_le_bytes());
         {
-            let mapped = frame.upload.get_mapped_range_mut(..frame.staging.len() as u64);
+            let mapped = frame.upload.get_mapped_range_mut(..stamped + STAMP as u64);
             let mut mapped = mapped.map_err(|error| self.gpu.failure(format!("upload: {error}")))?;
-            mapped.copy_from_slice(&frame.staging);
+            match what {
+                Upload::Staged => mapped.slice(..bytes).copy_from_slice(&frame.staging),
+                Upload::Picture(passes, picture) => Front::write(passes, picture, &mut mapped),
+            }
+            mapped.slice(bytes..bytes + STAMP).copy_from_slice(&frame.stamp.to_le_bytes());
         }
         frame.upload.unmap();
         let record = |encoder: &mut wgpu::CommandEncoder| {

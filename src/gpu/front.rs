@@ -148,19 +148,23 @@ impl Front {
         Buffers { picture, intermediate, crop, bindings }
     }
 
-    /// Appends the uniforms and the picture as [`Front::record`] expects them in an upload.
-    pub fn stage(passes: &Passes, picture: &[u8], staging: &mut Vec<u8>) {
+    /// Bytes that [`Front::write`] takes in an upload.
+    pub fn upload(picture: &[u8]) -> usize {
+        PICTURE as usize + picture.len()
+    }
+
+    /// Writes the uniforms and the picture as [`Front::record`] expects them in an upload.
+    pub fn write(passes: &Passes, picture: &[u8], upload: &mut wgpu::BufferViewMut) {
         let uniforms = [
             bytemuck::bytes_of(&passes.first),
             bytemuck::bytes_of(&passes.second),
             bytemuck::bytes_of(&passes.normalize),
         ];
-        for uniform in uniforms {
-            let end = staging.len() + STEP as usize;
-            staging.extend_from_slice(uniform);
-            staging.resize(end, 0);
+        for (at, uniform) in uniforms.into_iter().enumerate() {
+            let begin = at * STEP as usize;
+            upload.slice(begin..begin + uniform.len()).copy_from_slice(uniform);
         }
-        staging.extend_from_slice(picture);
+        upload.slice(PICTURE as usize..PICTURE as usize + picture.len()).copy_from_slice(picture);
     }
 
     /// Records the copies of the uniforms and the picture, opens a pass, and records the dispatches into it.

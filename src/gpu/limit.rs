@@ -9,10 +9,10 @@ use super::{
     profile::Clock,
 };
 use crate::{
-    bench::{Limit, SETS},
     error::Result,
     info::DeviceKind,
     kernels::{Kernel, limit},
+    limit::{Limit, SETS},
     plan::DST,
     tensor::DType,
 };

@@ -11,6 +11,7 @@ use crate::{
     answer::{Answer, judge},
     error::{Error, Result},
     plan::Place,
+    tasks::classify::{self, is_top},
     tensor::{DType, Shape},
 };
 
@@ -94,17 +95,27 @@ impl Engine {
                 false => self.gpu.failure("its commands did not run: the device is lost or reset"),
             });
         }
-        // Nothing is made here but what the caller gets.
-        let tensor = |(place, part): (Place, Range<usize>)| unpad(&mapped[part], place, batch).0;
-        let names = self.names.iter().cloned();
-        let outputs: Vec<_> = names.zip(self.parts(batch).map(tensor)).collect();
         let input = self.plan.place(0);
         let sound = |picture: usize| {
-            let tensor = frame.tensor.then(|| &frame.staging[picture * input.bytes()..][..input.bytes()]);
-            tensor.is_none_or(|tensor| is_finite(tensor, input.dtype))
+            let staged = frame.staging.get(picture * input.bytes()..);
+            staged.is_none_or(|from| is_finite(&from[..input.bytes().min(from.len())], input.dtype))
         };
         let fail = |reason| self.gpu.failure(format!("{reason}; try `mobileone verify`, f32, or the CPU"));
-        judge(&outputs, sound, fail)?;
-        Ok(Answer::new(batch, outputs, &self.wanted))
+        // Nothing is made here but what the caller gets.
+        let (mut outputs, mut top) = (Vec::new(), None);
+        outputs.reserve_exact(self.names.iter().filter(|name| !is_top(name, &self.wanted)).count());
+        for (name, (place, part)) in self.names.iter().zip(self.parts(batch)) {
+            if is_top(name, &self.wanted) {
+                // f32, and as it lies a pair and its padding each.
+                let (values, each) = (bytemuck::cast_slice(&mapped[part]), place.shape.pixels() * 4);
+                judge(name, values, each, sound, fail)?;
+                top = Some(classify::read(values, each, 4));
+            } else {
+                let tensor = unpad(&mapped[part], place, batch).0;
+                judge(name, tensor.data(), place.shape.len(), sound, fail)?;
+                outputs.push((name.clone(), tensor));
+            }
+        }
+        Ok(Answer::new(batch, outputs, top, &self.wanted))
     }
 }

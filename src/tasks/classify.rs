@@ -62,24 +62,29 @@ pub fn give(graph: &Graph, wanted: &Outputs) -> Result<Graph> {
     Ok(given)
 }
 
-/// The best classes of each picture, taken out of the outputs that were computed for `wanted`, and what else was not asked
-/// for with them.
+/// Whether the output `name` is only there for the best classes.
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub(crate) fn is_top(name: &str, wanted: &Outputs) -> bool {
+    name == TOP && !wanted.names.iter().any(|wanted| wanted == name)
+}
+
+/// The best classes of each picture, of `values` that are `each` for one and `stride` from one pair to the next.
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+pub(crate) fn read(values: &[f32], each: usize, stride: usize) -> Vec<Vec<Top>> {
+    let pair = |pair: &[f32]| Top { index: pair[0] as usize, probability: pair[1] };
+    values.chunks_exact(each).map(|picture| picture.chunks_exact(stride).map(pair).collect()).collect()
+}
+
+/// The best classes where they are found among the probabilities, which are taken out of the outputs unless they are
+/// wanted too.
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 pub(crate) fn take(outputs: &mut Vec<(Arc<str>, Tensor)>, wanted: &Outputs) -> Option<Vec<Vec<Top>>> {
-    let mut of = |name: &str| {
-        let at = outputs.iter().position(|(known, _)| **known == *name)?;
-        let asked = wanted.names.iter().any(|wanted| wanted == name);
-        Some(if asked { outputs[at].1.clone() } else { outputs.remove(at).1 })
-    };
-    if let Some(top) = of(TOP) {
-        let pair = |pair: &[f32; 2]| Top { index: pair[0] as usize, probability: pair[1] };
-        let picture = |at: usize| top.pictures(at..at + 1).as_chunks().0.iter().map(pair).collect();
-        return Some((0..top.shape().n).map(picture).collect());
-    }
     if wanted.top_k <= MOST {
         return None;
     }
-    let probabilities = of(PROBABILITIES)?;
+    let at = outputs.iter().position(|(known, _)| **known == *PROBABILITIES)?;
+    let asked = wanted.names.iter().any(|name| name == PROBABILITIES);
+    let probabilities = if asked { outputs[at].1.clone() } else { outputs.remove(at).1 };
     let picture = |at: usize| {
         let one = probabilities.pictures(at..at + 1);
         let mut best: Vec<Top> =

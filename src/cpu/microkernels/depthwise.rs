@@ -3,10 +3,11 @@
 use std::{array::from_fn, ops::Range};
 
 use super::{
-    BLOCK, Isa, Kind,
+    BLOCK, Clamp, Isa, Kind,
     lanes::{Four, Lanes},
     length,
 };
+use crate::graph::Window;
 
 /// One block of channels, each convolved by itself: `dst[pixel] = act(bias + sum of taps)`.
 pub struct Depthwise<'a> {
@@ -14,24 +15,14 @@ pub struct Depthwise<'a> {
     pub src: &'a [f32],
     pub h: usize,
     pub w: usize,
-    pub kernel: usize,
-    pub stride: usize,
-    pub padding: usize,
-    /// `[kernel][kernel][16]`.
+    pub window: Window,
+    /// `[rows of the kernel][its columns][16]`.
     pub taps: &'a [f32],
     /// `[16]`.
     pub bias: &'a [f32],
-    pub relu: bool,
-    /// `[w][16]` zeros, read where a 3x3 kernel hangs over the map's edge.
+    pub clamp: Clamp,
+    /// `[w][16]` zeros, read where the kernel hangs over the map's edge.
     pub zeros: &'a [f32],
-}
-
-impl Depthwise<'_> {
-    /// Outputs of `src` rows or columns; `None` when the kernel is longer than they are.
-    fn dst_len(&self, src: usize) -> Option<usize> {
-        let padded = src.checked_add(self.padding.checked_mul(2)?)?;
-        Some(padded.checked_sub(self.kernel)? / self.stride + 1)
-    }
 }
 
 /// Computes the output pixels `pixels`, counted through all pictures, into `dst`, `[pixels][16]`.
@@ -72,25 +63,33 @@ pub fn depthwise(isa: Isa, what: &Depthwise, pixels: Range<usize>, dst: &mut [f3
 /// The processor must have the instructions of `V`.
 #[inline(always)]
 unsafe fn rows<V: Lanes>(what: &Depthwise, pixels: Range<usize>, dst: &mut [f32]) {
-    let &Depthwise { src, h, w, kernel, stride, padding, zeros, .. } = what;
+    let &Depthwise { src, h, w, window, zeros, .. } = what;
     // The lengths are counted so that none wraps.
-    let (dst_h, dst_w) = (what.dst_len(h).expect("an output"), what.dst_len(w).expect("an output"));
+    let [dst_h, dst_w] = [(0, h), (1, w)].map(|(axis, src)| window.dst_len(axis, src).expect("an output"));
+    let area = length(window.kernel).expect("a length");
     let pictures = src.len() / length([h, w, BLOCK]).expect("a length");
     assert!(src.len() == pictures * h * w * BLOCK);
     assert!(length([pictures, dst_h, dst_w]).is_some_and(|end| pixels.end <= end));
-    assert!(kernel > 0 && length([kernel, kernel, BLOCK]) == Some(what.taps.len()));
+    assert!(area > 0 && length([area, BLOCK]) == Some(what.taps.len()));
     assert!(what.bias.len() == BLOCK && zeros.len() == w * BLOCK);
     assert_eq!(length([pixels.len(), BLOCK]), Some(dst.len()));
-    // Outputs of a 3x3 kernel that lies within a row
-    let middle = 1..w.saturating_sub(2) / stride + 1;
+    // The stride of a 3x3 kernel without gaps that begins one pixel before the map and ends at most one past it.
+    let few_by = match window.as_square() {
+        Some([3, stride @ (1 | 2), 1]) if w >= 2 => Some(stride),
+        _ => None,
+    };
+    // Outputs of such a kernel that lies within a row
+    let middle = 1..w.saturating_sub(2) / few_by.unwrap_or(1) + 1;
     for half in (0..BLOCK).step_by(V::LANES) {
         // SAFETY: there are 16 of each tap and of the bias. The caller vouches for V.
         let (taps, bias) = unsafe {
-            let tap = |at: usize| V::load(what.taps.as_ptr().add(at.min(kernel * kernel - 1) * BLOCK + half));
+            let tap = |at: usize| V::load(what.taps.as_ptr().add(at.min(area - 1) * BLOCK + half));
             let taps: [[V; 3]; 3] = from_fn(|ky| from_fn(|kx| tap(ky * 3 + kx)));
             (taps, V::load(what.bias.as_ptr().add(half)))
         };
-        let few = Few { taps, bias, relu: what.relu };
+        // SAFETY: each splat reads one scalar. The caller vouches for V.
+        let (low, high) = unsafe { (V::splat(&what.clamp.low), V::splat(&what.clamp.high)) };
+        let few = Few { taps, bias, low, high };
         let (mut at, mut dst) = (pixels.start, &mut *dst);
         while at < pixels.end {
             let (row, x) = (at / dst_w, at % dst_w);
@@ -100,11 +99,12 @@ unsafe fn rows<V: Lanes>(what: &Depthwise, pixels: Range<usize>, dst: &mut [f32]
             let (out, rest) = dst.split_at_mut((end - x) * BLOCK);
             dst = rest;
             let picture = &src[picture * h * w * BLOCK..][..h * w * BLOCK];
-            if kernel != 3 || padding != 1 || w < 2 || stride > 2 {
-                // SAFETY: x..end has end - x pixels in out. The caller vouches for V.
-                unsafe { edge::<V>(what, picture, y, x..end, half, out) };
+            let Some(stride) = few_by else {
+                // SAFETY: the picture has h rows of w pixels, the outputs x..end of row y exist and have end - x
+                // pixels in out; taps, bias and zeros have the lengths asserted above. The caller vouches for V.
+                unsafe { strips::<V>(what, picture, y, x..end, half, out) };
                 continue;
-            }
+            };
             let rows: [&[f32]; 3] = from_fn(|ky| match (y * stride + ky).checked_sub(1) {
                 Some(y) if y < h => &picture[y * w * BLOCK..][..w * BLOCK],
                 _ => zeros,
@@ -148,7 +148,8 @@ const STRIP: usize = 4;
 struct Few<V> {
     taps: [[V; 3]; 3],
     bias: V,
-    relu: bool,
+    low: V,
+    high: V,
 }
 
 impl<V: Lanes> Few<V> {
@@ -175,17 +176,21 @@ impl<V: Lanes> Few<V> {
         }
         for (at, &sum) in sums.iter().enumerate() {
             // SAFETY: the caller's.
-            unsafe { if self.relu { sum.relu() } else { sum }.store(dst.add(at * BLOCK)) };
+            unsafe { sum.clamp(self.low, self.high).store(dst.add(at * BLOCK)) };
         }
     }
 }
 
-/// Outputs `columns` of row `y`, of whose kernels any part may lie outside of the picture.
+/// The most outputs of [`strip`].
+const LONG: usize = 8;
+
+/// Outputs `columns` of row `y`, of any kernel, any part of which may lie outside of the picture.
 ///
 /// # Safety
-/// The processor must have the instructions of `V`.
+/// `picture` must be `[h][w][16]`, the outputs must exist, `dst` must have 16 scalars for each of them, and `taps`, `bias`
+/// and `zeros` must have the lengths that [`Depthwise`] says; the processor must have the instructions of `V`.
 #[inline(always)]
-unsafe fn edge<V: Lanes>(
+unsafe fn strips<V: Lanes>(
     what: &Depthwise,
     picture: &[f32],
     y: usize,
@@ -193,24 +198,69 @@ unsafe fn edge<V: Lanes>(
     half: usize,
     dst: &mut [f32],
 ) {
-    let &Depthwise { h, w, kernel, stride, padding, .. } = what;
-    let inside = |at: usize, len: usize| {
-        padding.saturating_sub(at * stride).min(kernel)
-            ..(len + padding).saturating_sub(at * stride).min(kernel)
-    };
-    for (x, dst) in columns.zip(dst.chunks_exact_mut(BLOCK)) {
-        // SAFETY: ky and kx are those whose row and column lie within the picture. The caller vouches for V.
-        unsafe {
-            let mut sum = V::load(what.bias.as_ptr().add(half));
-            for ky in inside(y, h) {
-                for kx in inside(x, w) {
-                    let from = (y * stride + ky - padding) * w + x * stride + kx - padding;
-                    let value = V::load(picture.as_ptr().add(from * BLOCK + half));
-                    sum = sum.plus(value, V::load(what.taps.as_ptr().add((ky * kernel + kx) * BLOCK + half)));
+    let &Depthwise { w, window: Window { kernel, stride, dilation, padding }, .. } = what;
+    let parts = columns.len().div_ceil(LONG);
+    let mut at = columns.start;
+    for part in 0..parts {
+        let count = (columns.end - at).div_ceil(parts - part);
+        let first = at * stride[1];
+        let last = (at + count - 1) * stride[1] + (kernel[1] - 1) * dilation[1];
+        let inside = first >= padding[1][0] && last - padding[1][0] < w;
+        let dst = &mut dst[(at - columns.start) * BLOCK..][..count * BLOCK];
+        macro_rules! of {
+            ($($outputs:literal)*) => {
+                match (count, inside) {
+                    // SAFETY: the outputs exist and fill dst, and those that are inside read no column outside of
+                    // the row; the rest is the caller's.
+                    $(($outputs, true) => unsafe { strip::<V, $outputs, true>(what, picture, y, at, half, dst) },
+                    ($outputs, false) => unsafe { strip::<V, $outputs, false>(what, picture, y, at, half, dst) },)*
+                    other => unreachable!("a strip of {other:?}"),
                 }
+            };
+        }
+        of!(1 2 3 4 5 6 7 8);
+        at += count;
+    }
+}
+
+/// `P` outputs of row `y`, the first of which is `x`; `INSIDE` says that no column of theirs is outside of the picture.
+/// Rows outside are left out, columns outside are zeros.
+///
+/// # Safety
+/// As [`strips`].
+#[inline(always)]
+unsafe fn strip<V: Lanes, const P: usize, const INSIDE: bool>(
+    what: &Depthwise,
+    picture: &[f32],
+    y: usize,
+    x: usize,
+    half: usize,
+    dst: &mut [f32],
+) {
+    let &Depthwise { h, w, window: Window { kernel, stride, dilation, padding }, .. } = what;
+    // SAFETY: rows are those whose number is below h, columns those whose number is below w, which is so of all where
+    // INSIDE is true; zeros, taps, bias and dst have 16 scalars for all that is read and written. V is the caller's.
+    unsafe {
+        let zeros = what.zeros.as_ptr().add(half);
+        let mut sums = [V::load(what.bias.as_ptr().add(half)); P];
+        for ky in 0..kernel[0] {
+            let Some(row) = what.window.under(0, y, ky, h) else { continue };
+            let row = picture.as_ptr().add(row * w * BLOCK + half);
+            let mut tap = what.taps.as_ptr().add(ky * kernel[1] * BLOCK + half);
+            for kx in 0..kernel[1] {
+                let weight = V::load(tap);
+                for (p, sum) in sums.iter_mut().enumerate() {
+                    let place = (x + p) * stride[1] + kx * dilation[1];
+                    let column = place.wrapping_sub(padding[1][0]);
+                    let from = if INSIDE || column < w { row.add(column * BLOCK) } else { zeros };
+                    *sum = sum.plus(V::load(from), weight);
+                }
+                tap = tap.wrapping_add(BLOCK);
             }
-            let sum = if what.relu { sum.relu() } else { sum };
-            sum.store(dst.as_mut_ptr().add(half));
+        }
+        let (low, high) = (V::splat(&what.clamp.low), V::splat(&what.clamp.high));
+        for (p, &sum) in sums.iter().enumerate() {
+            sum.clamp(low, high).store(dst.as_mut_ptr().add(p * BLOCK + half));
         }
     }
 }

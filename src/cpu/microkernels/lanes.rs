@@ -1,5 +1,7 @@
 //! Vectors of f32: what the loops are written with.
 
+use super::Clamp;
+
 /// A vector of f32.
 ///
 /// # Safety
@@ -15,8 +17,8 @@ pub trait Lanes: Copy {
     unsafe fn store(self, to: *mut f32);
     /// `self + a * b`.
     unsafe fn plus(self, a: Self, b: Self) -> Self;
-    /// `max(self, 0)`, NaN kept.
-    unsafe fn relu(self) -> Self;
+    /// `min(max(self, low), high)`, NaN of `self` kept.
+    unsafe fn clamp(self, low: Self, high: Self) -> Self;
     /// Asks for what lies at `at`, if anything does.
     fn prefetch(at: *const f32);
 }
@@ -27,7 +29,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     macro_rules! lanes {
-        ($vector:ty, $lanes:literal, $sums:literal, $load:ident, $splat:ident, $store:ident, $fma:ident, $zero:ident, $max:ident) => {
+        ($vector:ty, $lanes:literal, $sums:literal, $load:ident, $splat:ident, $store:ident, $fma:ident, $min:ident, $max:ident) => {
             impl Lanes for $vector {
                 const LANES: usize = $lanes;
                 const SUMS: usize = $sums;
@@ -50,8 +52,8 @@ mod x86 {
                 }
                 // The second operand is what comes of NaN.
                 #[inline(always)]
-                unsafe fn relu(self) -> Self {
-                    unsafe { $max($zero(), self) }
+                unsafe fn clamp(self, low: Self, high: Self) -> Self {
+                    unsafe { $min(high, $max(low, self)) }
                 }
                 // SAFETY: a prefetch of any address is sound.
                 #[inline(always)]
@@ -69,7 +71,7 @@ mod x86 {
         _mm512_set1_ps,
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
-        _mm512_setzero_ps,
+        _mm512_min_ps,
         _mm512_max_ps
     );
     lanes!(
@@ -80,7 +82,7 @@ mod x86 {
         _mm256_set1_ps,
         _mm256_storeu_ps,
         _mm256_fmadd_ps,
-        _mm256_setzero_ps,
+        _mm256_min_ps,
         _mm256_max_ps
     );
 }
@@ -111,8 +113,8 @@ mod aarch64 {
             unsafe { vfmaq_f32(self, a, b) }
         }
         #[inline(always)]
-        unsafe fn relu(self) -> Self {
-            unsafe { vmaxq_f32(self, vdupq_n_f32(0.0)) }
+        unsafe fn clamp(self, low: Self, high: Self) -> Self {
+            unsafe { vminq_f32(vmaxq_f32(self, low), high) }
         }
         #[inline(always)]
         fn prefetch(_: *const f32) {}
@@ -146,8 +148,8 @@ impl Lanes for Four {
         Four(std::array::from_fn(|lane| self.0[lane] + a.0[lane] * b.0[lane]))
     }
     #[inline(always)]
-    unsafe fn relu(self) -> Self {
-        Four(self.0.map(|x| if x < 0.0 { 0.0 } else { x }))
+    unsafe fn clamp(self, low: Self, high: Self) -> Self {
+        Four(std::array::from_fn(|lane| Clamp { low: low.0[lane], high: high.0[lane] }.of(self.0[lane])))
     }
     #[inline(always)]
     fn prefetch(_: *const f32) {}

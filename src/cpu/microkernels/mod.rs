@@ -22,6 +22,25 @@ pub use product::{Product, product};
 /// Channels of one block of a map.
 pub const BLOCK: usize = 16;
 
+/// The least and the largest value that is stored; what is beyond becomes the bound, and NaN is stored as it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clamp {
+    pub low: f32,
+    pub high: f32,
+}
+
+impl Clamp {
+    /// Stores every value.
+    pub const NONE: Clamp = Clamp { low: f32::NEG_INFINITY, high: f32::INFINITY };
+
+    /// `x` as it is stored.
+    #[inline(always)]
+    pub fn of(self, x: f32) -> f32 {
+        let x = if x < self.low { self.low } else { x };
+        if x > self.high { self.high } else { x }
+    }
+}
+
 /// The product of `factors`, a length; `None` when no memory is so long.
 #[inline(always)]
 fn length<const N: usize>(factors: [usize; N]) -> Option<usize> {

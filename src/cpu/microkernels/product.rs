@@ -1,7 +1,7 @@
 //! The product of pixels with a matrix: a tile of pixels by a panel of output channels, its sums in registers.
 
 use super::{
-    BLOCK, Isa, Kind,
+    BLOCK, Clamp, Isa, Kind,
     lanes::{Four, Lanes},
     length,
 };
@@ -23,7 +23,7 @@ pub struct Product<'a> {
     pub weight: &'a [f32],
     /// `[panel * 16]`.
     pub bias: &'a [f32],
-    pub relu: bool,
+    pub clamp: Clamp,
 }
 
 /// Computes the blocks `dst` of one panel, each `[pixels][16]`.
@@ -150,11 +150,11 @@ unsafe fn tile_of<V: Lanes, const P: usize, const N: usize>(
                 left -= count;
             }
         }
+        let (low, high) = (V::splat(&what.clamp.low), V::splat(&what.clamp.high));
         for (p, sums) in sums.iter().enumerate() {
             for (n, &sum) in sums.iter().enumerate() {
                 let dst = dst.get_unchecked_mut(n * V::LANES / BLOCK).as_mut_ptr();
-                let sum = if what.relu { sum.relu() } else { sum };
-                sum.store(dst.add((at + p) * BLOCK + n * V::LANES % BLOCK));
+                sum.clamp(low, high).store(dst.add((at + p) * BLOCK + n * V::LANES % BLOCK));
             }
         }
     }

@@ -1,7 +1,6 @@
 //! What is coded: a picture's size, its components, and how far each has come.
 
 use super::Refused;
-use super::scan::Coefficients;
 use crate::picture::{MAX_HALVED_PIXELS, MAX_PIXELS, MAX_SIDE, too_large};
 
 /// What a frame's header says.
@@ -40,6 +39,14 @@ pub struct Component {
 
 /// A coefficient of which nothing has been sent.
 pub const NOTHING: u8 = 255;
+
+/// The coefficients of a progressive picture's component: the first `kept` of each block in zigzag order, and
+/// of all of them which are not 0.
+pub struct Coefficients {
+    pub kept: usize,
+    pub values: Vec<i16>,
+    pub nonzero: Vec<u64>,
+}
 
 impl Frame {
     pub fn parse(marker: u8, body: &[u8]) -> Result<Frame, Refused> {

@@ -55,14 +55,6 @@ pub const LEFT: &str = "data are left over after its last block";
 const BROKEN: &str = "its data are broken";
 const MISSING: &str = "a part of its data is missing";
 
-/// The coefficients of a progressive picture's component: the first `kept` of each block in zigzag order, and
-/// of all of them which are not 0.
-pub struct Coefficients {
-    pub kept: usize,
-    pub values: Vec<i16>,
-    pub nonzero: Vec<u64>,
-}
-
 /// The next marker that stands for something from `at` on, where it begins, and whether anything but zeros and
 /// filling lies before it.
 pub fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize, bool)> {
