@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 use crate::{
     error::{Error, Result},
-    graph::{FEATURES, LOGITS},
     options::Outputs,
-    tasks::classify::{self, PROBABILITIES, Top},
+    tasks::classify,
+};
+use crate::{
+    graph::{FEATURES, LOGITS},
+    tasks::classify::{PROBABILITIES, Top},
     tensor::{Shape, Tensor},
 };
 

@@ -25,23 +25,11 @@
 //! ```
 //!
 //! # Features
-//! `gpu` and `cpu` are the two kinds of device, and `image` reads picture files: these are the default. `pth` reads
-//! PyTorch's checkpoints, `hub` fetches models by their ids; `sample` is a small model inside; `export` as above.
+//! `gpu` and `cpu` are the two kinds of device, and `image` reads picture files: these are the default. `pth` reads PyTorch's
+//! checkpoints, `hub` models by their ids; `sample` is a small model inside; `export` as above.
 //!
-//! # Invariants
-//! - wgpu is named under `gpu` only, and in the doors of [`Device`], [`Session`] and [`Input`] that take a caller's
-//!   own device, encoder, texture or buffer.
-//! - Files are opened in [`checkpoint`], [`labels`], `hub` and `picture` only, and by the command; in `tune`,
-//!   `export`, for compiled pipelines and by [`Device::open_remembering`] where the caller gives a path; and Linux's, which
-//!   say what threads share a core, which of them are ours to use, and what devices and drivers there are.
-//! - Below [`models`] nothing says MobileOne.
-//! - Nothing is planned or computed of a graph that [`Graph::check`] has not seen to fit its parameters and its input:
-//!   loops and shaders that do not check their indices rely on it.
-//! - [`mod@reference`] judges the shaders and the CPU executor; PyTorch's figures judge the reference.
-//! - Nothing is compiled or planned per frame; another picture or batch makes no pipeline.
-//! - The same input gives the same output, bit for bit, on one device.
-//! - `unsafe` stands in `src/cpu/microkernels/` and `src/cpu/team.rs`, in `gpu` where it takes shaders and compiled
-//!   pipelines that it trusts, and where [`checkpoint`] maps a file; each block says why it is sound.
+//! What contributors may rely on, and how to add an activation, an operation, a kernel or a network, is in the repository's
+//! README under "The ground plan".
 
 mod answer;
 #[cfg(any(feature = "cpu", feature = "gpu"))]

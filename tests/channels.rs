@@ -54,7 +54,7 @@ fn one_two_and_four_channels() {
         for device in devices() {
             let what = format!("{channels} channels, {form:?}, {}", device.info());
             let session = session(&device, &model);
-            near(&session.run(Input::Tensor(&input)).unwrap().logits(), expected, &what);
+            near(session.run(Input::Tensor(&input)).unwrap().logits(), expected, &what);
             let report = verify(&device, &model, DType::F32, (40, 36)).unwrap();
             assert!(report.iter().all(|line| line.fault.is_none()), "{what}: {report:?}");
             // Of two and four channels there are no pictures.

@@ -245,44 +245,28 @@ fn convolutions_that_are_neither_dense_nor_depthwise() {
 #[test]
 fn no_activation_is_dropped() {
     let ops =
-        ["pointwise", "depthwise", "dense", "grouped", "affine", "add", "divide", "scale", "linear", "alone"];
+        ["alone", "pointwise", "depthwise", "dense", "grouped", "affine", "add", "divide", "scale", "linear"];
     for (at, what) in ops.into_iter().enumerate() {
-        for activation in Activation::ALL {
-            let mut case = Case::new(Shape::new(2, 5, 4, 6));
-            let gate = case.push(Op::MEAN, &[0]);
-            let plain = case.affine(Activation::None, 0);
-            let node = match at {
-                0 => case.conv([6, 19, 1, 1, 0, 1], activation, 0),
-                1 => case.conv([6, 6, 3, 1, 1, 6], activation, 0),
-                2 => case.conv([6, 7, 3, 2, 1, 1], activation, 0),
-                3 => case.conv([6, 9, 3, 1, 1, 3], activation, 0),
-                4 => case.affine(activation, 0),
-                5 => case.push(Op::Binary { with: Arithmetic::Add, activation }, &[0, plain]),
-                6 => case.push(Op::Binary { with: Arithmetic::Div, activation }, &[plain, 0]),
-                7 => case.push(Op::Binary { with: Arithmetic::Mul, activation }, &[0, gate]),
-                8 => case.linear(7, activation, gate),
+        let mut case = Case::new(Shape::new(2, 5, 4, 6));
+        let gate = case.push(Op::MEAN, &[0]);
+        let plain = case.affine(Activation::None, 0);
+        // By itself each of them, elsewhere every third: what an operation does with one it does with all.
+        let some = Activation::ALL.into_iter().skip(at % 3).step_by(if what == "alone" { 1 } else { 3 });
+        for activation in some {
+            match what {
+                "pointwise" => case.conv([6, 19, 1, 1, 0, 1], activation, 0),
+                "depthwise" => case.conv([6, 6, 3, 1, 1, 6], activation, 0),
+                "dense" => case.conv([6, 7, 3, 2, 1, 1], activation, 0),
+                "grouped" => case.conv([6, 9, 3, 1, 1, 3], activation, 0),
+                "affine" => case.affine(activation, 0),
+                "add" => case.push(Op::Binary { with: Arithmetic::Add, activation }, &[0, plain]),
+                "divide" => case.push(Op::Binary { with: Arithmetic::Div, activation }, &[plain, 0]),
+                "scale" => case.push(Op::Binary { with: Arithmetic::Mul, activation }, &[0, gate]),
+                "linear" => case.linear(7, activation, gate),
                 _ => case.push(Op::Activate(activation), &[0]),
             };
-            let case = case.end(5);
-            let expected = reference::run(&case.graph, &case.weights, &case.tensor()).unwrap();
-            let bare = match at {
-                9 => expected[0].clone(),
-                _ => {
-                    let mut bare = case.clone();
-                    match &mut bare.graph.nodes[node].op {
-                        Op::Conv { activation, .. }
-                        | Op::Affine { activation, .. }
-                        | Op::Linear { activation, .. }
-                        | Op::Binary { activation, .. } => *activation = Activation::None,
-                        other => unreachable!("{other:?}"),
-                    }
-                    reference::run(&bare.graph, &bare.weights, &bare.tensor()).unwrap()[node].clone()
-                }
-            };
-            let apart = expected[node].data() != bare.data();
-            assert_eq!(apart, activation != Activation::None, "{what}: {activation:?} shows");
-            case.agrees();
         }
+        case.end(5).agrees();
     }
 }
 

@@ -25,7 +25,8 @@ impl Activated {
             | Activation::Sigmoid
             | Activation::Silu
             | Activation::Gelu
-            | Activation::GeluTanh => Activated { clamp: Clamp::NONE, after: Some(activation) },
+            | Activation::GeluTanh
+            | Activation::Mish => Activated { clamp: Clamp::NONE, after: Some(activation) },
         }
     }
 
@@ -59,6 +60,12 @@ fn apply(isa: Isa, activation: Activation, values: &mut [f32]) {
             Activation::GeluTanh => {
                 each(values, |x| x / (1.0 + exp(-1.595_769_2 * x * (1.0 + 0.044_715 * x * x))));
             }
+            // Of the exponential alone; from 20 on it is x in f32, and would be inf / inf far above.
+            Activation::Mish => each(values, |x| {
+                let e = exp(Clamp { low: f32::NEG_INFINITY, high: 20.0 }.of(x));
+                let n = e * (e + 2.0);
+                x * (n / (n + 2.0))
+            }),
         },
     );
 }

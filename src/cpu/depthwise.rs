@@ -6,8 +6,8 @@ use super::{
     activation::Activated,
     blocks::{BLOCK, Buffer, blocks, small_cut},
     microkernels::{self, Isa},
-    step::Frame,
     team::{Cut, Grid},
+    workspace::Workspace,
 };
 use crate::{
     graph::{Activation, Conv, Window},
@@ -94,8 +94,8 @@ impl Depthwise {
     }
 
     /// Computes the whole map `dst`.
-    pub fn run(&self, frame: &Frame, src: &[f32], dst: &mut [f32]) {
-        let &Frame { team, batch, .. } = frame;
+    pub fn run(&self, frame: &Workspace, src: &[f32], dst: &mut [f32]) {
+        let &Workspace { team, batch, .. } = frame;
         let pixels = batch * self.pixels();
         if self.multiplier > 1 {
             return self.multiply(frame, src, pixels, dst);
@@ -111,7 +111,13 @@ impl Depthwise {
     }
 
     /// The same where several channels are made of each: those made first, those made second and so on, then side by side.
-    fn multiply(&self, &Frame { team, scratch, .. }: &Frame, src: &[f32], pixels: usize, dst: &mut [f32]) {
+    fn multiply(
+        &self,
+        &Workspace { team, scratch, .. }: &Workspace,
+        src: &[f32],
+        pixels: usize,
+        dst: &mut [f32],
+    ) {
         let multiplier = self.multiplier;
         let cut = small_cut(blocks(self.dst.c), pixels, team.members);
         // A block that is read makes so many whole blocks.

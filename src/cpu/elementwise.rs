@@ -4,8 +4,8 @@ use super::{
     activation::Activated,
     blocks::{BLOCK, Buffer, small_cut},
     microkernels::{Clamp, Isa},
-    step::Frame,
     team::{Grid, Rect, Team},
+    workspace::Workspace,
 };
 use crate::graph::Arithmetic;
 
@@ -52,7 +52,7 @@ pub struct Affine {
 }
 
 impl Affine {
-    pub fn run(&self, &Frame { isa, team, .. }: &Frame, src: &[f32], pixels: usize, dst: &mut [f32]) {
+    pub fn run(&self, &Workspace { isa, team, .. }: &Workspace, src: &[f32], pixels: usize, dst: &mut [f32]) {
         each(team, dst, pixels, |rect, block| {
             let (scale, shift) = (*pixel(self.scale.all(), block), *pixel(self.shift.all(), block));
             let src = same(src, rect, block, pixels);
@@ -80,8 +80,8 @@ pub struct Binary {
 }
 
 impl Binary {
-    pub fn run(&self, frame: &Frame, [a, b]: [&[f32]; 2], pixels: usize, dst: &mut [f32]) {
-        let &Frame { isa, team, batch, .. } = frame;
+    pub fn run(&self, frame: &Workspace, [a, b]: [&[f32]; 2], pixels: usize, dst: &mut [f32]) {
+        let &Workspace { isa, team, batch, .. } = frame;
         let one = pixels / batch;
         each(team, dst, pixels, |rect, block| {
             let from = same(a, rect, block, pixels);
@@ -132,7 +132,7 @@ impl Binary {
 
 /// `dst = act(src)`.
 pub fn activate(
-    &Frame { isa, team, .. }: &Frame,
+    &Workspace { isa, team, .. }: &Workspace,
     activated: &Activated,
     src: &[f32],
     pixels: usize,

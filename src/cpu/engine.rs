@@ -8,11 +8,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
-use super::{
-    Executor, Isa, Threads,
-    threads::ALONE,
-    ticket::{Job, Ticket},
-};
+use super::{Executor, Isa, Threads, job::Job, threads::ALONE};
 use crate::{
     answer::{Answer, judge},
     error::{Error, Result},
@@ -99,6 +95,12 @@ impl Drop for Frame {
     }
 }
 
+/// One inference from when it is queued, as its ticket holds it.
+pub(super) struct Flight {
+    pub(super) job: Arc<Job>,
+    pub(super) frame: Arc<Frame>,
+}
+
 /// One inference before it runs. The ticket has the frame too: it is free when the inference has run, or was
 /// passed over, and the ticket is gone.
 struct Waiting {
@@ -163,11 +165,8 @@ impl Engine {
         self.lines.clone()
     }
 
-    /// Starts one picture; its preparation is done before this returns.
-    ///
-    /// # Errors
-    /// As [`Engine::submit`]; also those of [`Preprocess::run_into`].
-    pub fn submit_pixels(self: &Arc<Engine>, pixels: &Pixels) -> Result<Ticket> {
+    /// Prepares one picture and queues it.
+    pub(super) fn start_pixels(self: &Arc<Engine>, pixels: &Pixels) -> Result<Flight> {
         let frame = Frame::take(self)?;
         let mut memory = self.work().free.pop().unwrap_or_default();
         memory.input.resize(self.input.len(), 0.0);
@@ -178,12 +177,8 @@ impl Engine {
         start(frame, memory, 1)
     }
 
-    /// Starts pictures `[batch, h, w, c]`.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] when all frames are in flight; [`Error::DeviceFailure`] when an earlier inference failed so
-    /// that none can follow.
-    pub fn submit(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Ticket> {
+    /// Queues pictures `[batch, h, w, c]`.
+    pub(super) fn start(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Flight> {
         let frame = Frame::take(self)?;
         let mut memory = self.work().free.pop().unwrap_or_default();
         memory.input.clear();
@@ -336,9 +331,9 @@ fn failure(reason: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::DeviceFailure`] when there is no executor any more.
-fn start(frame: Frame, memory: Memory, batch: usize) -> Result<Ticket> {
+fn start(frame: Frame, memory: Memory, batch: usize) -> Result<Flight> {
     let (engine, frame, job) = (frame.0.clone(), Arc::new(frame), Arc::<Job>::default());
-    let ticket = Ticket { job: job.clone(), frame: frame.clone() };
+    let flight = Flight { job: job.clone(), frame: frame.clone() };
     let mut work = engine.work();
     if let Some(reason) = &work.failed {
         return Err(failure(reason)); // the lock goes before the frame, which takes it
@@ -349,7 +344,7 @@ fn start(frame: Frame, memory: Memory, batch: usize) -> Result<Ticket> {
     if idle {
         engine.go_on();
     }
-    Ok(ticket)
+    Ok(flight)
 }
 
 /// A line per node: what it is, what it writes, what it costs.

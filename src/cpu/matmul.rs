@@ -9,8 +9,8 @@ use super::{
     blocks::{BLOCK, Buffer, blocks, rows},
     depthwise::Depthwise,
     microkernels::{Isa, Product, product},
-    step::Frame,
     team::{Cut, Grid, Rect, Team},
+    workspace::Workspace,
 };
 use crate::{
     graph::{Activation, Conv, Window},
@@ -147,7 +147,7 @@ impl Matrix {
     pub fn run_after(
         &self,
         depthwise: &Depthwise,
-        &Frame { team, scratch, batch, .. }: &Frame,
+        &Workspace { team, scratch, batch, .. }: &Workspace,
         src: &[f32],
         dst: &mut [f32],
     ) {
@@ -259,7 +259,7 @@ impl Dense {
     }
 
     /// Computes the whole map `dst`.
-    pub fn run(&self, &Frame { team, scratch, batch, .. }: &Frame, src: &[f32], dst: &mut [f32]) {
+    pub fn run(&self, &Workspace { team, scratch, batch, .. }: &Workspace, src: &[f32], dst: &mut [f32]) {
         let pixels = batch * self.dst.pixels();
         let grid = Grid::new(dst, pixels, self.cut(pixels, team.members), team);
         team.run(&|member| {

@@ -7,6 +7,7 @@ mod concat;
 mod depthwise;
 mod elementwise;
 mod engine;
+mod job;
 mod limit;
 mod matmul;
 pub mod microkernels;
@@ -18,6 +19,7 @@ mod step;
 mod team;
 mod threads;
 mod ticket;
+mod workspace;
 
 use std::{
     mem,
@@ -43,8 +45,9 @@ use crate::{
 };
 use blocks::{BLOCK, Buffer, blocks, enter, leave};
 use matmul::Layout;
-use step::{Frame, Kernel, can_read_nhwc};
+use step::{Kernel, can_read_nhwc};
 use team::{Board, Team};
+use workspace::Workspace;
 
 /// The most bytes of activations that an executor takes.
 const MAX_BYTES: usize = 2 << 30;
@@ -320,7 +323,7 @@ impl Executor {
             }
             let Executor { tail, outputs, shapes, steps, isa, scratch, .. } = self;
             let Some(Tail { first, src, buffers }) = tail else { return };
-            let frame = Frame { isa: *isa, team, scratch, batch };
+            let frame = Workspace { isa: *isa, team, scratch, batch };
             let Output { id: read, values } = &outputs[*src];
             let (read, shape) = (*read, shapes[*read]);
             let dst = &mut buffers[0].all_mut()[..batch * padded(shape)];
@@ -347,7 +350,7 @@ impl Executor {
     /// Runs one entry for a group of `batch` pictures and gives the node that it finishes.
     fn step(&mut self, team: &Team, entry: Entry, input: &[f32], batch: usize) -> NodeId {
         let Executor { isa, steps, places, slots, shapes, scratch, .. } = self;
-        let frame = Frame { isa: *isa, team, scratch, batch };
+        let frame = Workspace { isa: *isa, team, scratch, batch };
         let mut one = |id: NodeId, depthwise: Option<NodeId>| {
             let mut buffer = mem::take(&mut slots[places[id]]);
             let dst = &mut buffer.all_mut()[..batch * padded(shapes[id])];

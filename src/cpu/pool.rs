@@ -4,8 +4,8 @@ use super::{
     blocks::{BLOCK, rows},
     elementwise::{each, pixel},
     microkernels::Isa,
-    step::Frame,
     team::{Cut, Grid, Team},
+    workspace::Workspace,
 };
 use crate::{
     graph::{Pooling, Window},
@@ -23,7 +23,7 @@ pub struct Pool {
 
 impl Pool {
     /// Computes the whole map `dst`.
-    pub fn run(&self, &Frame { isa, team, batch, .. }: &Frame, src: &[f32], dst: &mut [f32]) {
+    pub fn run(&self, &Workspace { isa, team, batch, .. }: &Workspace, src: &[f32], dst: &mut [f32]) {
         match &self.window {
             None => self.all(isa, team, src, batch, dst),
             Some(window) => self.slide(isa, team, window, src, batch, dst),

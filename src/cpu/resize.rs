@@ -3,7 +3,7 @@
 use super::{
     blocks::{BLOCK, rows},
     elementwise::{each, pixel},
-    step::Frame,
+    workspace::Workspace,
 };
 use crate::{graph::Filter, tensor::Shape};
 
@@ -50,7 +50,7 @@ impl Resize {
     }
 
     /// Computes the whole map `dst`.
-    pub fn run(&self, &Frame { isa, team, batch, .. }: &Frame, src: &[f32], dst: &mut [f32]) {
+    pub fn run(&self, &Workspace { isa, team, batch, .. }: &Workspace, src: &[f32], dst: &mut [f32]) {
         let Resize { src: from, dst: to, .. } = self;
         let (one, wide) = (from.pixels() * BLOCK, from.w * BLOCK);
         let pixels = batch * to.pixels();

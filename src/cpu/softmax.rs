@@ -4,8 +4,8 @@ use super::{
     activation::exp,
     blocks::{BLOCK, blocks},
     elementwise::pixel,
-    step::Frame,
     team::{Cut, Grid},
+    workspace::Workspace,
 };
 
 /// Pixels that a member takes at once.
@@ -18,7 +18,7 @@ fn place(c: usize, at: usize, pixels: usize) -> usize {
 
 /// `dst = exp(src) / sum of exp(src)` over the `channels` of each of `pixels`; NaN where a value is not finite but -inf.
 pub fn softmax(
-    &Frame { isa, team, .. }: &Frame,
+    &Workspace { isa, team, .. }: &Workspace,
     src: &[f32],
     channels: usize,
     pixels: usize,

@@ -1,7 +1,6 @@
 //! One node as it runs: which loops, and its parameters in the order in which they are read.
 
 use super::{
-    Scratch,
     activation::Activated,
     blocks::Buffer,
     concat::Concat,
@@ -12,7 +11,7 @@ use super::{
     pool::Pool,
     resize::Resize,
     softmax,
-    team::Team,
+    workspace::Workspace,
 };
 use crate::graph::{Checked, Conv, NodeId, Op};
 
@@ -40,14 +39,6 @@ pub enum Kernel {
     Activate(Activated),
     /// Of so many channels so many largest, with their softmax or with themselves.
     TopK(usize, (usize, bool)),
-}
-
-/// What a step runs on, and with.
-pub struct Frame<'a> {
-    pub isa: Isa,
-    pub team: &'a Team<'a>,
-    pub scratch: &'a Scratch,
-    pub batch: usize,
 }
 
 impl Kernel {
@@ -102,7 +93,7 @@ impl Kernel {
     /// Computes `dst`, of `pixels`; `src` gives each input of the node.
     pub fn run<'a>(
         &self,
-        frame: &Frame,
+        frame: &Workspace,
         src: &(dyn Fn(usize) -> &'a [f32] + Sync),
         dst: &mut [f32],
         pixels: usize,

@@ -3,53 +3,37 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, Waker},
+    sync::Arc,
+    task::{Context, Poll},
 };
 
-use super::engine::Frame;
+use super::engine::{Engine, Flight};
 use crate::{
     answer::Answer,
     error::{Error, Result},
+    preprocess::Pixels,
 };
 
-/// One inference as its ticket sees it.
-#[derive(Default)]
-pub(super) struct Job(Mutex<State>);
-
-/// `answer` from when it has run until it is taken.
-#[derive(Default)]
-struct State {
-    answer: Option<Result<Answer>>,
-    waker: Option<Waker>,
-    taken: bool,
-}
-
-impl Job {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no panic while a job is kept")
-    }
-
-    /// Whether there will be no other answer than there is.
-    pub(super) fn is_done(&self) -> bool {
-        let state = self.state();
-        state.answer.is_some() || state.taken
-    }
-
-    /// Gives the answer to whoever asks; `None` where nobody will.
-    pub(super) fn finish(&self, answer: Option<Result<Answer>>) {
-        let mut state = self.state();
-        state.answer = answer;
-        let waker = state.waker.take();
-        drop(state);
-        waker.into_iter().for_each(Waker::wake);
-    }
-}
-
 /// An inference in flight on the processor. Dropped, it gives its answer up.
-pub struct Ticket {
-    pub(super) job: Arc<Job>,
-    pub(super) frame: Arc<Frame>,
+pub struct Ticket(Flight);
+
+impl Engine {
+    /// Starts one picture; its preparation is done before this returns.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`]; also those of [`Preprocess::run_into`](crate::Preprocess::run_into).
+    pub fn submit_pixels(self: &Arc<Engine>, pixels: &Pixels) -> Result<Ticket> {
+        self.start_pixels(pixels).map(Ticket)
+    }
+
+    /// Starts pictures `[batch, h, w, c]`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when all frames are in flight; [`Error::DeviceFailure`] when an earlier inference failed so
+    /// that none can follow.
+    pub fn submit(self: &Arc<Engine>, pictures: &[f32], batch: usize) -> Result<Ticket> {
+        self.start(pictures, batch).map(Ticket)
+    }
 }
 
 impl Ticket {
@@ -59,7 +43,7 @@ impl Ticket {
     /// [`Error::Input`] for values that are not finite, or an answer that was taken already;
     /// [`Error::DeviceFailure`].
     pub fn try_take(&mut self) -> Result<Option<Answer>> {
-        let mut state = self.job.state();
+        let mut state = self.0.job.state();
         if state.taken {
             return Err(Error::Input("the answer of this ticket was taken already".into()));
         }
@@ -72,7 +56,7 @@ impl Ticket {
     /// # Errors
     /// As [`Ticket::try_take`].
     pub fn wait(mut self) -> Result<Answer> {
-        self.frame.engine().finish(&self.job);
+        self.0.frame.engine().finish(&self.0.job);
         self.try_take().map(|answer| answer.expect("the job is done"))
     }
 }
@@ -84,7 +68,7 @@ impl Future for Ticket {
         match self.try_take().transpose() {
             Some(answer) => Poll::Ready(answer),
             None => {
-                let mut state = self.job.state();
+                let mut state = self.0.job.state();
                 state.waker = Some(context.waker().clone());
                 // The answer may have come in between.
                 if state.answer.is_some() {

@@ -22,11 +22,13 @@ pub enum Activation {
     Gelu,
     /// The same by `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2`, as some networks have it.
     GeluTanh,
+    /// `x * tanh(log(1 + exp(x)))`.
+    Mish,
 }
 
 impl Activation {
     /// Every activation.
-    pub const ALL: [Activation; 9] = [
+    pub const ALL: [Activation; 10] = [
         Activation::None,
         Activation::Relu,
         Activation::Relu6,
@@ -36,6 +38,7 @@ impl Activation {
         Activation::Silu,
         Activation::Gelu,
         Activation::GeluTanh,
+        Activation::Mish,
     ];
 
     /// The activation of one value.
@@ -66,6 +69,7 @@ impl Activation {
                 let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
                 x * sigmoid(2.0 * u)
             }
+            Activation::Mish => x * x.exp().ln_1p().tanh(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The one way from a graph to its shapes: nothing runs on, or is planned for, what was not checked.
 
-use super::{Conv, Cost, FEATURES, Graph, LOGITS, Node, NodeId, Op, Output};
+use super::{Cost, FEATURES, Graph, LOGITS, Node, NodeId, Op, Output};
 use crate::{
     error::{Error, Result},
     tensor::Shape,
@@ -84,7 +84,7 @@ impl Graph {
         let node = self.nodes.get(known.len())?;
         let src = known.get(*node.inputs.first()?)?;
         match &node.op {
-            Op::Conv { conv: Conv { src_c, window, .. }, .. } if *src_c == src.c => {
+            Op::Conv { conv: super::Conv { src_c, window, .. }, .. } if *src_c == src.c => {
                 let small = |axis: usize, len| window.stride[axis] > 0 && window.dst_len(axis, len).is_none();
                 (small(0, src.h) || small(1, src.w)).then_some(node)
             }

@@ -43,6 +43,13 @@ pub fn function(name: &str, activation: Activation, channels: usize, four: bool)
         Activation::GeluTanh => {
             "    let y = x / (1.0 + exp(-1.5957691 * x * (1.0 + 0.044715 * x * x)));\n".into()
         }
+        // Of the exponential alone; from 20 on it is x in f32, and would be inf / inf far above.
+        Activation::Mish => "\
+    let e = exp(min(x, vec4<f32>(20.0)));
+    let n = e * (e + 2.0);
+    let y = x * (n / (n + 2.0));
+"
+        .into(),
     };
     let whole = activation.apply(0.0) == 0.0 || channels.is_multiple_of(4);
     let result = match (whole, four) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    graph::{Conv, slots},
+    graph::{Arithmetic, Conv, Node, slots},
     kernels::{Port, Site},
 };
 
@@ -161,7 +161,7 @@ impl<'a> Source<'a> {
             Port::Param(_) => 0,
         });
         Ok(Dispatch {
-            label: label(&self.graph().nodes[site.last()].name, &kernel, site.src(), site.dst()),
+            label: label(&self.graph().nodes[site.last()], &kernel, site.src(), site.dst()),
             maps: maps.sum(),
             bindings,
             nodes: run.nodes.clone(),
@@ -174,9 +174,16 @@ impl<'a> Source<'a> {
 }
 
 /// `stages.2.7 pointwise 14x14 256->256`.
-fn label(name: &str, kernel: &Kernel, src: Shape, dst: Shape) -> String {
-    // The shader's first word: its variants are told by their choices.
-    let stem = kernel.shader.stem.split('_').next().unwrap_or_default();
+fn label(node: &Node, kernel: &Kernel, src: Shape, dst: Shape) -> String {
+    let name = node.name.as_str();
+    let stem = match &node.op {
+        Op::Binary { with: Arithmetic::Add, .. } => "add",
+        Op::Binary { with: Arithmetic::Sub, .. } => "sub",
+        Op::Binary { with: Arithmetic::Mul, .. } => "scale",
+        Op::Binary { with: Arithmetic::Div, .. } => "div",
+        // The shader's first word: its variants are told by their choices.
+        _ => kernel.shader.stem.split('_').next().unwrap_or_default(),
+    };
     let name = match name.rsplit_once('.') {
         Some((_, last)) if last == stem => name,
         _ if name == stem => name,

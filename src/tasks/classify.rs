@@ -1,12 +1,14 @@
 //! Classification: the softmax of a classifier's scores, and the best classes.
 
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 use std::sync::Arc;
 
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+use crate::tensor::Tensor;
 use crate::{
     error::{Error, Result},
     graph::{Activation, Graph, LOGITS, Op},
     options::Outputs,
-    tensor::Tensor,
 };
 
 /// The output that is the softmax of the logits; of a single class, its sigmoid.

@@ -26,6 +26,7 @@ ACTIVATIONS = {
     'Silu': F.silu,
     'Gelu': F.gelu,
     'GeluTanh': lambda x: F.gelu(x, approximate='tanh'),
+    'Mish': F.mish,
 }
 # Kernel, stride, dilation, padding (rows, columns); source and destination channels; groups.
 CONVS = {

@@ -150,7 +150,8 @@ fn operations_agree_with_pytorch_everywhere() {
             assert!(error <= bound, "{name} {who}: {error:e}");
         };
         let found = reference::run(&case.graph, &case.weights, &case.input).unwrap();
-        near(found.last().unwrap(), 1e-7, "in the reference");
+        // Both are rounded once.
+        near(found.last().unwrap(), 1.2e-7, "in the reference");
         for device in &devices {
             let mut model = super::model("odd.timm.fused", mobileone::Form::Fused);
             (model.graph, model.weights) = (case.graph.clone(), case.weights.clone());
