@@ -1,4 +1,4 @@
-//! What computes a layer's speed: the key of what was measured.
+//! A layer as far as its speed goes: the key of what is measured.
 
 use std::str::FromStr;
 

@@ -180,8 +180,8 @@ impl Kernel {
         Kernel { shader, head, functions: Vec::new(), workgroups, ports: Vec::new() }
     }
 
-    /// The kernel that computes the nodes of `site`: by `choice`, which several nodes have, and one that there is a choice
-    /// for.
+    /// The kernel that computes the nodes of `site`: with `choice` where there are several ways, as there are for every
+    /// convolution and for nodes that are computed at once.
     ///
     /// # Errors
     /// What no shader computes.
