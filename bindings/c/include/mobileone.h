@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 /// The version of this ABI: it grows when something is added. What is there stays as it is.
-#define MOBILEONE_ABI_VERSION 3
+#define MOBILEONE_ABI_VERSION 4
 
 /// A GPU with memory of its own.
 #define MOBILEONE_DEVICE_DISCRETE 0
@@ -202,7 +202,22 @@ typedef struct {
   char name[64];
 } MobileoneModelInfo;
 
-/// What a session is made for. All 0 but for the `size` is one picture at a time in f32, and its five best classes.
+/// An output's name, and its size for one picture. A vector has one row and one column.
+typedef struct {
+  /// `sizeof(MobileoneOutputInfo)`, set by the caller; in an array, the first one's counts for all.
+  uint32_t size;
+  /// Rows of a map; 1 for a vector.
+  uint32_t height;
+  /// Columns of a map; 1 for a vector.
+  uint32_t width;
+  /// Channels of a map, or numbers of a vector.
+  uint32_t channels;
+  /// The output's name.
+  char name[128];
+} MobileoneOutputInfo;
+
+/// What a session is made for. All 0 but for the `size` is one picture at a time in f32, and its five best classes;
+/// without a classifier, all outputs of the model.
 typedef struct {
   /// `sizeof(MobileoneOptions)`, set by the caller.
   uint32_t size;
@@ -217,13 +232,17 @@ typedef struct {
   uint32_t frames;
   /// The best classes that come back; 0 for 5.
   uint32_t top_k;
-  /// What comes back beside them: `MOBILEONE_OUTPUT_` numbers, or-ed.
+  /// What comes back beside them: `MOBILEONE_OUTPUT_` numbers, or-ed. Those of outputs that the model does not have add
+  /// nothing.
   uint32_t outputs;
   /// 0.
   uint32_t reserved;
   /// A file for compiled shaders (UTF-8), where the backend can keep them: read, and written when there are new
   /// ones. Null for none.
   const char *cache;
+  /// Names of further outputs to bring back, separated by commas (UTF-8): those that `mobileone_model_outputs` lists.
+  /// Null for none. A name that the model does not have is `MOBILEONE_OPTION`.
+  const char *names;
 } MobileoneOptions;
 
 /// A picture in the caller's memory. It is read while the call that takes it runs, and no longer.
@@ -288,6 +307,19 @@ typedef struct {
   size_t count;
 } MobileoneFloats;
 
+/// A buffer of the caller's for an output of this name, and how many values there are.
+typedef struct {
+  /// The output's name (UTF-8), one that `mobileone_session_outputs` lists.
+  const char *name;
+  /// Where to write the values, or null where they are not wanted: `[batch][channels][height][width]` of a map,
+  /// `[batch][channels]` of a vector.
+  float *values;
+  /// For how many there is place.
+  size_t capacity;
+  /// How many there are; written by every call that gives or would give them.
+  size_t count;
+} MobileoneNamed;
+
 /// What comes back of a batch, picture after picture. What the session was not made to give counts 0. Where the caller
 /// gave a buffer that is too small, nothing but the counts is written, and the ticket stays open.
 typedef struct {
@@ -303,6 +335,11 @@ typedef struct {
   MobileoneFloats probabilities;
   /// `[batch][features]`, what the classifier reads.
   MobileoneFloats features;
+  /// Buffers for outputs by name, or null; logits, probabilities and features have names too. A name that the session
+  /// does not give is `MOBILEONE_INVALID_ARGUMENT`.
+  MobileoneNamed *named;
+  /// Number of these buffers.
+  size_t named_count;
 } MobileoneAnswer;
 
 /// It is done.
@@ -440,6 +477,20 @@ MobileoneStatus mobileone_model_label(MobileoneModel model,
 
 /// Closes a model. Sessions that were made of it go on.
 MobileoneStatus mobileone_model_close(MobileoneModel model);
+
+/// Lists the outputs of a model, which `MobileoneOptions.names` may ask for, with their sizes at the model's own input
+/// size. `infos` has place for `capacity` of them; `count` becomes how many there are. With a capacity of 0 `infos` may
+/// be null, and the status is `MOBILEONE_BUFFER_TOO_SMALL`.
+MobileoneStatus mobileone_model_outputs(MobileoneModel model,
+                                        MobileoneOutputInfo *infos,
+                                        size_t capacity,
+                                        size_t *count);
+
+/// Lists the outputs that a session brings back, as `mobileone_model_outputs` does; the best classes are not among them.
+MobileoneStatus mobileone_session_outputs(MobileoneSession session,
+                                          MobileoneOutputInfo *infos,
+                                          size_t capacity,
+                                          size_t *count);
 
 /// Makes a session: plans, compiles and loads `model` for `device`, which may take seconds. `options` may be null.
 MobileoneStatus mobileone_session_open(MobileoneModel model,

@@ -19,6 +19,7 @@ mod log;
 mod metal;
 mod model;
 mod options;
+mod outputs;
 mod reading;
 mod session;
 mod structs;
@@ -29,7 +30,7 @@ mod ticket;
 use std::ffi::c_char;
 
 /// The version of this ABI: it grows when something is added. What is there stays as it is.
-pub const MOBILEONE_ABI_VERSION: u32 = 3;
+pub const MOBILEONE_ABI_VERSION: u32 = 4;
 
 /// The `MOBILEONE_ABI_VERSION` that the library was made with: at least that of the header, or it lacks something.
 #[unsafe(no_mangle)]

@@ -19,7 +19,7 @@ pub(crate) static MODELS: Table<Arc<Opened>> = Table::new(Kind::Model);
 /// A model with the names of its classes.
 pub(crate) struct Opened {
     pub(crate) model: Model,
-    labels: Labels,
+    pub(crate) labels: Labels,
 }
 
 /// What a model is.

@@ -3,7 +3,7 @@
 use std::{ffi::c_char, mem::offset_of, path::PathBuf};
 
 use engine::{
-    DType, Options, Outputs,
+    DType, Options,
     graph::{FEATURES, LOGITS},
     tasks::classify::PROBABILITIES,
 };
@@ -32,7 +32,8 @@ const MOST_FRAMES: u32 = 64;
 const MOST_PICTURES: u32 = 4096;
 const MOST_THREADS: u32 = 1024;
 
-/// What a session is made for. All 0 but for the `size` is one picture at a time in f32, and its five best classes.
+/// What a session is made for. All 0 but for the `size` is one picture at a time in f32, and its five best classes;
+/// without a classifier, all outputs of the model.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct MobileoneOptions {
@@ -49,13 +50,17 @@ pub struct MobileoneOptions {
     pub frames: u32,
     /// The best classes that come back; 0 for 5.
     pub top_k: u32,
-    /// What comes back beside them: `MOBILEONE_OUTPUT_` numbers, or-ed.
+    /// What comes back beside them: `MOBILEONE_OUTPUT_` numbers, or-ed. Those of outputs that the model does not have add
+    /// nothing.
     pub outputs: u32,
     /// 0.
     pub reserved: u32,
     /// A file for compiled shaders (UTF-8), where the backend can keep them: read, and written when there are new
     /// ones. Null for none.
     pub cache: *const c_char,
+    /// Names of further outputs to bring back, separated by commas (UTF-8): those that `mobileone_model_outputs` lists.
+    /// Null for none. A name that the model does not have is `MOBILEONE_OPTION`.
+    pub names: *const c_char,
 }
 
 // SAFETY: repr(C), begins with its size, and numbers and pointers only.
@@ -68,7 +73,7 @@ impl MobileoneOptions {
     /// The library's options for `model`.
     ///
     /// # Safety
-    /// `cache` is null or leads to a text that ends with a 0.
+    /// `cache` and `names` are null or lead to texts that end with a 0.
     pub(crate) unsafe fn of(&self, model: &engine::Model) -> Result<Options> {
         let known = MOBILEONE_OUTPUT_LOGITS | MOBILEONE_OUTPUT_PROBABILITIES | MOBILEONE_OUTPUT_FEATURES;
         if self.outputs & !known != 0 || self.reserved != 0 {
@@ -88,15 +93,32 @@ impl MobileoneOptions {
         let or = |number: u32, default: usize| if number == 0 { default } else { number as usize };
         options.batch = or(self.batch, options.batch);
         options.frames = or(self.frames, options.frames);
+        let names = match self.names.is_null() {
+            true => "",
+            // SAFETY: not null, and as the caller promises.
+            false => unsafe { text(self.names, "names") }?,
+        };
+        let named = names.split(',').map(str::trim).filter(|name| !name.is_empty());
         let classifies = model.graph.classes().is_some();
-        let wanted = |bit: u32| self.outputs & bit != 0;
-        let names = [
-            (LOGITS, classifies && wanted(MOBILEONE_OUTPUT_LOGITS)),
-            (PROBABILITIES, classifies && wanted(MOBILEONE_OUTPUT_PROBABILITIES)),
-            (FEATURES, !classifies || wanted(MOBILEONE_OUTPUT_FEATURES)),
-        ];
-        let names = names.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name);
-        options.outputs = Outputs::named(names).and_best(or(self.top_k, options.outputs.top_k));
+        // Without a classifier, all is what a caller wants who names nothing.
+        if classifies || named.clone().next().is_some() {
+            let gives =
+                |name: &str| model.graph.output(name).is_some() || classifies && name == PROBABILITIES;
+            let bits = [
+                (LOGITS, MOBILEONE_OUTPUT_LOGITS),
+                (PROBABILITIES, MOBILEONE_OUTPUT_PROBABILITIES),
+                (FEATURES, MOBILEONE_OUTPUT_FEATURES),
+            ];
+            let bits = bits.into_iter().filter(|&(name, bit)| self.outputs & bit != 0 && gives(name));
+            let mut names: Vec<String> = Vec::new();
+            for name in bits.map(|(name, _)| name).chain(named) {
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.into());
+                }
+            }
+            options.outputs.names = names;
+        }
+        options.outputs.top_k = or(self.top_k, options.outputs.top_k);
         (options.dtype, options.tuning.fast) = match self.dtype {
             MOBILEONE_DTYPE_F32 => (DType::F32, false),
             MOBILEONE_DTYPE_F16 => (DType::F16, false),

@@ -8,15 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::{
-    Device, Input, Options, Outputs, Shape, Tensor,
-    graph::{FEATURES, LOGITS},
-    tasks::classify::PROBABILITIES,
-    wgpu,
-};
+use engine::{Device, Input, Options, Shape, Tensor, wgpu};
 
 use crate::{
-    answer::{MobileoneAnswer, MobileoneFloats, MobileoneTop, MobileoneTops, Out},
+    answer::{MobileoneAnswer, MobileoneTop, MobileoneTops, NOTHING, Out},
     device::{DEVICES, MobileoneDevice},
     error::{
         Failure, MOBILEONE_DEVICE_FAILURE, MOBILEONE_INVALID_HANDLE, MOBILEONE_PAUSED, MobileoneStatus,
@@ -26,6 +21,7 @@ use crate::{
     input::{MobileonePicture, shape},
     model::{MODELS, MobileoneModel},
     options::MobileoneOptions,
+    outputs::{self, Named},
     structs::{self, place, slice},
     ticket,
 };
@@ -39,13 +35,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A larger picture, in bytes, is not kept.
 const LARGE: usize = 1 << 26;
 
-/// Values that come back for one picture.
-#[derive(Clone, Copy)]
-pub(crate) struct Counts {
+/// What comes back of one picture.
+pub(crate) struct Gives {
+    /// The best classes.
     pub(crate) top: usize,
-    pub(crate) logits: usize,
-    pub(crate) probabilities: usize,
-    pub(crate) features: usize,
+    pub(crate) outputs: Named,
+}
+
+impl Gives {
+    /// The shape of the output of this name.
+    pub(crate) fn of(&self, name: &str) -> Option<Shape> {
+        self.outputs.iter().find(|(known, _)| known == name).map(|&(_, shape)| shape)
+    }
 }
 
 /// A session, and what its calls share.
@@ -53,7 +54,7 @@ pub(crate) struct Open {
     pub(crate) engine: engine::Session,
     /// One picture of the input.
     pub(crate) input: Shape,
-    pub(crate) counts: Counts,
+    pub(crate) gives: Gives,
     pub(crate) device: Device,
     paused: AtomicBool,
     closed: AtomicBool,
@@ -211,21 +212,14 @@ pub unsafe extern "C" fn mobileone_session_open(
         log::info!("{} on {}: ready in {:?}", model.name, device.info(), begun.elapsed());
         let (height, width) = options.preprocess.size;
         let input = Shape::new(1, height, width, model.graph.input_channels());
-        let classes = model.graph.classes().unwrap_or(0);
-        let features = model.graph.output(FEATURES).and_then(|id| model.graph.channels(id));
-        let Outputs { names, top_k } = &options.outputs;
-        let count =
-            |name: &str, count: usize| if names.iter().any(|known| known == name) { count } else { 0 };
-        let counts = Counts {
-            top: (*top_k).min(classes),
-            logits: count(LOGITS, classes),
-            probabilities: count(PROBABILITIES, classes),
-            features: count(FEATURES, features.unwrap_or(0)),
+        let gives = Gives {
+            top: options.outputs.top_k.min(model.graph.classes().unwrap_or(0)),
+            outputs: outputs::given(model, &options.outputs, input)?,
         };
         *session = SESSIONS.insert(Arc::new(Open {
             engine,
             input,
-            counts,
+            gives,
             device,
             paused: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -296,7 +290,7 @@ pub unsafe extern "C" fn mobileone_run(
         let open = SESSIONS.get(session)?;
         // SAFETY: the header's promise of pointers.
         let mut out = unsafe { Out::new(answer) }?;
-        out.check(1, open.counts)?;
+        out.check(1, &open.gives)?;
         let _turn = open.enter()?;
         // SAFETY: as above.
         let found = unsafe { open.with_picture(picture, |input| Ok(open.engine.run(input)?)) }?;
@@ -318,7 +312,7 @@ pub unsafe extern "C" fn mobileone_run_tensor(
         let open = SESSIONS.get(session)?;
         // SAFETY: the header's promise of pointers.
         let (mut out, values) = unsafe { (Out::new(answer)?, slice(values, count, "values")?) };
-        out.check(shape(open.input, count)?.n, open.counts)?;
+        out.check(shape(open.input, count)?.n, &open.gives)?;
         let _turn = open.enter()?;
         let found = open.with_tensor(values, |input, _| Ok(open.engine.run(input)?))?;
         out.fill(&found);
@@ -343,15 +337,7 @@ pub unsafe extern "C" fn mobileone_classify(
     }
     // To the answer's struct a null is a buffer that is not wanted; here it is one without place.
     let top = if top.is_null() { std::ptr::dangling_mut() } else { top };
-    let none = MobileoneFloats { values: std::ptr::null_mut(), capacity: 0, count: 0 };
-    let mut answer = MobileoneAnswer {
-        size: size_of::<MobileoneAnswer>() as u32,
-        batch: 0,
-        top: MobileoneTops { values: top, capacity, count: 0 },
-        logits: none,
-        probabilities: none,
-        features: none,
-    };
+    let mut answer = MobileoneAnswer { top: MobileoneTops { values: top, capacity, count: 0 }, ..NOTHING };
     // SAFETY: the answer is ours and says what there is.
     let status = unsafe { mobileone_run(session, picture, &mut answer) };
     // SAFETY: not null, and the header's promise of pointers.

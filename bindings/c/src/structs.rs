@@ -65,9 +65,11 @@ pub(crate) unsafe fn write<T: Struct>(to: *mut T, value: &T) -> Result<()> {
     Ok(())
 }
 
+/// The size that the caller's struct says it has, which is one that it can have.
+///
 /// # Safety
 /// As [`read`].
-unsafe fn size_of_caller<T: Struct>(of: *const T) -> Result<usize> {
+pub(crate) unsafe fn size_of_caller<T: Struct>(of: *const T) -> Result<usize> {
     if of.is_null() {
         return Err(Failure::argument(format!("{} is null", T::NAME)));
     }
@@ -125,6 +127,20 @@ pub(crate) unsafe fn slice<'a, T>(from: *const T, count: usize, name: &str) -> R
     }
     // SAFETY: not null, aligned, of a length that memory can hold, and the caller's promise.
     Ok(unsafe { std::slice::from_raw_parts(from, count) })
+}
+
+/// As [`slice`], to write to.
+///
+/// # Safety
+/// `from` is null or leads to `count` values that nobody else reads or changes while the slice lives.
+pub(crate) unsafe fn slice_mut<'a, T>(from: *mut T, count: usize, name: &str) -> Result<&'a mut [T]> {
+    // SAFETY: as the caller promises.
+    let len = unsafe { slice(from, count, name) }?.len();
+    match len {
+        0 => Ok(&mut []),
+        // SAFETY: `slice` has looked at it, and the caller's promise.
+        _ => Ok(unsafe { std::slice::from_raw_parts_mut(from, len) }),
+    }
 }
 
 /// The text at `from`, which is not null.
@@ -201,7 +217,7 @@ mod tests {
     fn the_first_published_sizes_stay() {
         use crate::{
             answer::MobileoneAnswer, device::MobileoneDeviceInfo, input::MobileonePicture,
-            model::MobileoneModelInfo, options::MobileoneOptions,
+            model::MobileoneModelInfo, options::MobileoneOptions, outputs::MobileoneOutputInfo,
         };
         // The size, and what it was with pointers of 64 and of 32 bits. No row ever changes.
         let rows = [
@@ -209,6 +225,7 @@ mod tests {
             (MobileoneDeviceInfo::NAME, MobileoneDeviceInfo::FIRST, [536, 536]),
             (MobileoneModelInfo::NAME, MobileoneModelInfo::FIRST, [104, 104]),
             (MobileoneOptions::NAME, MobileoneOptions::FIRST, [40, 36]),
+            (MobileoneOutputInfo::NAME, MobileoneOutputInfo::FIRST, [144, 144]),
             (MobileonePicture::NAME, MobileonePicture::FIRST, [96, 72]),
         ];
         for (name, found, expected) in rows {

@@ -84,7 +84,7 @@ unsafe fn finish(ticket: MobileoneTicket, answer: *mut MobileoneAnswer, wait: bo
         return Err(closed());
     }
     let flight = loan.value();
-    if let Err(refused) = out.check(flight.batch, session.counts) {
+    if let Err(refused) = out.check(flight.batch, &session.gives) {
         loan.give_back();
         return Err(refused);
     }

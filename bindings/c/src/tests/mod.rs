@@ -1,5 +1,7 @@
 //! What only the inside of the library can judge.
 
+mod named;
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -16,7 +18,7 @@ use engine::{
 };
 
 use crate::{
-    answer::{MobileoneAnswer, MobileoneFloats, MobileoneTop, MobileoneTops},
+    answer::{MobileoneAnswer, MobileoneTop, MobileoneTops, NOTHING},
     device::{MobileoneDevice, mobileone_device_close, mobileone_device_open},
     error::{MOBILEONE_INTERNAL, MOBILEONE_NOT_READY, MOBILEONE_OK, guard, mobileone_last_error},
     input::{MOBILEONE_FORMAT_NV12, MOBILEONE_FORMAT_RGBA8, MobileonePicture},
@@ -52,15 +54,7 @@ fn a_poisoned_gate_lets_answers_out() {
         panic!("while it is paused");
     };
     assert!(catch_unwind(AssertUnwindSafe(poison)).is_err() && open.gate.is_poisoned());
-    let none = MobileoneFloats { values: ptr::null_mut(), capacity: 0, count: 0 };
-    let mut answer = MobileoneAnswer {
-        size: size_of::<MobileoneAnswer>() as u32,
-        batch: 0,
-        top: MobileoneTops { values: ptr::null_mut(), capacity: 0, count: 0 },
-        logits: none,
-        probabilities: none,
-        features: none,
-    };
+    let mut answer = NOTHING;
     let begun = Instant::now();
     // SAFETY: as above.
     while unsafe { mobileone_poll(ticket, &mut answer) } != MOBILEONE_OK {
@@ -178,15 +172,8 @@ fn through(device: MobileoneDevice, frames: usize) {
     }
     let bytes: Vec<u8> = (0..4 * SIDE * SIDE).map(|at| (at * at / 7) as u8).collect();
     let mut top = [MobileoneTop { index: 0, probability: 0.0 }; 5];
-    let none = MobileoneFloats { values: ptr::null_mut(), capacity: 0, count: 0 };
-    let mut answer = MobileoneAnswer {
-        size: size_of::<MobileoneAnswer>() as u32,
-        batch: 0,
-        top: MobileoneTops { values: top.as_mut_ptr(), capacity: top.len(), count: 0 },
-        logits: none,
-        probabilities: none,
-        features: none,
-    };
+    let tops = MobileoneTops { values: top.as_mut_ptr(), capacity: top.len(), count: 0 };
+    let mut answer = MobileoneAnswer { top: tops, ..NOTHING };
     let rgba = picture(&bytes, MOBILEONE_FORMAT_RGBA8);
     let nv12 = picture(&bytes, MOBILEONE_FORMAT_NV12);
     let pixels = Pixels {

@@ -25,13 +25,18 @@ static void *read_file(const char *path, size_t *length) {
 
 static MobileoneTop top[PLACE];
 static float logits[PLACE], probabilities[PLACE], features[PLACE];
+/* The same by name. */
+static float again[2][PLACE];
+static MobileoneNamed named[] = {{"features", again[0], PLACE, 0}, {"logits", again[1], PLACE, 0}};
 
 static MobileoneAnswer place(void) {
     MobileoneAnswer answer = {.size = sizeof answer,
                               .top = {top, PLACE, 0},
                               .logits = {logits, PLACE, 0},
                               .probabilities = {probabilities, PLACE, 0},
-                              .features = {features, PLACE, 0}};
+                              .features = {features, PLACE, 0},
+                              .named = named,
+                              .named_count = 2};
     return answer;
 }
 
@@ -53,6 +58,12 @@ static void print(const char *name, const MobileoneAnswer *answer) {
     print_bits(probabilities, answer->probabilities.count);
     print_bits(features, answer->features.count);
     printf("\n");
+    if (named[0].count != answer->features.count || named[1].count != answer->logits.count ||
+        memcmp(again[0], features, named[0].count * sizeof(float)) != 0 ||
+        memcmp(again[1], logits, named[1].count * sizeof(float)) != 0) {
+        fprintf(stderr, "logits: %s: other values by name\n", name);
+        exit(2);
+    }
 }
 
 int main(int argc, char **argv) {
@@ -71,8 +82,8 @@ int main(int argc, char **argv) {
     MobileoneOptions options = {.size = sizeof options,
                                 .batch = 2,
                                 .top_k = 3,
-                                .outputs = MOBILEONE_OUTPUT_LOGITS | MOBILEONE_OUTPUT_PROBABILITIES |
-                                           MOBILEONE_OUTPUT_FEATURES};
+                                .outputs = MOBILEONE_OUTPUT_LOGITS | MOBILEONE_OUTPUT_PROBABILITIES,
+                                .names = "features, logits"};
     check(mobileone_session_open(model, device, &options, &session));
 
     MobileonePicture rgba = {.size = sizeof rgba,

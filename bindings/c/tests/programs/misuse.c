@@ -30,6 +30,9 @@ static void nulls(MobileoneSession session) {
     BAD_ARGUMENT(mobileone_model_from_bytes(pixels, (size_t)-1, NULL, &other));
     BAD_ARGUMENT(mobileone_model_info(model, NULL));
     BAD_ARGUMENT(mobileone_model_label(model, 0, NULL, 100, NULL));
+    BAD_ARGUMENT(mobileone_model_outputs(model, NULL, 9, &count));
+    BAD_ARGUMENT(mobileone_model_outputs(model, NULL, 9, NULL));
+    BAD_ARGUMENT(mobileone_session_outputs(session, NULL, 9, &count));
     BAD_ARGUMENT(mobileone_device_open(NULL, &other));
     BAD_ARGUMENT(mobileone_device_open("cpu", NULL));
     BAD_ARGUMENT(mobileone_device_info(device, NULL));
@@ -68,6 +71,8 @@ void refused(uint64_t handle) {
     BAD_HANDLE(mobileone_model_info(handle, &model_info));
     BAD_HANDLE(mobileone_model_label(handle, 0, label, sizeof label, NULL));
     BAD_HANDLE(mobileone_model_close(handle));
+    BAD_HANDLE(mobileone_model_outputs(handle, NULL, 0, &count));
+    BAD_HANDLE(mobileone_session_outputs(handle, NULL, 0, &count));
     BAD_HANDLE(mobileone_device_info(handle, &device_info));
     BAD_HANDLE(mobileone_device_close(handle));
     BAD_HANDLE(mobileone_session_open(handle, device, NULL, &session));
@@ -235,6 +240,79 @@ static void sizes(MobileoneSession session) {
     BAD_ARGUMENT(mobileone_model_label(model, 11, label, sizeof label, NULL));
 }
 
+static void outputs(MobileoneSession session) {
+    /* What there is: by the count first, then into an array whose first element says the size of all. */
+    MobileoneOutputInfo infos[4] = {{.size = sizeof infos[0]}};
+    size_t count = 0;
+    EXPECT(MOBILEONE_BUFFER_TOO_SMALL, mobileone_model_outputs(model, NULL, 0, &count));
+    CHECK(count == 3);
+    count = 0;
+    EXPECT(MOBILEONE_BUFFER_TOO_SMALL, mobileone_model_outputs(model, infos, 2, &count));
+    CHECK(count == 3 && infos[0].channels == 0);
+    OK(mobileone_model_outputs(model, infos, 4, &count));
+    CHECK(count == 3 && infos[2].size == sizeof infos[0] && infos[3].size == 0);
+    CHECK(strcmp(infos[2].name, "probabilities") == 0 && infos[2].channels == 11 && infos[2].width == 1);
+    OK(mobileone_session_outputs(session, infos, 4, &count));
+    CHECK(count == 1 && strcmp(infos[0].name, "logits") == 0);
+    infos[0].size = 8;
+    BAD_ARGUMENT(mobileone_model_outputs(model, infos, 4, &count));
+
+    /* A caller of a newer header, whose array is of larger structs. */
+    struct {
+        MobileoneOutputInfo known;
+        uint64_t unknown;
+    } newer[3] = {{{.size = sizeof newer[0]}, 7}};
+    OK(mobileone_model_outputs(model, &newer[0].known, 3, &count));
+    CHECK(count == 3 && newer[0].unknown == 7 && newer[2].unknown == 0);
+    CHECK(newer[2].known.size == sizeof newer[0] && strcmp(newer[2].known.name, "probabilities") == 0);
+
+    /* Names that the model does not give, and that are no text. */
+    MobileoneSession other = 7;
+    MobileoneOptions options = {.size = sizeof options, .names = "logits,stride8"};
+    EXPECT(MOBILEONE_OPTION, mobileone_session_open(model, device, &options, &other));
+    CHECK(other == 0 && strstr(mobileone_last_error(), "\"stride8\", only features, logits, probabilities"));
+    options.names = "\xff";
+    BAD_ARGUMENT(mobileone_session_open(model, device, &options, &other));
+    /* A caller of the first header has no names: what lies there is none of its struct. */
+    options.size = offsetof(MobileoneOptions, names);
+    OK(mobileone_session_open(model, device, &options, &other));
+    count = 7;
+    OK(mobileone_session_outputs(other, NULL, 0, &count));
+    CHECK(count == 0);
+    OK(mobileone_session_close(other));
+
+    /* Buffers by names that the session does not give, without a name, too small, and too many; nothing ends a ticket. */
+    float values[11] = {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9};
+    MobileoneNamed named[2] = {{"logits", values, 10, 0}, {"features", NULL, 0, 0}};
+    MobileonePicture good = picture();
+    MobileoneAnswer place = answer();
+    MobileoneTicket ticket;
+    OK(mobileone_submit(session, &good, &ticket));
+    place.named = named, place.named_count = 2;
+    BAD_ARGUMENT(mobileone_wait(ticket, &place));
+    CHECK(strstr(mobileone_last_error(), "named[1]: \"features\": the session gives logits") != NULL);
+    named[1].name = NULL;
+    BAD_ARGUMENT(mobileone_wait(ticket, &place));
+    named[1].name = "\xff";
+    BAD_ARGUMENT(mobileone_wait(ticket, &place));
+    place.named_count = (size_t)-1;
+    BAD_ARGUMENT(mobileone_wait(ticket, &place));
+    place.named = NULL;
+    BAD_ARGUMENT(mobileone_wait(ticket, &place));
+    place.named = named, place.named_count = 1;
+    EXPECT(MOBILEONE_BUFFER_TOO_SMALL, mobileone_wait(ticket, &place));
+    CHECK(named[0].count == 11 && place.logits.count == 11 && values[0] == 9);
+    named[0].capacity = 11;
+    OK(mobileone_wait(ticket, &place));
+    CHECK(values[0] != 9 && values[10] != 9);
+    /* One that is not wanted only counts; an answer of the first header has none. */
+    named[0].values = NULL, named[0].count = 0;
+    OK(mobileone_run(session, &good, &place));
+    CHECK(named[0].count == 11);
+    place.size = offsetof(MobileoneAnswer, named), place.named_count = 99;
+    OK(mobileone_run(session, &good, &place));
+}
+
 static void files(const char *name) {
     MobileoneModel other = 7;
     EXPECT(MOBILEONE_FILE, mobileone_model_load("/nowhere/at all", &other));
@@ -387,6 +465,7 @@ int main(int argc, char **argv) {
     nulls(session);
     handles(session);
     sizes(session);
+    outputs(session);
     files(argv[1]);
     readings();
     in_flight();
