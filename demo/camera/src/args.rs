@@ -1,8 +1,8 @@
 //! The command's arguments.
 
 use crate::{
+    change::Change,
     frame::Colour,
-    headless::Change,
     live::Settings,
     record::Animation,
     source::{

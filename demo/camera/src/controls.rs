@@ -1,9 +1,9 @@
 //! The switches of the panel.
 
 use crate::{
+    scene::{Action, Scene},
     source::{Source, camera::Wanted},
     theme::DIM,
-    view::{Action, Scene, View},
 };
 use egui::{ComboBox, RichText, TextEdit, Ui, vec2};
 use std::path::Path;
@@ -12,8 +12,9 @@ use std::path::Path;
 const SIZES: [(u32, u32); 4] = [(0, 0), (640, 480), (1280, 720), (1920, 1080)];
 const RATES: [u32; 4] = [0, 15, 30, 60];
 
-/// Draws them; what a hand did is added to `actions`.
-pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Action>) {
+/// Draws them, with what is `typed` where things are opened, and whether the picture is shown as in a `mirror`; what a
+/// hand did is added to `actions`.
+pub fn draw(ui: &mut Ui, scene: &Scene, typed: &mut String, mirror: &mut bool, actions: &mut Vec<Action>) {
     let settings = scene.settings;
     let same = |text: &String| text.clone();
     let mut chosen = settings.model.clone();
@@ -43,10 +44,9 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
     ui.horizontal(|ui| {
         caption(ui, "Open");
         let hint = "file, address or hub id";
-        let field =
-            ui.add(TextEdit::singleline(&mut view.typed).hint_text(hint).desired_width(f32::INFINITY));
+        let field = ui.add(TextEdit::singleline(typed).hint_text(hint).desired_width(f32::INFINITY));
         if field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter)) {
-            let typed = std::mem::take(&mut view.typed);
+            let typed = std::mem::take(typed);
             if !typed.trim().is_empty() {
                 actions.push(open(typed.trim()));
             }
@@ -62,8 +62,8 @@ pub fn draw(view: &mut View, ui: &mut Ui, scene: &Scene, actions: &mut Vec<Actio
         if toggle("f16", settings.half) {
             actions.push(Action::Half(!settings.half));
         }
-        if toggle("mirror", view.mirror) {
-            view.mirror = !view.mirror;
+        if toggle("mirror", *mirror) {
+            *mirror = !*mirror;
         }
         if toggle("freeze", scene.frozen) {
             actions.push(Action::Freeze);

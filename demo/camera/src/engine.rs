@@ -6,12 +6,12 @@ use crate::{
     figures::{Figures, Sample},
     frame::{Caption, Format, Frame, Slot, Truth},
     gpu::Gpu,
-    load::{FRAMES, Loaded},
+    load::{Engine, FRAMES},
     plain::plain,
     plate::{Plate, Plates},
 };
 use mobileone::{
-    Input, PixelTexture, Pixels, Preprocess, Session, Ticket, Top,
+    Input, PixelTexture, Pixels, Preprocess, Ticket, Top,
     labels::Labels,
     preprocess::{PixelFormat, Rotation},
 };
@@ -24,30 +24,6 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-
-/// A model ready to run.
-pub struct Engine {
-    /// The session.
-    pub session: Session,
-    /// Whether it runs on the CPU executor, from the frame's bytes.
-    pub cpu: bool,
-    /// The model.
-    pub loaded: Arc<Loaded>,
-    /// The names of its classes.
-    pub labels: Arc<Labels>,
-    /// What the model was asked for as.
-    pub name: Arc<str>,
-    /// The device, for people.
-    pub device: Arc<str>,
-    /// The device, as it was asked for.
-    pub wanted: String,
-    /// Whether it computes in f16.
-    pub half: bool,
-    /// Which load of this program made it.
-    pub load: u64,
-    /// How pictures become inputs.
-    pub preprocess: Preprocess,
-}
 
 /// A frame, and its labels where there is a model.
 #[derive(Clone)]

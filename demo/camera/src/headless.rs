@@ -2,15 +2,17 @@
 
 use crate::{
     args::Args,
+    change::Change,
     engine::Shown,
     figures::{self, Summary},
     gpu::{self, Gpu},
     live::Live,
     paint::{Drawing, FORMAT, Offscreen, Painter},
     record,
+    scene::{RECENT, SPAN, Scene},
     source::Source,
     theme,
-    view::{RECENT, SPAN, Scene, View},
+    view::View,
 };
 use std::{
     path::PathBuf,
@@ -231,21 +233,6 @@ fn save(live: &Live, screen: &Screen, path: PathBuf) -> Result<(), String> {
             Err(_) => return Ok(()), // lost with its device
         }
     }
-}
-
-/// What a soaked run changes.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq)]
-pub enum Change {
-    /// Between the built-in model and the same as a file.
-    Model,
-    /// Between the CPU executor and the window's device.
-    Device,
-    /// The size of what is drawn to.
-    Size,
-    /// To the scene, begun anew.
-    Source,
-    /// Between f16 and f32.
-    Half,
 }
 
 /// A long run in which things change all the time.

@@ -12,6 +12,7 @@
 
 pub mod args;
 pub mod bars;
+pub mod change;
 pub mod controls;
 pub mod convert;
 pub mod engine;
@@ -25,6 +26,7 @@ pub mod paint;
 pub mod plain;
 pub mod plate;
 pub mod record;
+pub mod scene;
 pub mod source;
 pub mod theme;
 pub mod view;

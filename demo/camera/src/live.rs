@@ -4,11 +4,11 @@ mod device;
 mod loads;
 
 use crate::{
-    engine::{Engine, Place, Shown, Worker},
+    engine::{Place, Shown, Worker},
     figures::Figures,
     frame::{Colour, Slot},
     gpu::Gpu,
-    load::{Loaded, Progress, Tables},
+    load::{Engine, Loaded, Progress, Tables},
     paint::Painter,
     source::{Capture, Source, Stage},
 };

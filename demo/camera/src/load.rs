@@ -1,8 +1,8 @@
-//! Models: found, fetched and planned on a thread of their own.
+//! Models: found, fetched, planned and made ready on a thread of their own.
 
-use crate::{engine::Engine, gpu::Gpu, plain::plain};
+use crate::{gpu::Gpu, plain::plain};
 use mobileone::{
-    DType, Device, DeviceInfo, Form, Model, Options, Session,
+    DType, Device, DeviceInfo, Form, Model, Options, Preprocess, Session,
     checkpoint::Reading,
     labels::Labels,
     named,
@@ -26,6 +26,30 @@ pub struct Loaded {
     pub model: Model,
     /// Its classes.
     pub labels: Arc<Labels>,
+}
+
+/// A model ready to run.
+pub struct Engine {
+    /// The session.
+    pub session: Session,
+    /// Whether it runs on the CPU executor, from the frame's bytes.
+    pub cpu: bool,
+    /// The model.
+    pub loaded: Arc<Loaded>,
+    /// The names of its classes.
+    pub labels: Arc<Labels>,
+    /// What the model was asked for as.
+    pub name: Arc<str>,
+    /// The device, for people.
+    pub device: Arc<str>,
+    /// The device, as it was asked for.
+    pub wanted: String,
+    /// Whether it computes in f16.
+    pub half: bool,
+    /// Which load of this program made it.
+    pub load: u64,
+    /// How pictures become inputs.
+    pub preprocess: Preprocess,
 }
 
 /// Where a load stands.

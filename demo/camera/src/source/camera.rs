@@ -1,23 +1,17 @@
 //! Cameras: those of this machine through nokhwa.
-//!
-//! A camera that is not there, or is pulled out, is looked for every second while the synthetic scene plays.
 
 #[cfg(all(feature = "camera", target_os = "linux"))]
 use super::v4l2::{colour, is_camera};
 use super::{
-    Stage,
     script::{self, Script},
-    synthetic_until,
-    watch::Watched,
+    sent::Sent,
 };
-use crate::frame::{Format, Frame};
 #[cfg(feature = "camera")]
-use crate::{frame::Colour, plain::plain};
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-    time::Instant,
+use crate::{
+    frame::{Colour, Format},
+    plain::plain,
 };
+use std::sync::{Arc, Mutex};
 
 /// Which camera, and what is asked of it; 0 for what is nearest to 640x480 at 30 frames per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,13 +22,6 @@ pub struct Wanted {
     pub size: (u32, u32),
     /// Frames per second.
     pub rate: u32,
-}
-
-/// What came from a camera.
-pub struct Sent {
-    pub(super) size: (usize, usize),
-    /// `None` for a JPEG.
-    pub(super) format: Option<Format>,
 }
 
 /// A camera, whoever drives it.
@@ -119,92 +106,6 @@ impl Camera {
             Camera::None | Camera::Script(_) => {}
         }
     }
-}
-
-/// What is done while there is no camera.
-const INSTEAD: &str = "Playing the synthetic scene, and looking for it.";
-
-/// Plays a camera until it is stopped.
-pub fn play(mut camera: Watched, stage: &Stage) {
-    // A camera that stays away, or sends nothing, is told of once; after its next frame everything is news again.
-    let mut told = HashSet::new();
-    let tell = |told: &mut HashSet<String>, line: String| {
-        if told.insert(line.clone()) {
-            (stage.tell)(line);
-        }
-    };
-    let mut was = false;
-    while !stage.stopped() {
-        match camera.open() {
-            Ok(name) => tell(&mut told, format!("{name} is open.")),
-            Err(reason) => {
-                let line = format!("No camera: {reason}. {INSTEAD}");
-                tell(&mut told, line.clone());
-                let mut found = None;
-                synthetic_until(stage, Some(line), || {
-                    found = camera.open().ok();
-                    found.is_some()
-                });
-                let Some(name) = found else { break };
-                tell(&mut told, if was { "The camera is back.".into() } else { format!("{name} is open.") });
-            }
-        }
-        let (mut came, mut gone) = (false, String::new());
-        while !stage.stopped() {
-            let (bytes, sent) = match camera.frame(stage.slot.buffer()) {
-                Ok(sent) => sent,
-                Err(reason) => {
-                    gone = format!("The camera is gone: {reason}.");
-                    tell(&mut told, gone.clone());
-                    break;
-                }
-            };
-            let captured = Instant::now();
-            match unpack(&sent, bytes, stage) {
-                Ok((bytes, format, size)) => {
-                    if !came {
-                        told.clear();
-                    }
-                    (came, was) = (true, true);
-                    stage.put(Frame { id: 0, captured, size, format, bytes, truth: None, caption: None });
-                }
-                Err(reason) => tell(&mut told, format!("A frame was dropped: {reason}.")),
-            }
-        }
-        camera.close();
-        if !came {
-            // It opens and sends nothing: not to be asked again at once.
-            synthetic_until(stage, Some(format!("{gone} {INSTEAD}")), || true);
-        }
-    }
-    camera.close();
-}
-
-/// The pixels of what came, or why there are none.
-fn unpack(sent: &Sent, bytes: Vec<u8>, stage: &Stage) -> Result<(Vec<u8>, Format, (usize, usize)), String> {
-    let Some(format) = sent.format else {
-        // Decoded on this thread, which waits for the next frame anyway.
-        let mut reader =
-            image::ImageReader::with_format(std::io::Cursor::new(&bytes), image::ImageFormat::Jpeg);
-        let mut limits = image::Limits::default();
-        (limits.max_image_width, limits.max_image_height) = (Some(8192), Some(8192));
-        reader.limits(limits);
-        let decoded = reader.decode().map_err(|error| format!("not a sound JPEG ({error})"));
-        stage.slot.give_back(bytes);
-        let decoded = decoded?.into_rgb8();
-        let size = (decoded.width() as usize, decoded.height() as usize);
-        return Ok((decoded.into_raw(), Format::Rgb, size));
-    };
-    let format = stage.yuv.map_or(format, |colour| format.coloured(colour));
-    let needed = format.bytes(sent.size);
-    let mut bytes = bytes;
-    if bytes.len() < needed {
-        let reason = format!("{} bytes of {needed}", bytes.len());
-        stage.slot.give_back(bytes);
-        return Err(reason);
-    }
-    bytes.truncate(needed);
-    Ok((bytes, format, sent.size))
 }
 
 #[cfg(feature = "camera")]

@@ -1,8 +1,10 @@
 //! Where frames come from. A source runs on a thread of its own and puts its newest frame into the slot.
 
 pub mod camera;
+mod feed;
 mod picture;
 pub mod script;
+mod sent;
 mod strokes;
 pub mod synthetic;
 #[cfg(all(feature = "camera", target_os = "linux"))]
@@ -257,11 +259,11 @@ fn play(source: &Source, stage: &Stage) {
         Source::Synthetic => Ok(()),
         Source::Camera(wanted) => {
             let wanted = *wanted;
-            return camera::play(Watched::new(move || camera::native(&wanted)), stage);
+            return feed::play(Watched::new(move || camera::native(&wanted)), stage);
         }
         Source::Script(cues) => {
             let script = script::script(cues);
-            return camera::play(Watched::new(move || camera::Camera::Script(script.clone())), stage);
+            return feed::play(Watched::new(move || camera::Camera::Script(script.clone())), stage);
         }
         Source::Picture(path) => picture::play_one(path, stage),
         Source::Folder(path) => picture::play_folder(path, stage),

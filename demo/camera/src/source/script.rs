@@ -1,6 +1,6 @@
 //! A camera that plays a test's script.
 
-use super::camera::Sent;
+use super::sent::Sent;
 use crate::frame::{Colour, Format};
 use std::{
     collections::VecDeque,

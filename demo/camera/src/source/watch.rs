@@ -1,6 +1,6 @@
 //! A camera on a thread of its own: drivers may wait for a frame for ever, and then it is left to itself.
 
-use super::camera::{Camera, Sent};
+use super::{camera::Camera, sent::Sent};
 use crate::plain::plain;
 use std::{
     sync::{

@@ -13,8 +13,10 @@ use crate::{
     live::Live,
     paint::{self, Drawing, Offscreen, Painter},
     plain::plain,
-    record, theme,
-    view::{Action, RECENT, SPAN, Scene, View},
+    record,
+    scene::{Action, RECENT, SPAN, Scene},
+    theme,
+    view::View,
 };
 use std::{
     path::PathBuf,
