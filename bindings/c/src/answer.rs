@@ -10,7 +10,7 @@ use engine::{
 
 use crate::{
     error::{Failure, MOBILEONE_BUFFER_TOO_SMALL, Result},
-    session::Gives,
+    gives::Gives,
     structs::{self, Struct, slice, slice_mut, text},
 };
 

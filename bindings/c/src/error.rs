@@ -109,7 +109,7 @@ fn forked() -> bool {
 /// Does `work` and gives its status; keeps the message of a failure for the calling thread. A panic is one, and so is
 /// being called by the log's function, or in a process that was forked off.
 pub(crate) fn guard(work: impl FnOnce() -> Result<()>) -> MobileoneStatus {
-    let work = || match crate::log::inside() {
+    let work = || match crate::callback::inside() {
         _ if forked() => Err(Failure::new(
             MOBILEONE_FORKED,
             "this process was forked off one that had called already: make the first call here, or start it anew",

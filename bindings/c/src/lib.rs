@@ -10,8 +10,10 @@
 //! - Nothing is allocated per frame but what the Rust library allocates itself.
 
 mod answer;
+mod callback;
 mod device;
 mod error;
+mod gives;
 mod handles;
 mod input;
 mod log;

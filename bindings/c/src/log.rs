@@ -1,14 +1,16 @@
 //! What the library and wgpu have to say, to a function of the caller's.
 
 use std::{
-    cell::Cell,
     ffi::{c_char, c_void},
     sync::{PoisonError, RwLock},
 };
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::error::{Failure, MobileoneStatus, guard};
+use crate::{
+    callback,
+    error::{Failure, MobileoneStatus, guard},
+};
 
 /// Nothing.
 pub const MOBILEONE_LOG_OFF: u32 = 0;
@@ -40,16 +42,6 @@ unsafe impl Sync for Callback {}
 
 static CALLBACK: RwLock<Option<Callback>> = RwLock::new(None);
 
-thread_local! {
-    /// Whether this thread is inside the callback.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether the calling thread is inside the callback: then it may hold any lock of ours or of wgpu's.
-pub(crate) fn inside() -> bool {
-    INSIDE.try_with(Cell::get).unwrap_or(false)
-}
-
 struct Logger;
 
 impl Log for Logger {
@@ -59,8 +51,7 @@ impl Log for Logger {
 
     fn log(&self, record: &Record) {
         // A thread that is ending says nothing more.
-        if !self.enabled(record.metadata()) || INSIDE.try_with(|inside| inside.replace(true)).unwrap_or(true)
-        {
+        if !self.enabled(record.metadata()) || !callback::enter() {
             return;
         }
         if let Some(Callback { call, user }) = &*CALLBACK.read().unwrap_or_else(PoisonError::into_inner) {
@@ -75,7 +66,7 @@ impl Log for Logger {
             // SAFETY: the caller's function, with the caller's pointer; the line ends with a 0.
             unsafe { call(level, line.as_ptr().cast(), *user) };
         }
-        INSIDE.set(false);
+        callback::leave();
     }
 
     fn flush(&self) {}

@@ -2,13 +2,11 @@
 
 use std::{ffi::c_char, mem::offset_of};
 
-use engine::{
-    Model, Outputs, Shape,
-    tasks::classify::{self, PROBABILITIES},
-};
+use engine::{Outputs, Shape, tasks::classify::PROBABILITIES};
 
 use crate::{
     error::{Failure, MOBILEONE_BUFFER_TOO_SMALL, MobileoneStatus, Result, guard},
+    gives::given,
     model::{MODELS, MobileoneModel},
     session::{MobileoneSession, SESSIONS},
     structs::{Struct, fixed, place, size_of_caller, write},
@@ -34,17 +32,6 @@ pub struct MobileoneOutputInfo {
 unsafe impl Struct for MobileoneOutputInfo {
     const NAME: &str = "MobileoneOutputInfo";
     const FIRST: usize = offset_of!(Self, name) + size_of::<[c_char; 128]>();
-}
-
-/// Outputs, and the shape of one picture's.
-pub(crate) type Named = Vec<(String, Shape)>;
-
-/// The named outputs that come back of `wanted`, for pictures of `input`.
-pub(crate) fn given(model: &Model, wanted: &Outputs, input: Shape) -> Result<Named> {
-    let graph = classify::give(&model.graph, &Outputs::named(wanted.names.iter().cloned()))?;
-    let checked = graph.check(&model.weights, input)?;
-    let shape = |node: usize| checked.shapes()[node].with_batch(1);
-    Ok(graph.outputs.iter().map(|output| (output.name.clone(), shape(output.node))).collect())
 }
 
 /// Writes what `outputs` are to the array at `infos`, and how many there are to `count`.

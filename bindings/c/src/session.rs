@@ -1,5 +1,7 @@
 //! Sessions: a model on a device, and the runs that wait.
 
+pub(crate) mod lifecycle;
+
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError,
@@ -17,13 +19,12 @@ use crate::{
         Failure, MOBILEONE_DEVICE_FAILURE, MOBILEONE_INVALID_HANDLE, MOBILEONE_PAUSED, MobileoneStatus,
         Result, guard,
     },
+    gives::{Gives, given},
     handles::{Kind, Table},
     input::{MobileonePicture, shape},
     model::{MODELS, MobileoneModel},
     options::MobileoneOptions,
-    outputs::{self, Named},
     structs::{self, place, slice},
-    ticket,
 };
 
 /// A session, until `mobileone_session_close`. 0 is none.
@@ -34,20 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A larger picture, in bytes, is not kept.
 const LARGE: usize = 1 << 26;
-
-/// What comes back of one picture.
-pub(crate) struct Gives {
-    /// The best classes.
-    pub(crate) top: usize,
-    pub(crate) outputs: Named,
-}
-
-impl Gives {
-    /// The shape of the output of this name.
-    pub(crate) fn of(&self, name: &str) -> Option<Shape> {
-        self.outputs.iter().find(|(known, _)| known == name).map(|&(_, shape)| shape)
-    }
-}
 
 /// A session, and what its calls share.
 pub(crate) struct Open {
@@ -214,7 +201,7 @@ pub unsafe extern "C" fn mobileone_session_open(
         let input = Shape::new(1, height, width, model.graph.input_channels());
         let gives = Gives {
             top: options.outputs.top_k.min(model.graph.classes().unwrap_or(0)),
-            outputs: outputs::given(model, &options.outputs, input)?,
+            outputs: given(model, &options.outputs, input)?,
         };
         *session = SESSIONS.insert(Arc::new(Open {
             engine,
@@ -240,41 +227,6 @@ pub unsafe extern "C" fn mobileone_session_batch(
         // SAFETY: the header's promise of pointers.
         let batch = unsafe { place(batch, "batch") }?;
         *batch = SESSIONS.get(session)?.engine.batch() as u32;
-        Ok(())
-    })
-}
-
-/// Closes a session and its tickets. Calls that other threads are in end as they would have; the device's memory is
-/// freed after the last of them.
-#[unsafe(no_mangle)]
-pub extern "C" fn mobileone_session_close(session: MobileoneSession) -> MobileoneStatus {
-    guard(|| {
-        if let Some(open) = SESSIONS.remove(session)? {
-            open.closed.store(true, Ordering::SeqCst);
-            ticket::close_all(&open);
-        }
-        Ok(())
-    })
-}
-
-/// Takes no more work, and returns when the GPU has none of this session any more; what was in flight has its answers,
-/// which can still be taken. For a phone, whose system ends programs that give the GPU work in the background.
-#[unsafe(no_mangle)]
-pub extern "C" fn mobileone_session_pause(session: MobileoneSession) -> MobileoneStatus {
-    guard(|| {
-        let open = SESSIONS.get(session)?;
-        open.paused.store(true, Ordering::SeqCst);
-        let _alone = open.gate.write().unwrap_or_else(PoisonError::into_inner);
-        ticket::settle_all(&open);
-        open.settle()
-    })
-}
-
-/// Takes work again.
-#[unsafe(no_mangle)]
-pub extern "C" fn mobileone_session_resume(session: MobileoneSession) -> MobileoneStatus {
-    guard(|| {
-        SESSIONS.get(session)?.paused.store(false, Ordering::SeqCst);
         Ok(())
     })
 }

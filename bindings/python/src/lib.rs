@@ -1,15 +1,16 @@
 //! Python's door: `mobileone.Model(...)(picture)`.
 //!
-//! Objects of Python become pictures or tensors ([`input`], [`pil`]), the library's [`mobileone::Session`] runs them with
-//! the GIL released ([`run`]), and arrays and small objects go back ([`model`]). There is no second engine here.
+//! Objects of Python become pictures or tensors ([`input`], [`pil`], [`canvas`]), the library's [`mobileone::Session`]
+//! runs them with the GIL released ([`model::run`]), and arrays and small objects go back ([`model`]). There is no second
+//! engine here.
 
 mod arrow;
+mod canvas;
 mod errors;
 mod input;
 mod model;
 mod options;
 mod pil;
-mod run;
 
 use errors::{Error, refused};
 use pyo3::prelude::*;

@@ -1,5 +1,7 @@
 //! A model on a device, as Python holds it.
 
+mod run;
+
 use std::{path::PathBuf, sync::Mutex};
 
 use mobileone::{
@@ -13,8 +15,8 @@ use crate::{
     errors::warn,
     options::{Errors, Names, count, reading, sides, with_argument},
     refused,
-    run::{Memory, Ran},
 };
+use run::{Memory, Ran};
 
 /// One of the best classes of a picture.
 #[pyclass(frozen, eq, get_all, module = "mobileone")]
@@ -63,10 +65,10 @@ impl Top {
 /// model(picture) gives the best classes of a picture: help(Model.__call__) says what a picture may be.
 #[pyclass(frozen, module = "mobileone")]
 pub struct Model {
-    pub(crate) session: Session,
+    session: Session,
     /// One picture as the network reads it.
-    pub(crate) input: Shape,
-    pub(crate) preprocess: Preprocess,
+    input: Shape,
+    preprocess: Preprocess,
     labels: Labels,
     name: String,
     device: mobileone::DeviceInfo,
@@ -74,9 +76,9 @@ pub struct Model {
     classifies: bool,
     notes: Vec<String>,
     /// The one that opened it.
-    pub(crate) process: u32,
+    process: u32,
     /// Of calls that are over, for later ones.
-    pub(crate) free: Mutex<Vec<Memory>>,
+    free: Mutex<Vec<Memory>>,
 }
 
 #[pymethods]

@@ -7,7 +7,7 @@ use pyo3::{prelude::*, sync::PyOnceLock};
 use crate::{
     Error,
     arrow::Pixels,
-    input::{Canvas, pixels},
+    canvas::{Canvas, pixels},
 };
 
 /// EXIF's tag of the orientation.

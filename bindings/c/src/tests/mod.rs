@@ -23,7 +23,7 @@ use crate::{
     error::{MOBILEONE_INTERNAL, MOBILEONE_NOT_READY, MOBILEONE_OK, guard, mobileone_last_error},
     input::{MOBILEONE_FORMAT_NV12, MOBILEONE_FORMAT_RGBA8, MobileonePicture},
     model::{mobileone_model_builtin, mobileone_model_close},
-    session::{SESSIONS, mobileone_run, mobileone_session_close, mobileone_session_open},
+    session::{SESSIONS, lifecycle::mobileone_session_close, mobileone_run, mobileone_session_open},
     ticket::{mobileone_poll, mobileone_submit},
 };
 

@@ -18,7 +18,8 @@ use crate::{
     options::{MOBILEONE_OUTPUT_FEATURES, MobileoneOptions},
     outputs::{MobileoneOutputInfo, mobileone_model_outputs, mobileone_session_outputs},
     session::{
-        MobileoneSession, SESSIONS, mobileone_run_tensor, mobileone_session_close, mobileone_session_open,
+        MobileoneSession, SESSIONS, lifecycle::mobileone_session_close, mobileone_run_tensor,
+        mobileone_session_open,
     },
 };
 

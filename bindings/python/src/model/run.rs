@@ -12,11 +12,12 @@ use mobileone::{
 use numpy::PyReadonlyArrayDyn;
 use pyo3::{exceptions::PyException, prelude::*};
 
+use super::Model;
 use crate::{
     Error,
+    canvas::Canvas,
     errors::{of_a_list, refused, refused_picture, warn},
-    input::{self, Canvas, Encoded, File, Given, What},
-    model::Model,
+    input::{self, Encoded, File, Given, What},
     options::Errors,
 };
 
