@@ -47,7 +47,7 @@ impl Concat {
     /// Computes the whole map `dst`; `src` gives each input.
     pub fn run<'a>(
         &self,
-        &Frame { isa, team, .. }: &Frame,
+        &Frame { team, .. }: &Frame,
         src: &(dyn Fn(usize) -> &'a [f32] + Sync),
         pixels: usize,
         dst: &mut [f32],
@@ -61,16 +61,9 @@ impl Concat {
                     dst.copy_from_slice(src);
                     continue;
                 }
-                isa.compiled(
-                    #[inline(always)]
-                    || {
-                        for (dst, src) in dst.chunks_exact_mut(BLOCK).zip(src.chunks_exact(BLOCK)) {
-                            for lane in 0..lanes {
-                                dst[to + lane] = src[from + lane];
-                            }
-                        }
-                    },
-                );
+                for (dst, src) in dst.chunks_exact_mut(BLOCK).zip(src.chunks_exact(BLOCK)) {
+                    dst[to..to + lanes].copy_from_slice(&src[from..from + lanes]);
+                }
             }
         });
     }
