@@ -41,10 +41,6 @@ impl Activated {
 
 /// `act` of each of `values`, in place; a loop for each activation, so that each can be made of vectors.
 fn apply(isa: Isa, activation: Activation, values: &mut [f32]) {
-    #[inline(always)]
-    fn each(values: &mut [f32], act: impl Fn(f32) -> f32) {
-        values.iter_mut().for_each(|x| *x = act(*x));
-    }
     const SIX: Clamp = Clamp { low: 0.0, high: 6.0 };
     isa.compiled(
         #[inline(always)]
@@ -56,7 +52,7 @@ fn apply(isa: Isa, activation: Activation, values: &mut [f32]) {
             Activation::HardSigmoid => each(values, |x| SIX.of(x + 3.0) * (1.0 / 6.0)),
             Activation::Sigmoid => each(values, |x| 1.0 / (1.0 + exp(-x))),
             Activation::Silu => each(values, |x| x / (1.0 + exp(-x))),
-            Activation::Gelu => each(values, gelu),
+            Activation::Gelu => each(values, |x| x * normal(x)),
             Activation::GeluTanh => {
                 each(values, |x| x / (1.0 + exp(-1.595_769_2 * x * (1.0 + 0.044_715 * x * x))));
             }
@@ -68,6 +64,17 @@ fn apply(isa: Isa, activation: Activation, values: &mut [f32]) {
             }),
         },
     );
+}
+
+#[inline(always)]
+fn each(values: &mut [f32], act: impl Fn(f32) -> f32) {
+    values.iter_mut().for_each(|x| *x = act(*x));
+}
+
+/// `exp` of each of `values`, in place; vectors where they are many.
+#[inline(always)]
+pub fn exponentials(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = exp(*x));
 }
 
 /// `exp(x)` to 2e-7 of it, NaN kept. It has no branches, so that a loop over it becomes one over vectors.
@@ -89,42 +96,29 @@ fn exp_of_sum(a: f32, b: f32) -> f32 {
     let n = (shifted.to_bits() as i32).wrapping_sub(WHOLE.to_bits() as i32);
     let whole = shifted - WHOLE;
     let r = a - whole * LOG2[0] + (b - whole * LOG2[1]);
-    let mut p = 1.987_569_1e-4;
-    for factor in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
-        p = p * r + factor;
-    }
+    let p = 1.398_199_9e-3 + r * 1.987_569_1e-4;
+    let p = 0.5 + r * (1.666_666_6e-1 + r * (4.166_579_6e-2 + r * (8.333_452e-3 + r * p)));
     // In two steps, since neither the largest nor the smallest power fits the exponent of one number.
     let power = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
     (p * r * r + r + 1.0) * power(n >> 1) * power(n.wrapping_sub(n >> 1))
 }
 
-/// `x * erfc(-x / sqrt(2)) / 2`, to 3e-7 of it, of negative `x` too.
+/// `erfc(-x / sqrt(2)) / 2`, the share of a normal distribution below `x`, to 3e-7 of it, of negative `x` too.
 #[inline(always)]
-fn gelu(x: f32) -> f32 {
+fn normal(x: f32) -> f32 {
     // Of `z` not below zero, `erfc(z) = t * exp(p - z * z)`: a Chebyshev fit of `log(erfc(z) / t) + z * z` in `t`, to
     // 1.2e-7. Beyond the bound it is 0.
     let y = Clamp { low: 0.0, high: 16.0 }.of(x.abs());
     let t = 1.0 / (1.0 + y * (0.5 * std::f32::consts::FRAC_1_SQRT_2));
-    let mut p = 0.170_872_76;
-    for factor in [
-        -0.822_152_26,
-        1.488_515_9,
-        -1.135_204,
-        0.278_868_08,
-        -0.186_288_06,
-        0.096_784_18,
-        0.374_091_95,
-        1.000_023_7,
-        -1.265_512_2,
-    ] {
-        p = p * t + factor;
-    }
+    let p = -1.135_204 + t * (1.488_515_9 + t * (-0.822_152_26 + t * 0.170_872_76));
+    let p = 0.096_784_18 + t * (-0.186_288_06 + t * (0.278_868_08 + t * p));
+    let p = -1.265_512_2 + t * (1.000_023_7 + t * (0.374_091_95 + t * p));
     // `z * z = y * y / 2` in two parts, the square of the upper half of the digits and what is missing: rounded to one
     // number, it would be wrong by as much as the exponential is relatively.
     let upper = f32::from_bits(y.to_bits() & 0xffff_f000);
     let rest = (y - upper) * (y + upper);
     let erfc = t * exp_of_sum(-0.5 * upper * upper, p - 0.5 * rest);
-    0.5 * x * if x > 0.0 { 2.0 - erfc } else { erfc }
+    0.5 * if x > 0.0 { 2.0 - erfc } else { erfc }
 }
 
 #[cfg(test)]

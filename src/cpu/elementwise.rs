@@ -13,11 +13,18 @@ use crate::graph::Arithmetic;
 #[inline(always)]
 fn write(dst: &mut [f32], clamp: Clamp, value: impl Fn(usize) -> [f32; BLOCK]) {
     for (at, dst) in dst.chunks_exact_mut(BLOCK).enumerate() {
-        dst.copy_from_slice(&value(at).map(
+        let value = value(at);
+        dst.copy_from_slice(&lanes(
             #[inline(always)]
-            |x| clamp.of(x),
+            |lane| clamp.of(value[lane]),
         ));
     }
+}
+
+/// Sixteen scalars, each by its lane.
+#[inline(always)]
+fn lanes(value: impl Fn(usize) -> f32) -> [f32; BLOCK] {
+    std::array::from_fn(value)
 }
 
 /// Sixteen scalars from pixel `at` on.
@@ -62,7 +69,7 @@ impl Affine {
                 || {
                     write(dst, self.activated.clamp, |at| {
                         let src = pixel(src, at);
-                        std::array::from_fn(|lane| src[lane] * scale[lane] + shift[lane])
+                        lanes(|lane| src[lane] * scale[lane] + shift[lane])
                     });
                 },
             );
@@ -114,7 +121,7 @@ impl Binary {
             ($sign:tt) => {
                 write(dst, clamp, |at| {
                     let (a, b) = (pixel(a, at), b(at));
-                    std::array::from_fn(|lane| a[lane] $sign b[lane])
+                    lanes(|lane| a[lane] $sign b[lane])
                 })
             };
         }

@@ -77,11 +77,15 @@ impl Pool {
                         for (x, dst) in columns.zip(dst.chunks_exact_mut(BLOCK)) {
                             match pooling {
                                 Pooling::Average | Pooling::PaddedAverage => {
-                                    let (mut sums, mut count) = ([0.0; BLOCK], 0);
+                                    let (mut sums, mut few, mut count) = ([0.0; BLOCK], [0.0; BLOCK], 0);
                                     under(window, *from, picture, [y, x], |pixels| {
-                                        add(&mut sums, pixels);
+                                        match window.area() <= FEW {
+                                            true => add_few(&mut few, pixels),
+                                            false => add(&mut sums, pixels),
+                                        }
                                         count += pixels.len() / BLOCK;
                                     });
+                                    (0..BLOCK).for_each(|lane| sums[lane] += f64::from(few[lane]));
                                     let padded = *pooling == Pooling::PaddedAverage;
                                     divide(sums, if padded { window.area() } else { count }, dst);
                                 }
@@ -119,20 +123,27 @@ fn under(window: &Window, src: Shape, picture: &[f32], [y, x]: [usize; 2], mut v
     }
 }
 
+/// Pixels that are added up in f32; their sums are in f64, because a large picture has many pixels.
+const FEW: usize = 16;
+
 /// Adds up `src` `[pixels][16]`.
 #[inline(always)]
 fn add(sums: &mut [f64; BLOCK], src: &[f32]) {
-    // Of few in f32, of those in f64, because a large picture has many pixels
-    const FEW: usize = 16;
     for few in src.chunks(FEW * BLOCK) {
         let mut part = [0f32; BLOCK];
-        for pixel in few.chunks_exact(BLOCK) {
-            for lane in 0..BLOCK {
-                part[lane] += pixel[lane];
-            }
-        }
+        add_few(&mut part, few);
         for lane in 0..BLOCK {
             sums[lane] += part[lane] as f64;
+        }
+    }
+}
+
+/// The same of at most [`FEW`] pixels.
+#[inline(always)]
+fn add_few(sums: &mut [f32; BLOCK], src: &[f32]) {
+    for pixel in src.chunks_exact(BLOCK) {
+        for lane in 0..BLOCK {
+            sums[lane] += pixel[lane];
         }
     }
 }

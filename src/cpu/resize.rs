@@ -73,17 +73,24 @@ impl Resize {
                     #[inline(always)]
                     || {
                         for (across, dst) in outputs {
-                            let [near, far] = across.shares;
-                            let corners = [top, bottom]
-                                .map(|row| [pixel(row, across.first), pixel(row, across.second)]);
-                            for (lane, dst) in dst.iter_mut().enumerate() {
-                                let [top, bottom] = corners.map(|[a, b]| a[lane] * near + b[lane] * far);
-                                *dst = top * down.shares[0] + bottom * down.shares[1];
-                            }
+                            let of = |row| {
+                                let [a, b] = [across.first, across.second].map(|at| pixel(row, at));
+                                mixed(a, b, across.shares)
+                            };
+                            dst.copy_from_slice(&mixed(&of(top), &of(bottom), down.shares));
                         }
                     },
                 );
             }
         });
     }
+}
+
+/// `a` and `b` by their shares.
+#[inline(always)]
+fn mixed(a: &[f32; BLOCK], b: &[f32; BLOCK], [first, second]: [f32; 2]) -> [f32; BLOCK] {
+    std::array::from_fn(
+        #[inline(always)]
+        |lane| a[lane] * first + b[lane] * second,
+    )
 }

@@ -1,7 +1,7 @@
 //! Over the channels of a pixel: the softmax, and the largest.
 
 use super::{
-    activation::exp,
+    activation::{exp, exponentials},
     blocks::{BLOCK, blocks},
     elementwise::pixel,
     team::{Cut, Grid},
@@ -25,47 +25,64 @@ pub fn softmax(
     dst: &mut [f32],
 ) {
     let grid = Grid::new(dst, pixels, Cut { blocks: blocks(channels), pixels: PIXELS }, team);
-    // Sixteen channels of a pixel, those past the last one -inf, whose exponential is 0.
-    let values = |block: usize, at: usize| {
-        let src = pixel(src, block * pixels + at);
-        let count = channels - block * BLOCK;
-        std::array::from_fn::<f32, BLOCK, _>(|lane| if lane < count { src[lane] } else { f32::NEG_INFINITY })
-    };
     team.run(&|member| {
         while let Some(mut rect) = grid.take(member) {
-            let (first, blocks) = (rect.pixels.start, rect.blocks.clone());
+            let (pixels_here, blocks) = (rect.pixels.clone(), rect.blocks.clone());
             isa.compiled(
                 #[inline(always)]
                 || {
-                    for at in rect.pixels.clone() {
+                    let (mut largest, mut sums) = ([f32::NEG_INFINITY; PIXELS], [0f64; PIXELS]);
+                    for (at, largest) in pixels_here.clone().zip(&mut largest) {
                         let mut most = [f32::NEG_INFINITY; BLOCK];
                         for block in blocks.clone() {
-                            for (most, x) in most.iter_mut().zip(values(block, at)) {
-                                *most = if x > *most { x } else { *most };
+                            let values = counted(pixel(src, block * pixels + at), channels - block * BLOCK);
+                            for lane in 0..BLOCK {
+                                most[lane] =
+                                    if values[lane] > most[lane] { values[lane] } else { most[lane] };
                             }
                         }
-                        let largest = most.into_iter().fold(f32::NEG_INFINITY, f32::max);
-                        let place = (at - first) * BLOCK;
-                        let mut sums = [0f64; BLOCK];
-                        for block in blocks.clone() {
-                            let powers = values(block, at).map(
-                                #[inline(always)]
-                                |x| exp(x - largest),
-                            );
-                            for (sum, power) in sums.iter_mut().zip(powers) {
-                                *sum += f64::from(power);
+                        *largest = halved(most, |a, b| if b > a { b } else { a });
+                    }
+                    for block in blocks.clone() {
+                        let dst = rect.block(block);
+                        let each = pixels_here.clone().zip(largest);
+                        for ((at, largest), dst) in each.zip(dst.chunks_exact_mut(BLOCK)) {
+                            let values = counted(pixel(src, block * pixels + at), channels - block * BLOCK);
+                            for lane in 0..BLOCK {
+                                dst[lane] = values[lane] - largest;
                             }
-                            rect.block(block)[place..][..BLOCK].copy_from_slice(&powers);
                         }
-                        let sum = sums.into_iter().sum::<f64>() as f32;
-                        for block in blocks.clone() {
-                            rect.block(block)[place..][..BLOCK].iter_mut().for_each(|power| *power /= sum);
+                        exponentials(dst);
+                        for (sum, dst) in sums.iter_mut().zip(dst.chunks_exact(BLOCK)) {
+                            *sum += f64::from(halved(*pixel(dst, 0), |a, b| a + b));
+                        }
+                    }
+                    for block in blocks.clone() {
+                        for (dst, sum) in rect.block(block).chunks_exact_mut(BLOCK).zip(sums) {
+                            dst.iter_mut().for_each(|power| *power /= sum as f32);
                         }
                     }
                 },
             );
         }
     });
+}
+
+/// The first `count` channels of a pixel, the others -inf, whose exponential is 0.
+#[inline(always)]
+fn counted(src: &[f32; BLOCK], count: usize) -> [f32; BLOCK] {
+    std::array::from_fn(
+        #[inline(always)]
+        |lane| if lane < count { src[lane] } else { f32::NEG_INFINITY },
+    )
+}
+
+/// Sixteen values put together, those of one half with those of the other.
+#[inline(always)]
+fn halved<T: Copy>(values: [T; BLOCK], with: impl Fn(T, T) -> T) -> T {
+    let eight: [T; 8] = std::array::from_fn(|at| with(values[at], values[at + 8]));
+    let four: [T; 4] = std::array::from_fn(|at| with(eight[at], eight[at + 4]));
+    with(with(four[0], four[2]), with(four[1], four[3]))
 }
 
 /// The `k` largest of the `channels` of each of `batch` vectors, each with its value, or its softmax: the largest first, of
