@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     home,
     hub::{self, Id},
-    models::mobileone::{VARIANTS, synthetic},
+    models::{FAMILIES, Family, Variant},
     near,
 };
 
@@ -32,7 +32,7 @@ pub struct Fetch<'a> {
 }
 
 /// The checkpoint that `name` names: what [`locate`] finds, the built-in `digits` (feature `sample`), or `random:s0`
-/// to `random:s4`. What lies on this machine comes first. `progress` hears of a download, if there is one.
+/// to `random:s4`, or `random:` before another variant's id, such as `random:repvgg_a0`. What lies on this machine comes first. `progress` hears of a download, if there is one.
 ///
 /// # Errors
 /// [`Error::File`] when it names nothing; [`Error::Hub`] when the hub does not give it, or this program was built
@@ -62,12 +62,8 @@ pub fn open_with(
         return Checkpoint::from_bytes_with(crate::sample::DIGITS, None, reading);
     }
     if let Some(variant) = name.to_str().and_then(|name| name.strip_prefix(RANDOM)) {
-        let variants = (0..).map(|at| format!("s{at}")).zip(&VARIANTS);
-        let found = variants.into_iter().find(|(short, _)| short.eq_ignore_ascii_case(variant));
-        let (_, variant) = found.ok_or_else(|| {
-            Error::Model(format!("{RANDOM}{variant}: random networks are {RANDOM}s0 to s4"))
-        })?;
-        let mut random = synthetic(variant, 1000, 0);
+        let (family, variant) = random(variant)?;
+        let mut random = (family.random)(variant, 1000, 0);
         random.metadata.follow(reading)?;
         return Ok(random);
     }
@@ -85,6 +81,20 @@ pub fn open_with(
             Ok(checkpoint)
         }
     }
+}
+
+/// The variant that is called `name`: by its id, such as `repvgg_a0`, or MobileOne's by `s0` to `s4`.
+fn random(name: &str) -> Result<(&'static Family, &'static Variant)> {
+    let called = |variant: &Variant| {
+        let short = variant.id.strip_prefix("mobileone_").unwrap_or(variant.id);
+        [variant.id, short].iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    let all = || FAMILIES.iter().flat_map(|family| family.variants.iter().map(|variant| (*family, variant)));
+    all().find(|(_, variant)| called(variant)).ok_or_else(|| {
+        let ids = all().map(|(_, variant)| variant.id).filter(|id| !id.starts_with("mobileone_"));
+        let others: Vec<String> = ids.map(|id| format!("{RANDOM}{id}")).collect();
+        Error::Model(format!("{RANDOM}{name}: random networks are {RANDOM}s0 to s4, {}", others.join(", ")))
+    })
 }
 
 /// The file of weights, and why nobody knows whether it has a `config.json`.

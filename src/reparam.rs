@@ -17,10 +17,7 @@ use std::ops::RangeInclusive;
 
 use crate::graph::Conv;
 
-/// Added to each variance before its root is taken, where nothing says otherwise.
-pub const EPSILON: f64 = 1e-5;
-
-/// What may be added instead.
+/// What may be added to each variance before its root is taken.
 pub const EPSILONS: RangeInclusive<f64> = f64::MIN_POSITIVE..=0.1;
 
 /// Batch normalization with its statistics, each `[c]`.

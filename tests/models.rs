@@ -1,5 +1,7 @@
 //! Checkpoints' tensors to networks: what is read off them, and what comes out.
 
+mod repvgg;
+
 use crate::reference::{data, relative_l2};
 use mobileone::{
     Checkpoint, Error, Model, Shape, Tensor, Weights,
@@ -326,7 +328,7 @@ fn synthetic_networks_stay_alive() {
     assert_ne!(synthetic(&VARIANTS[0], 5, 9).weights, synthetic(&VARIANTS[0], 5, 10).weights);
     for variant in &VARIANTS {
         let model = Model::new(synthetic(variant, 100, 1), Form::Fused).unwrap();
-        assert_eq!((model.name.as_str(), model.architecture.variant()), (variant.name, Some(variant)));
+        assert_eq!((model.name.as_str(), model.architecture.variant), (variant.name, Some(variant)));
         let outputs =
             reference::run(&model.graph, &model.weights, &picture(Shape::new(1, 48, 48, 3))).unwrap();
         for (node, output) in model.graph.nodes.iter().zip(&outputs) {

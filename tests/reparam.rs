@@ -2,8 +2,10 @@
 
 use mobileone::{
     graph::{Conv, Window},
-    reparam::{Branch, EPSILON, Norm, affine, merge},
+    reparam::{Branch, Norm, affine, merge},
 };
+
+const EPSILON: f64 = 1e-5;
 
 /// Numbers in [-1, 1), different each time.
 struct Draw(u64);

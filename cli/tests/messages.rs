@@ -54,7 +54,7 @@ fn each_mistake_has_its_line() {
         ("no such variant", other(&["info", "mobileone_s5"])),
         ("another server", other(&["info", "https://example.org/a/b"])),
         ("a text for a model", other(&["info", &text])),
-        ("another network", other(&["info", &data("repvgg.safetensors")])),
+        ("another network", other(&["info", &data("fastvit.safetensors")])),
         ("offline", other(&["classify", "--model", "s1", &picture])),
         ("no such command", other(&["clasify", &picture])),
         ("a picture for a command", other(&["cat.jpg"])),

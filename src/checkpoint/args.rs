@@ -2,24 +2,20 @@
 
 use serde_json::Value;
 
-use super::json::brief;
+use super::{json::brief, naming::Names};
 
-/// Arguments that change nothing of inference, or that the tensors' names and shapes show by themselves.
+/// Arguments of all networks that change nothing of inference, or that the tensors' names and shapes show by themselves.
 #[rustfmt::skip]
-const FREE: [&str; 44] = [
+const FREE: [&str; 37] = [
     "drop_rate", "drop_path_rate", "drop_block_rate", "drop_block_size", "drop", "drop_path", "drop_connect_rate",
     "zero_init_last", "grad_checkpointing", "bn_momentum", "bn_eps", "device", "dtype", "fuse", "inference_mode",
     "deploy", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict", "checkpoint_path",
     "cache_dir", "scriptable", "exportable", "no_jit", "img_size", "input_size", "fixed_input_size", "features_only",
     "out_indices", "feature_cls", "variant", "architecture", "model_name", "name", "stem_chs", "width_factor",
-    // Neither reaches a MobileOne's blocks or its stem.
-    "stem_pool", "downsample",
-    // Apple's.
-    "num_conv_branches", "num_blocks_per_stage", "width_multipliers", "use_se", "num_classes_per_head",
 ];
 
-/// Arguments that change the network, and the values that give the one that runs here, as [`plain`] writes them.
-const FIXED: [(&str, &[&str]); 15] = [
+/// Arguments that change any network, and the values that give the one that runs here, as [`plain`] writes them.
+const FIXED: [(&str, &[&str]); 14] = [
     ("act_layer", &["relu"]),
     ("norm_layer", &["batchnorm", "batchnorm2d", "bn"]),
     ("aa_layer", &[""]),
@@ -27,7 +23,6 @@ const FIXED: [(&str, &[&str]); 15] = [
     ("self_attn_layer", &[""]),
     ("output_stride", &["32"]),
     ("global_pool", &["avg", "fast", "fastavg", "true"]),
-    ("stem_type", &["one"]),
     ("head_type", &["", "classifier"]),
     ("head_hidden_size", &[]),
     ("dilation", &["1", "(1,1)", "[1,1]"]),
@@ -41,21 +36,21 @@ const FIXED: [(&str, &[&str]); 15] = [
 const SHOWN: [&str; 6] =
     ["num_conv_branches", "inference_mode", "kernel_size", "rd_ratio", "rd_channels", "rd_divisor"];
 
-/// Why the network that `key` makes with `value` is not run here, if it is not. In `model_args` (`all`) every key that is
+/// Why the network of the family `names` that `key` makes with `value` is not run here, if it is not. In `model_args` (`all`) every key that is
 /// not known is a reason; elsewhere only those that are.
-pub(super) fn refused(key: &str, value: &Value, all: bool) -> Option<String> {
+pub(super) fn refused(key: &str, value: &Value, all: bool, names: &Names) -> Option<String> {
     let empty = match value {
         Value::Null => true,
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.keys().all(|key| SHOWN.contains(&key.as_str())),
         _ => false,
     };
-    if empty || FREE.contains(&key) {
+    if empty || FREE.contains(&key) || names.free.contains(&key) {
         return None;
     }
     let shown = value.as_str().map_or_else(|| brief(value), String::from);
     let shown = if shown.is_empty() { "\"\"".into() } else { shown };
-    match FIXED.iter().find(|(name, _)| *name == key) {
+    match names.fixed.iter().chain(&FIXED).find(|(name, _)| *name == key) {
         Some((_, values)) if values.contains(&plain(value).as_str()) => None,
         Some((_, values)) => Some(match values.iter().find(|value| !value.is_empty()) {
             Some(value) => format!("{shown} is not run here, only {value}"),

@@ -10,6 +10,7 @@ use super::{
     classes::by_number,
     json::brief,
     metadata::{About, CONFIG, Claims, Fault, Metadata, PreprocessFields, SHARE, share, side, within},
+    naming::Names,
     raw::Source,
     reading::EPSILON_RANGE,
     strides::{GivenStrides, stage_strides, stride},
@@ -22,11 +23,11 @@ use crate::{
 /// Objects that say how pictures become inputs: timm's, and mmpretrain's.
 const PICTURES: [&str; 3] = ["pretrained_cfg", "data_preprocessor", "img_norm_cfg"];
 
-/// What `text`, the `config.json`, says.
+/// What `text`, the `config.json`, says of a network of the family `names`.
 ///
 /// # Errors
 /// [`Error::File`](crate::Error::File) when it begins like a JSON object and is damaged.
-pub(super) fn read(source: &Source, text: &str) -> Result<Metadata> {
+pub(super) fn read(source: &Source, text: &str, names: &Names) -> Result<Metadata> {
     let mut reader = Reader::default();
     let root = match parse(text) {
         Ok(Value::Object(root)) => root,
@@ -58,13 +59,13 @@ pub(super) fn read(source: &Source, text: &str) -> Result<Metadata> {
     let mut metadata = metadata.or(top);
     // Of the names of classes, those at the top are newer, as in timm.
     metadata.labels = labels.or(metadata.labels);
-    let network = reader.is_network(&root);
+    let network = reader.is_network(&root, names);
     if network {
         // What the network was made with outranks the rest.
         if let Some(args) = object(&root, "model_args") {
             metadata.bn_eps = reader.epsilon("model_args", args).or(metadata.bn_eps);
         }
-        reader.network(&root);
+        reader.network(&root, names);
         reader.claims(&root, &mut metadata.claims);
     }
     Ok(reader.metadata(metadata))
@@ -161,13 +162,14 @@ impl Reader {
     }
 
     /// Whether the file is about a network such as this one; if it names another, says so.
-    fn is_network(&mut self, root: &Map<String, Value>) -> bool {
+    fn is_network(&mut self, root: &Map<String, Value>, names: &Names) -> bool {
         match root.get("architecture") {
-            Some(Value::String(name)) if !name.to_ascii_lowercase().contains("mobileone") => {
+            Some(Value::String(name)) if !name.to_ascii_lowercase().contains(names.id) => {
                 self.note(format!(
-                    "{CONFIG} \"architecture\": {} is not a MobileOne, as the tensors are: what {CONFIG} says of the \
-                     network is passed over",
-                    brief(&Value::String(name.clone()))
+                    "{CONFIG} \"architecture\": {} is not a {}, as the tensors are: what {CONFIG} says of the network \
+                     is passed over",
+                    brief(&Value::String(name.clone())),
+                    names.family
                 ));
                 false
             }
@@ -176,7 +178,7 @@ impl Reader {
     }
 
     /// Finds what makes another network than the one that runs here.
-    fn network(&mut self, root: &Map<String, Value>) {
+    fn network(&mut self, root: &Map<String, Value>, names: &Names) {
         let objects = [("", Some(root)), ("pretrained_cfg", object(root, "pretrained_cfg"))];
         let args = ("model_args", object(root, "model_args"));
         for (path, map) in objects.into_iter().chain([args]) {
@@ -186,7 +188,7 @@ impl Reader {
                 if claimed || key == "global_pool" && value == "" {
                     continue;
                 }
-                if let Some(reason) = args::refused(key, value, all) {
+                if let Some(reason) = args::refused(key, value, all, names) {
                     self.faults.push(Fault { about: About::Network, field: join(path, key), reason });
                 }
             }
@@ -420,10 +422,10 @@ fn numbers(value: &Value, imagenet: [f64; 3]) -> Option<[f64; 3]> {
     }
 }
 
-type Names = fn(&Value) -> Option<Vec<String>>;
+type ReadNames = fn(&Value) -> Option<Vec<String>>;
 
 /// Where names of classes stand, and how.
-const LABELS: [(&str, Names); 4] =
+const LABELS: [(&str, ReadNames); 4] =
     [("label_names", names), ("labels", names), ("id2label", names), ("label2id", numbered)];
 
 /// Names in order, or by number: what has none is empty.

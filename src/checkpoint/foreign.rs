@@ -1,7 +1,5 @@
 //! Other networks, recognized so that they can be refused by name.
 
-use crate::weights::Weights;
-
 /// A network, and parts of names that, found in one file, give it away, the most telling one first. The first
 /// row that fits counts.
 #[rustfmt::skip]
@@ -40,23 +38,15 @@ const NETWORKS: [(&str, &[&str]); 32] = [
     ("VGG", &["features.0.weight", "classifier.6.weight"]),
 ];
 
-/// The network that the file's names betray, and one name that does.
-pub(super) fn by_names<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<(&'static str, &'a str)> {
-    NETWORKS.iter().find_map(|(network, parts)| {
+/// The network that the file's names betray, and one name that does; none where it is of `family`.
+pub(super) fn by_names<'a>(
+    names: impl Iterator<Item = &'a str> + Clone,
+    family: &str,
+) -> Option<(&'static str, &'a str)> {
+    let found = NETWORKS.iter().find_map(|(network, parts)| {
         let found: Option<Vec<&str>> =
             parts.iter().map(|part| names.clone().find(|name| name.contains(part))).collect();
         Some((*network, *found?.first()?))
-    })
-}
-
-/// The network that only shapes tell from a MobileOne, and the name of an array that does: fused RepVGG in
-/// timm's names, all of whose convolutions are dense 3×3 ones.
-pub(super) fn by_shapes(weights: &Weights) -> Option<(&'static str, &str)> {
-    let in_stages = |name: &str| name.starts_with("stages.") && !name.contains(".attn.");
-    let mut convs =
-        weights.iter().filter(|(name, array)| in_stages(name) && array.shape.len() == 4).peekable();
-    let (first, _) = *convs.peek()?;
-    convs
-        .all(|(_, array)| array.shape[1..].iter().all(|&side| side > 1))
-        .then(|| ("RepVGG", weights.name_in_file(first)))
+    });
+    found.filter(|(network, _)| *network != family)
 }

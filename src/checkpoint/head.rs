@@ -2,13 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Opened,
-    candidate::Candidate,
-    fault,
-    names::{self, LINEAR},
-    raw::Content,
-};
+use super::{Opened, candidate::Candidate, fault, names, naming::LINEAR, raw::Content};
 use crate::error::Result;
 
 /// The classifier of a network, if it has one.

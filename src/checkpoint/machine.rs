@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::node::{Id, Node, Step, called, stored};
 
-/// Bounds the memory that a small pickle can ask for; a MobileOne with its optimizer makes some 50,000 nodes.
+/// Bounds the memory that a small pickle can ask for; a network of some hundred layers with its optimizer makes some 50,000 nodes.
 const MAX_NODES: usize = 1 << 20;
 
 /// The machine's state, between instructions.

@@ -2,8 +2,8 @@
 //!
 //! Two containers are read, told apart by their first bytes: safetensors, memory-mapped, and (feature `pth`)
 //! PyTorch's zip form, whose pickle is read by a machine that can make nothing but tensors and containers.
-//! Names come in four namings and under any prefix and in any wrapper; a file may hold the network in train form
-//! or fused. Where a file holds an averaged copy (EMA) beside the network, that is taken, as timm does on loading,
+//! Which names make a network, the caller says: a table of families, each with the namings of its parameters. Names come
+//! under any prefix and in any wrapper; a file may hold several networks, of several families. Where a file holds an averaged copy (EMA) beside the network, that is taken, as timm does on loading,
 //! unless [`Reading`] says otherwise. Tensors that inference does not need are passed over and named.
 //!
 //! Invariants: a file is never believed; what it claims is compared with what it has before memory is asked
@@ -22,6 +22,7 @@ mod json;
 mod machine;
 mod metadata;
 mod names;
+mod naming;
 #[cfg(feature = "pth")]
 mod node;
 mod note;
@@ -47,11 +48,13 @@ use std::{
 };
 
 pub use metadata::{About, Claims, Fault, Metadata, PreprocessFields};
+pub use naming::{CONV, Claim, LINEAR, Module, NORM, Names, Naming, Shapes};
 pub use note::{Note, Setting};
 pub use reading::{Found, Reading, Which};
 pub use save::{write_npy, write_tensors};
 pub use strides::{GivenStrides, Strides};
 
+pub(crate) use naming::recognize;
 pub(crate) use reading::check_epsilon;
 
 use serde_json::Value;
@@ -96,60 +99,28 @@ pub struct Checkpoint {
 /// The longest `config.json` read, in bytes.
 const MAX_CONFIG: u64 = 8 << 20;
 
-impl Checkpoint {
-    /// Reads a safetensors file or a PyTorch checkpoint, and the `config.json` in the same folder if there is
-    /// one. The file's own metadata wins over it, field by field, but for epsilon, and for strides that no branches
-    /// have shown: those the `config.json` decides.
-    ///
-    /// The file must not be written to meanwhile.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when it cannot be opened; [`Error::File`] when it is something else or damaged;
-    /// [`Error::Weights`] when it holds several networks of which none is preferred; [`Error::Tensor`] when a tensor is doubled, of no use, or has no place in
-    /// a MobileOne; [`Error::Model`] when it is another network that is known by its names.
-    pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint> {
-        Checkpoint::open_with(path, &Reading::default())
+/// The network of `families` in the file at `path`, read with the `config.json` beside it, as `reading` wants it. The
+/// first of the families is what messages take a file for that is none of theirs.
+pub(crate) fn open(path: &Path, reading: &Reading, families: &[&'static Names]) -> Result<Checkpoint> {
+    let map = map(path)?;
+    let weights = Source { path, bytes: &map };
+    let beside = path.with_file_name("config.json");
+    match read_config(&beside)? {
+        Some(text) => read(&weights, Some((&Source { path: &beside, bytes: &[] }, &text)), reading, families),
+        None => read(&weights, None, reading, families),
     }
+}
 
-    /// The same as `reading` wants it.
-    ///
-    /// # Errors
-    /// Those of [`Checkpoint::open`]; [`Error::Option`] for a value of `reading` that is not possible.
-    pub fn open_with(path: impl AsRef<Path>, reading: &Reading) -> Result<Checkpoint> {
-        let path = path.as_ref();
-        let map = map(path)?;
-        let weights = Source { path, bytes: &map };
-        let beside = path.with_file_name("config.json");
-        match read_config(&beside)? {
-            Some(text) => read(&weights, Some((&Source { path: &beside, bytes: &[] }, &text)), reading),
-            None => read(&weights, None, reading),
-        }
-    }
-
-    /// Reads what [`Checkpoint::open`] would read from a file of these bytes, without a `config.json`.
-    ///
-    /// # Errors
-    /// Those of [`Checkpoint::open`], the file being called `checkpoint`.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint> {
-        Checkpoint::from_bytes_with(bytes, None, &Reading::default())
-    }
-
-    /// The same with the text of a `config.json`.
-    ///
-    /// # Errors
-    /// Those of [`Checkpoint::open`], the files being called `checkpoint` and `config.json`.
-    pub fn from_bytes_with_config(bytes: &[u8], config: &str) -> Result<Checkpoint> {
-        Checkpoint::from_bytes_with(bytes, Some(config), &Reading::default())
-    }
-
-    /// The same with or without the text of a `config.json`, as `reading` wants it.
-    ///
-    /// # Errors
-    /// Those of [`Checkpoint::open_with`], the files being called `checkpoint` and `config.json`.
-    pub fn from_bytes_with(bytes: &[u8], config: Option<&str>, reading: &Reading) -> Result<Checkpoint> {
-        let beside = Source { path: Path::new("config.json"), bytes: &[] };
-        read(&Source { path: Path::new("checkpoint"), bytes }, config.map(|text| (&beside, text)), reading)
-    }
+/// The same of the `bytes` of a file and the text of a `config.json`.
+pub(crate) fn from_bytes(
+    bytes: &[u8],
+    config: Option<&str>,
+    reading: &Reading,
+    families: &[&'static Names],
+) -> Result<Checkpoint> {
+    let beside = Source { path: Path::new("config.json"), bytes: &[] };
+    let source = Source { path: Path::new("checkpoint"), bytes };
+    read(&source, config.map(|text| (&beside, text)), reading, families)
 }
 
 /// Reads the tensor called `name`, such as an input, from a safetensors file or a PyTorch checkpoint; from NumPy's
@@ -177,7 +148,7 @@ fn tensor(source: Source, name: &str) -> Result<Array> {
     if source.bytes.starts_with(npy::MAGIC) {
         return decode(&npy::read(&source, name)?, &mut budget);
     }
-    let mut file = contents(source)?;
+    let mut file = contents(source, &[])?;
     let Some(at) = file.entries.iter().position(|entry| entry.name() == name) else {
         let names: Vec<&str> = file.entries.iter().map(Entry::name).take(5).collect();
         if names.is_empty() {
@@ -240,6 +211,8 @@ struct Opened<'a> {
     settings: Vec<(String, Value)>,
     /// Whether mmengine wrote it.
     mmengine: bool,
+    /// The families whose networks may stand in it.
+    families: &'a [&'static Names],
 }
 
 enum Container<'a> {
@@ -255,6 +228,18 @@ impl<'a> Opened<'a> {
             Container::Safetensors(contents) => Ok(contents[at].clone()),
             #[cfg(feature = "pth")]
             Container::Torch(torch) => torch.content(at, self.entries[at].name()),
+        }
+    }
+
+    /// The shape of the entry at `at`, if it is a tensor.
+    fn shape(&self, at: usize) -> Option<Vec<usize>> {
+        match &self.container {
+            Container::Safetensors(contents) => match &contents[at] {
+                Content::Array(view) => Some(view.shape().to_vec()),
+                Content::Other(_) => None,
+            },
+            #[cfg(feature = "pth")]
+            Container::Torch(torch) => torch.shape(at),
         }
     }
 
@@ -274,21 +259,21 @@ impl<'a> Opened<'a> {
 }
 
 /// Opens the file of `source`.
-fn contents<'a>(source: Source<'a>) -> Result<Opened<'a>> {
+fn contents<'a>(source: Source<'a>, families: &'a [&'static Names]) -> Result<Opened<'a>> {
     match format::recognize(&source)? {
         Format::Safetensors => {
             let safetensors::Contents { entries, contents, metadata } = safetensors::read(&source)?;
             let settings = metadata.iter().filter(|(key, _)| classes::is_setting(key));
             let settings = settings.map(|(key, text)| (key.clone(), Value::String(text.clone()))).collect();
             let container = Container::Safetensors(contents);
-            Ok(Opened { source, entries, container, metadata, settings, mmengine: false })
+            Ok(Opened { source, entries, container, metadata, settings, mmengine: false, families })
         }
         #[cfg(feature = "pth")]
         Format::Zip => {
-            let (torch, described) = pth::read(&source)?;
+            let (torch, described) = pth::read(&source, families)?;
             let pth::Described { entries, settings, mmengine } = described;
             let container = Container::Torch(Box::new(torch));
-            Ok(Opened { source, entries, container, metadata: HashMap::new(), settings, mmengine })
+            Ok(Opened { source, entries, container, metadata: HashMap::new(), settings, mmengine, families })
         }
         #[cfg(not(feature = "pth"))]
         Format::Zip => Err(source.fault(
@@ -298,10 +283,15 @@ fn contents<'a>(source: Source<'a>) -> Result<Opened<'a>> {
     }
 }
 
-fn read(source: &Source, config: Option<(&Source, &str)>, reading: &Reading) -> Result<Checkpoint> {
+fn read(
+    source: &Source,
+    config: Option<(&Source, &str)>,
+    reading: &Reading,
+    families: &[&'static Names],
+) -> Result<Checkpoint> {
     let epsilon = reading.bn_eps.map(check_epsilon).transpose()?;
-    let mut file = contents(*source)?;
-    let Selected { parameters, passed_over, networks } = select(&mut file, &reading.weights)?;
+    let mut file = contents(*source, families)?;
+    let Selected { names, parameters, passed_over, networks } = select(&mut file, &reading.weights)?;
     let weights = weights(&mut file, &parameters)?;
     let mut notes: Vec<Note> = reading::chosen(&networks, reading).into_iter().collect();
     notes.extend(reading::left_out(&passed_over));
@@ -319,7 +309,7 @@ fn read(source: &Source, config: Option<(&Source, &str)>, reading: &Reading) -> 
         metadata.labels = settings.labels.take();
     }
     if let Some((beside, text)) = config {
-        metadata = metadata.beside(config::read(beside, text)?);
+        metadata = metadata.beside(config::read(beside, text, names)?);
     }
     if let (None, None, Some((value, path))) = (epsilon, metadata.bn_eps, settings.bn_eps) {
         let value = check_epsilon(value).map_err(|e| source.fault(format!("\"{path}\": {e}")))?;
@@ -353,14 +343,11 @@ fn weights(file: &mut Opened, parameters: &[(String, usize)]) -> Result<Weights>
         weights.set_name_in_file(&**name, &*raw.name);
         weights.insert(name, &array.shape, array.data);
     }
-    match foreign::by_shapes(&weights) {
-        Some((network, name)) => Err(refuse(network, name)),
-        None => Ok(weights),
-    }
+    Ok(weights)
 }
 
-fn refuse(network: &str, name: &str) -> Error {
-    Error::Model(format!("not a MobileOne: this is {network}, by its tensor \"{name}\""))
+fn refuse(family: &str, network: &str, name: &str) -> Error {
+    Error::Model(format!("not a {family}: this is {network}, by its tensor \"{name}\""))
 }
 
 fn fault(name: &str, reason: impl Into<String>) -> Error {

@@ -1,47 +1,9 @@
-//! The names that files give to parameters, and the canonical ones: timm's.
+//! Words in the names of a file's tensors, whatever the network: wrappers, classifiers, what only training needs.
 
-/// Where the parts of the network stand in a naming.
-struct Naming {
-    stem: &'static str,
-    /// Before a stage's number, which is `first` for the first stage.
-    stage: &'static str,
-    first: usize,
-    /// The column of [`MODULES`].
-    column: usize,
-}
-
-/// timm; timm's `features_only`; Apple and segmentation_models_pytorch; mmpretrain; cvnets and corenet.
-const NAMINGS: [Naming; 5] = [
-    Naming { stem: "stem", stage: "stages.", first: 0, column: 0 },
-    Naming { stem: "stem", stage: "stages_", first: 0, column: 0 },
-    Naming { stem: "stage0", stage: "stage", first: 1, column: 1 },
-    Naming { stem: "stage0", stage: "stage", first: 1, column: 2 },
-    Naming { stem: "conv_1", stage: "layer_", first: 2, column: 3 },
-];
-
-const CONV: &[&str] = &["weight"];
-pub(super) const LINEAR: &[&str] = &["weight", "bias"];
-const NORM: &[&str] = &["weight", "bias", "running_mean", "running_var"];
-
-/// What may stand at one position of the network: its parameters, and its name in each naming, where `#`
-/// is a branch's number.
-#[rustfmt::skip]
-const MODULES: [(&[&str], [&str; 4]); 8] = [
-    (CONV, ["conv_kxk.#.conv", "rbr_conv.#.conv", "branch_conv_list.#.conv", "rbr_conv.#.block.conv"]),
-    (NORM, ["conv_kxk.#.bn", "rbr_conv.#.bn", "branch_conv_list.#.norm", "rbr_conv.#.block.norm"]),
-    (CONV, ["conv_scale.conv", "rbr_scale.conv", "branch_scale.conv", "rbr_scale.block.conv"]),
-    (NORM, ["conv_scale.bn", "rbr_scale.bn", "branch_scale.norm", "rbr_scale.block.norm"]),
-    (NORM, ["identity", "rbr_skip", "branch_norm", "rbr_skip"]),
-    (LINEAR, ["attn.fc1", "se.reduce", "se.conv1.conv", "se.se_layer.fc1.block.conv"]),
-    (LINEAR, ["attn.fc2", "se.expand", "se.conv2.conv", "se.se_layer.fc2.block.conv"]),
-    (LINEAR, ["reparam_conv", "reparam_conv", "branch_reparam", "reparam_conv"]),
-];
+use super::naming::{LINEAR, Names};
 
 /// What PyTorch's wrappers of a module put in the middle of names.
 const WRAPPED: [&str; 3] = ["_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_orig_mod"];
-
-/// Components of the longest name: cvnets' `layer_2.0.se.se_layer.fc1.block.conv.weight`.
-const LONGEST: usize = 8;
 
 /// PyTorch's count of training steps of a normalization.
 pub(super) const COUNTER: &str = "num_batches_tracked";
@@ -103,34 +65,12 @@ const BETWEEN: [&str; 12] = [
     "attn",
 ];
 
-/// The parameter of the stem or of a stage that `name` ends with, and where in `name` its network's own names begin.
-/// Whatever stands before that is a prefix.
-pub(super) fn body(name: &str) -> Option<(usize, String)> {
-    let ends = std::iter::once(0).chain(name.rmatch_indices('.').map(|(at, _)| at + 1).take(LONGEST));
-    let mut starts: Vec<usize> = ends.collect();
-    starts.sort_unstable();
-    starts.dedup();
-    starts.into_iter().find_map(|start| {
-        let inner = &name[start..];
-        NAMINGS.iter().find_map(|naming| canonical(inner, naming)).map(|canonical| (start, canonical))
-    })
-}
-
 /// `name` without what PyTorch's wrappers put into it.
 pub(super) fn unwrapped(name: &str) -> String {
     if !WRAPPED.iter().any(|wrapper| name.contains(wrapper)) {
         return name.into();
     }
     name.split('.').filter(|part| !WRAPPED.contains(part)).collect::<Vec<_>>().join(".")
-}
-
-/// Whether `component`, the first one within a network, is a stem's or a stage's, in any naming.
-pub(super) fn is_stage(component: &str) -> bool {
-    let numbered = |stage: &str| {
-        let number = component.strip_prefix(stage.trim_end_matches('.'));
-        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_'))
-    };
-    NAMINGS.iter().any(|naming| component == naming.stem || numbered(naming.stage)) || numbered("conv_")
 }
 
 /// Whether `component` is what a classifier is called.
@@ -140,9 +80,9 @@ pub(super) fn is_head(component: &str) -> bool {
 
 /// Whether `name` may be a parameter's, whatever stands under it.
 #[cfg(feature = "pth")]
-pub(super) fn may_be(name: &str) -> bool {
+pub(super) fn may_be(name: &str, families: &[&Names]) -> bool {
     let head = |module: &str| module.split('.').any(is_head);
-    body(name).is_some()
+    families.iter().any(|names| names.body(name).is_some())
         || name.rsplit_once('.').is_some_and(|(module, field)| LINEAR.contains(&field) && head(module))
 }
 
@@ -178,36 +118,4 @@ pub(super) fn words(name: &str) -> impl Iterator<Item = String> {
         }
     }
     words.into_iter().filter(|word| !word.is_empty())
-}
-
-/// The canonical name of `name` in `naming`.
-fn canonical(name: &str, naming: &Naming) -> Option<String> {
-    let (position, rest) = match name.strip_prefix(naming.stem).and_then(|rest| rest.strip_prefix('.')) {
-        Some(rest) => ("stem".to_string(), rest),
-        None => {
-            let (stage, rest) = name.strip_prefix(naming.stage)?.split_once('.')?;
-            let (index, rest) = rest.split_once('.')?;
-            (format!("stages.{}.{}", number(stage)?.checked_sub(naming.first)?, number(index)?), rest)
-        }
-    };
-    let (module, field) = rest.rsplit_once('.')?;
-    MODULES.iter().filter(|(fields, _)| fields.contains(&field)).find_map(|(_, names)| {
-        let branch = branch(names[naming.column], module)?;
-        Some(format!("{position}.{}.{field}", names[0].replace('#', branch)))
-    })
-}
-
-/// What stands for `#` when `name` is of `pattern`; empty when the pattern has none.
-fn branch<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
-    let Some((before, after)) = pattern.split_once('#') else {
-        return (name == pattern).then_some("");
-    };
-    let digits = name.strip_prefix(before)?.strip_suffix(after)?;
-    number(digits).map(|_| digits)
-}
-
-/// A number as Python writes it: "07" would be a second name for 7.
-fn number(digits: &str) -> Option<usize> {
-    let number: usize = digits.parse().ok()?;
-    (number < 1000 && number.to_string() == digits).then_some(number)
 }

@@ -12,6 +12,7 @@ use zip::{
 
 use super::{
     format::save_with,
+    naming::Names,
     node::{Id, Node},
     pickle::Pickle,
     raw::{Content, Entry, Source, View},
@@ -19,10 +20,10 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// The longest pickle read, in bytes. A MobileOne's, optimizer included, is under 1 MB.
+/// The longest pickle read, in bytes. That of a network of some hundred layers, optimizer included, is under 1 MB.
 const MAX_PICKLE: usize = 32 << 20;
 
-/// The most members of an archive. A MobileOne, optimizer included, has some 3,000 storages.
+/// The most members of an archive. A network of some hundred layers, optimizer included, has some 3,000 storages.
 const MAX_MEMBERS: usize = 1 << 16;
 
 /// What an archive describes.
@@ -32,13 +33,13 @@ pub(super) struct Torch<'a> {
     tree: Tree,
 }
 
-/// Reads the description of the tensors of the archive `source`.
-pub(super) fn read<'a>(source: &Source<'a>) -> Result<(Torch<'a>, Described)> {
+/// Reads the description of the tensors of the archive `source`, in which networks of `families` may stand.
+pub(super) fn read<'a>(source: &Source<'a>, families: &[&'static Names]) -> Result<(Torch<'a>, Described)> {
     let mut archive = Archive::open(source)?;
     let description = archive.member("data.pkl")?.ok_or_else(|| source.fault(NOT_TORCH))?;
     if description.len() > MAX_PICKLE {
         return Err(source
-            .fault(format!("holds a pickle of {} bytes: too long to be a MobileOne's", description.len())));
+            .fault(format!("holds a pickle of {} bytes: too long to be a network's", description.len())));
     }
     let endian = archive.member("byteorder")?;
     if let Some(endian) = endian.filter(|endian| endian.trim_ascii() != b"little") {
@@ -49,7 +50,7 @@ pub(super) fn read<'a>(source: &Source<'a>) -> Result<(Torch<'a>, Described)> {
     }
     let pickle =
         Pickle::read(description).map_err(|reason| source.fault(format!("damaged pickle, {reason}")))?;
-    let mut tree = Tree::of(&pickle).map_err(|reason| source.fault(reason))?;
+    let mut tree = Tree::of(&pickle, families).map_err(|reason| source.fault(reason))?;
     let described = Described {
         entries: std::mem::take(&mut tree.entries),
         settings: std::mem::take(&mut tree.settings),
@@ -77,6 +78,14 @@ impl<'a> Torch<'a> {
                 Ok(Content::Other(format!("is made by {module}.{function}, which is never called here")))
             }
             _ => Ok(Content::Other("is not a tensor".into())),
+        }
+    }
+
+    /// The shape of the entry at `at`, if it is a tensor; its scalars are not looked at.
+    pub fn shape(&self, at: usize) -> Option<Vec<usize>> {
+        match *self.pickle.node(self.tree.values[at]) {
+            Node::Tensor { shape, .. } => self.pickle.sizes(shape),
+            _ => None,
         }
     }
 
@@ -181,7 +190,7 @@ fn other_archive(source: &Source, names: &[&[u8]]) -> Option<String> {
     let what = if any(&[".npy"]) {
         "is a NumPy archive (.npz): save one array as .npy for an input; checkpoints are safetensors or PyTorch files"
     } else if any(&["model.weights.h5", ".h5", "keras_metadata.pb"]) {
-        "is a Keras model: MobileOne checkpoints are safetensors or PyTorch files"
+        "is a Keras model: checkpoints are safetensors or PyTorch files"
     } else if any(&[".mlmodel", "coremldata.bin"]) {
         "is a Core ML model: give the safetensors or PyTorch checkpoint it was made from"
     } else if any(&[".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar"]) {
@@ -214,7 +223,7 @@ impl<'a> Archive<'a> {
         let entries = source.bytes.windows(4).filter(|bytes| bytes == b"PK\x01\x02");
         if entries.take(MAX_MEMBERS + 1).count() > MAX_MEMBERS {
             return Err(
-                source.fault(format!("is a zip archive of more than {MAX_MEMBERS} members: no MobileOne's"))
+                source.fault(format!("is a zip archive of more than {MAX_MEMBERS} members: no network's"))
             );
         }
         // It begins with the first member. A search for the beginning takes a second entry for the first where a

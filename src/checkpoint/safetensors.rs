@@ -16,7 +16,7 @@ use crate::{
     weights::Array,
 };
 
-/// The longest header read, in bytes. A MobileOne's is under 200 kB, thousands of labels included.
+/// The longest header read, in bytes. A network's of some hundred layers is under 200 kB, thousands of labels included.
 const MAX_HEADER: usize = 16 << 20;
 
 /// What stands in a safetensors file.

@@ -10,6 +10,7 @@ use super::{
     candidate::Candidate,
     fault, foreign, head,
     names::{self, COUNTER},
+    naming::{Claim, LINEAR, Names, Shapes, recognize},
     raw::Content,
     refuse,
 };
@@ -27,6 +28,8 @@ const MAX_NETWORKS: usize = 64;
 
 /// What was taken of a file.
 pub(super) struct Selected {
+    /// The network's family.
+    pub names: &'static Names,
     /// Canonical names, and places among the file's entries.
     pub parameters: Vec<(String, usize)>,
     /// Names in the file of what is not needed.
@@ -97,7 +100,7 @@ pub(super) fn select(file: &mut Opened, which: &Which) -> Result<Selected> {
         };
         let inner = path.strip_prefix(chosen.prefix.as_str());
         let needed = match inner {
-            Some(inner) if names::is_stage(inner.split('.').next().unwrap_or("")) => true,
+            Some(inner) if chosen.names.is_place(inner.split('.').next().unwrap_or("")) => true,
             Some(inner) => on_the_way(inner),
             None if matches!(which, Which::Named(_)) || within => false,
             None => {
@@ -106,7 +109,7 @@ pub(super) fn select(file: &mut Opened, which: &Which) -> Result<Selected> {
             }
         };
         if needed {
-            return Err(no_part(file, at, inner.is_none().then_some(chosen)));
+            return Err(no_part(file, at, chosen.names, inner.is_none().then_some(chosen)));
         }
         passed_over.push(file.entries[at].name().to_string());
     }
@@ -119,15 +122,20 @@ pub(super) fn select(file: &mut Opened, which: &Which) -> Result<Selected> {
         taken: at == taken,
     });
     let networks: Vec<Found> = if candidates.len() > 1 { networks.collect() } else { Vec::new() };
-    Ok(Selected { parameters, passed_over, networks })
+    Ok(Selected { names: chosen.names, parameters, passed_over, networks })
 }
 
 /// All networks of the file, in its order; parts of networks only if there is nothing else.
 fn candidates(file: &Opened, paths: &[String]) -> Vec<Candidate> {
-    let mut groups: BTreeMap<&str, Vec<(String, usize)>> = BTreeMap::new();
+    // By prefix: what each family knows of what stands behind it
+    let mut groups: BTreeMap<&str, Vec<Vec<(String, usize)>>> = BTreeMap::new();
     for (at, path) in paths.iter().enumerate() {
-        if let Some((start, canonical)) = names::body(path) {
-            groups.entry(&path[..start]).or_default().push((canonical, at));
+        for (family, names) in file.families.iter().enumerate() {
+            if let Some((start, canonical)) = names.body(path) {
+                let known =
+                    groups.entry(&path[..start]).or_insert_with(|| vec![Vec::new(); file.families.len()]);
+                known[family].push((canonical, at));
+            }
         }
     }
     // torch.optim.swa_utils.AveragedModel counts its steps beside the network
@@ -153,13 +161,23 @@ fn candidates(file: &Opened, paths: &[String]) -> Vec<Candidate> {
     let mut all: Vec<Candidate> = groups
         .into_iter()
         .zip(flags)
-        .map(|((prefix, members), averaged)| Candidate { prefix: prefix.into(), members, averaged })
+        .map(|((prefix, known), averaged)| candidate(file, prefix, known, averaged))
         .collect();
-    if all.iter().any(Candidate::is_whole) {
-        all.retain(Candidate::is_whole);
+    if all.iter().any(|candidate| candidate.whole) {
+        all.retain(|candidate| candidate.whole);
     }
     all.sort_by_key(|candidate| candidate.members[0].1);
     all
+}
+
+/// The network behind `prefix`, of the family that claims it; `known` has what each family knows of it.
+fn candidate(file: &Opened, prefix: &str, mut known: Vec<Vec<(String, usize)>>, averaged: bool) -> Candidate {
+    let shape = |(name, at): &(String, usize)| (name.clone(), file.shape(*at).unwrap_or_default());
+    let shapes: Vec<Shapes> = known.iter().map(|members| members.iter().map(shape).collect()).collect();
+    let taken = recognize(file.families.iter().copied().zip(&shapes));
+    let names = file.families[taken];
+    let whole = (names.claims)(&shapes[taken]) == Claim::Whole;
+    Candidate { prefix: prefix.into(), names, members: known.swap_remove(taken), whole, averaged }
 }
 
 /// Where a file holds nothing of a network but its classifier, or what is called so.
@@ -169,15 +187,19 @@ fn candidates(file: &Opened, paths: &[String]) -> Vec<Candidate> {
 fn classifier_alone(file: &Opened, paths: &[String]) -> Result<Option<Candidate>> {
     let before = |path: &str| {
         let (module, field) = path.rsplit_once('.')?;
-        let head = module.split('.').position(names::is_head).filter(|_| names::LINEAR.contains(&field))?;
+        let head = module.split('.').position(names::is_head).filter(|_| LINEAR.contains(&field))?;
         Some(module.split('.').take(head).map(|part| part.len() + 1).sum::<usize>())
     };
     let prefix =
         paths.iter().filter_map(|path| Some(&path[..before(path)?])).max_by_key(|prefix| prefix.len());
+    let names = file.families[0];
     match prefix {
-        Some(prefix) => Ok(Some(Candidate { prefix: prefix.into(), members: Vec::new(), averaged: false })),
+        Some(prefix) => {
+            let (prefix, members) = (prefix.into(), Vec::new());
+            Ok(Some(Candidate { prefix, names, members, whole: false, averaged: false }))
+        }
         None => match paths.iter().position(|path| !path.ends_with(COUNTER)) {
-            Some(at) => Err(no_part(file, at, None)),
+            Some(at) => Err(no_part(file, at, names, None)),
             None => Err(file.nothing()),
         },
     }
@@ -320,15 +342,17 @@ fn others(candidates: &[Candidate], chosen: &Candidate) -> Vec<String> {
     places.collect()
 }
 
-/// The refusal of the entry at `at`, which has no place in the network; `apart` from the network it stands beside.
-fn no_part(file: &Opened, at: usize, apart: Option<&Candidate>) -> Error {
+/// The refusal of the entry at `at`, which has no place in the network of the family `names`; `apart` from the network it
+/// stands beside.
+fn no_part(file: &Opened, at: usize, names: &Names, apart: Option<&Candidate>) -> Error {
     let place = &file.entries[at].path[..file.entries[at].start];
     let beside = file.entries.iter().filter(|entry| &entry.path[..entry.start] == place);
-    if let Some((network, name)) = foreign::by_names(beside.map(|entry| entry.name())) {
-        return refuse(network, name);
+    if let Some((network, name)) = foreign::by_names(beside.map(|entry| entry.name()), names.family) {
+        return refuse(names.family, network, name);
     }
     let name = file.entries[at].name();
-    let reason = "is no part of a MobileOne, in any naming that is known here";
+    let family = names.family;
+    let reason = format!("is no part of a {family}, in any naming that is known here");
     match apart.map(Candidate::name) {
         Some(network) if !network.is_empty() => Error::Weights {
             path: file.source.path.into(),
@@ -339,7 +363,7 @@ fn no_part(file: &Opened, at: usize, apart: Option<&Candidate>) -> Error {
         },
         _ => fault(
             name,
-            format!("{reason}: give a MobileOne's file, or remove the tensor if the network runs without it"),
+            format!("{reason}: give a {family}'s file, or remove the tensor if the network runs without it"),
         ),
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Number, Value};
 
 use super::{
     classes, names,
+    naming::Names,
     node::{Id, Node},
     pickle::Pickle,
     raw::Entry,
@@ -36,6 +37,7 @@ pub(super) struct Tree {
     pub modules: Vec<Vec<String>>,
     /// The first thing beside the tensors that a function would have made: key, module, name.
     pub made: Option<(String, String, String)>,
+    families: Vec<&'static Names>,
     visits: usize,
     bytes: usize,
     /// What is left of [`MAX_SETTINGS`].
@@ -43,12 +45,12 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Walks `pickle`.
+    /// Walks `pickle`. What is no tensor is kept where `families` has a parameter of its name.
     ///
     /// # Errors
     /// A text that completes "file: ..." when it repeats itself without end.
-    pub fn of(pickle: &Pickle) -> Result<Tree, String> {
-        let mut tree = Tree { budget: MAX_SETTINGS, ..Tree::default() };
+    pub fn of(pickle: &Pickle, families: &[&'static Names]) -> Result<Tree, String> {
+        let mut tree = Tree { budget: MAX_SETTINGS, families: families.into(), ..Tree::default() };
         tree.walk(pickle, pickle.top(), &mut Vec::new(), true)?;
         Ok(tree)
     }
@@ -117,7 +119,7 @@ impl Tree {
             if let (&Node::Made(module, name), true) = (pickle.node(value), plain) {
                 self.made.get_or_insert_with(|| (key.clone(), module.into(), name.into()));
             }
-            if plain && tensors && (is_tensor(value) || names::may_be(&key)) {
+            if plain && tensors && (is_tensor(value) || names::may_be(&key, &self.families)) {
                 self.keep_bytes(&key, keys)?;
                 let mut path: String = keys.iter().map(|key| format!("{key}.")).collect();
                 let start = path.len();
@@ -140,7 +142,7 @@ impl Tree {
         self.bytes += key.len() + keys.iter().map(|key| key.len() + 1).sum::<usize>();
         match self.bytes <= MAX_PATHS {
             true => Ok(()),
-            false => Err(format!("has names of more than {MAX_PATHS} bytes: too long to be a MobileOne's")),
+            false => Err(format!("has names of more than {MAX_PATHS} bytes: too long to be a network's")),
         }
     }
 }

@@ -260,13 +260,29 @@ def save_odd_storage(out, name, model, fused):
 
 
 def save_foreign(out):
-    """Parts of networks that resemble MobileOne by name: the first blocks of each stage, all sides at most 2."""
-    for file, model in [('repvgg', 'repvgg_a0'), ('fastvit', 'fastvit_t8')]:
-        with torch.device('meta'):
-            state = timm.create_model(model).state_dict()
-        later = re.compile(r'^stages\.\d+\.(blocks\.)?([2-9]|1\d)|^stages\.[23]|num_batches_tracked')
-        kept = {key: [min(side, 2) for side in t.shape] for key, t in state.items() if not later.search(key)}
-        save(out / f'{file}.safetensors', {key: torch.zeros(shape) for key, shape in kept.items()})
+    """A part of a network that resembles MobileOne by name: the first blocks of each stage, all sides at most 2."""
+    with torch.device('meta'):
+        state = timm.create_model('fastvit_t8').state_dict()
+    later = re.compile(r'^stages\.\d+\.(blocks\.)?([2-9]|1\d)|^stages\.[23]|num_batches_tracked')
+    kept = {key: [min(side, 2) for side in t.shape] for key, t in state.items() if not later.search(key)}
+    save(out / 'fastvit.safetensors', {key: torch.zeros(shape) for key, shape in kept.items()})
+
+
+@torch.no_grad()
+def repvgg(out):
+    """A narrow RepVGG in train form, and its logits in f64."""
+    rng = seeded('repvgg')
+    stages = [ByoBlockCfg('rep', d=d, c=c, s=2, gs=0) for d, c in [(2, 6), (1, 10), (3, 12), (1, 20)]]
+    with mock.patch('timm.models.byobnet.make_divisible', int):
+        model = ByobNet(ByoModelCfg(blocks=stages, stem_type='rep', stem_chs=6), num_classes=5)
+    model = calibrate(model, (48, 64), rng, floor=0.01)
+    x = pictures(2, 48, 40, rng)
+    exact = copy.deepcopy(model).double()
+    logits = exact(x.double())
+    torch.testing.assert_close(reparameterize_model(exact)(x.double()), logits)
+    state = {key: t for key, t in model.state_dict().items() if not key.endswith('num_batches_tracked')}
+    save(out / 'repvgg.safetensors', state)
+    save(out / 'repvgg.golden.safetensors', {'x': x, 'logits': logits.float()})
 
 
 # What the networks compute
@@ -311,6 +327,7 @@ def small_networks(out):
         save(out / f'{name}.golden.safetensors', {'x': x, **golden, **logits}, errors=errors)
         print(name, errors)
     save_foreign(out)
+    repvgg(out)
 
 
 def full(out, only):

@@ -99,7 +99,7 @@ impl Work<'_> {
         let macs = costs.iter().map(|cost| cost.macs).sum::<u64>() * self.batch as u64;
         let info = self.on.device.info();
         let stats = Stats::of(&samples);
-        let variant = self.model.architecture.variant();
+        let variant = self.model.architecture.variant;
         Ok(Row {
             model: self.spec.into(),
             name: self.model.name.clone(),

@@ -1,24 +1,33 @@
-//! A read network as a graph, fused or with its branches kept.
+//! Positions that were read as a graph, fused or with their branches kept.
 
-use super::{Body, Network, Position};
+use super::{
+    Form,
+    position::{Body, Position},
+    tensors::Tensors,
+};
 use crate::{
     Error, Result,
     graph::{Activation, Arithmetic, Conv, FEATURES, Graph, LOGITS, NodeId, Op, Window},
-    models::Form,
     reparam::{Branch, Norm, affine, merge},
     weights::Weights,
 };
 
-/// The graph of `network` in `form`, and the parameters that it names, from the checkpoint's `weights`.
+/// The graph of `positions` one after another in `form`, their mean and a classifier of so many `classes`, and the
+/// parameters that it names, from the checkpoint's `tensors`.
 ///
 /// # Errors
 /// [`Error::Tensor`] when branches overflow as they are merged, or are wanted where only their sum is left.
-pub fn build(network: &Network, weights: &Weights, form: Form) -> Result<(Graph, Weights)> {
-    let epsilon = network.epsilon;
-    let mut builder = Builder { graph: Graph::default(), from: weights, to: Weights::new(), epsilon };
-    let channels = network.positions[0].conv.src_c;
+pub fn build(
+    positions: &[Position],
+    classes: Option<usize>,
+    tensors: &Tensors,
+    form: Form,
+) -> Result<(Graph, Weights)> {
+    let (from, epsilon) = (tensors.weights, tensors.epsilon);
+    let mut builder = Builder { graph: Graph::default(), from, to: Weights::new(), epsilon };
+    let channels = positions[0].conv.src_c;
     let mut src = builder.graph.push("input", Op::Input { channels }, &[]);
-    for position in &network.positions {
+    for position in positions {
         src = match form {
             Form::Fused => builder.fused(position, src)?,
             Form::Train => builder.branches(position, src)?,
@@ -26,9 +35,9 @@ pub fn build(network: &Network, weights: &Weights, form: Form) -> Result<(Graph,
     }
     let features = builder.graph.push("pool", Op::MEAN, &[src]);
     builder.graph.give(FEATURES, features);
-    if let Some(classes) = network.classes {
-        let logits =
-            builder.linear("head", "head.fc", [network.features, classes], Activation::None, features);
+    if let Some(classes) = classes {
+        let size = [positions.last().map_or(channels, |last| last.conv.dst_c), classes];
+        let logits = builder.linear("head", "head.fc", size, Activation::None, features);
         builder.graph.give(LOGITS, logits);
     }
     Ok((builder.graph, builder.to))
@@ -70,23 +79,23 @@ impl<'a> Builder<'a> {
     /// One convolution with bias.
     fn fused(&mut self, position: &Position, src: NodeId) -> Result<NodeId> {
         let Position { name, conv, .. } = position;
-        let (weight, bias) = match position.body {
+        let (weight, bias) = match &position.body {
             Body::Fused => {
                 let array = |field| self.array(&format!("{name}.reparam_conv.{field}")).to_vec();
                 (array("weight"), array("bias"))
             }
             Body::Branches { convs, scale, identity } => {
                 let mut branches = Vec::new();
-                for branch in (0..convs).map(|index| format!("{name}.conv_kxk.{index}")) {
+                for branch in convs {
                     let kernel = self.array(&format!("{branch}.conv.weight"));
                     branches.push(Branch::Conv(kernel, self.norm(&format!("{branch}.bn"))));
                 }
-                if scale {
-                    let kernel = self.array(&format!("{name}.conv_scale.conv.weight"));
-                    branches.push(Branch::Scale(kernel, self.norm(&format!("{name}.conv_scale.bn"))));
+                if let Some(scale) = scale {
+                    let kernel = self.array(&format!("{scale}.conv.weight"));
+                    branches.push(Branch::Scale(kernel, self.norm(&format!("{scale}.bn"))));
                 }
-                if identity {
-                    branches.push(Branch::Identity(self.norm(&format!("{name}.identity"))));
+                if let Some(identity) = identity {
+                    branches.push(Branch::Identity(self.norm(identity)));
                 }
                 merge(conv, &branches)
             }
@@ -104,7 +113,7 @@ impl<'a> Builder<'a> {
     /// Each branch by itself, and the additions; the last of them bears the position's name.
     fn branches(&mut self, position: &Position, src: NodeId) -> Result<NodeId> {
         let Position { name, conv, .. } = position;
-        let Body::Branches { convs, scale, identity } = position.body else {
+        let Body::Branches { convs, scale, identity } = &position.body else {
             let name = format!("{name}.reparam_conv.weight");
             let reason =
                 "is fused already, its branches are gone: the train form needs a checkpoint in train form";
@@ -112,18 +121,18 @@ impl<'a> Builder<'a> {
         };
         let point = Window { kernel: [1; 2], padding: [[0; 2]; 2], ..conv.window };
         let point = Conv { window: point, ..conv.clone() };
-        let convs = (0..convs).map(|index| (format!("conv_kxk.{index}"), conv));
-        let branches = convs.chain(scale.then(|| ("conv_scale".into(), &point)));
+        let branches =
+            convs.iter().map(|branch| (branch, conv)).chain(scale.as_ref().map(|scale| (scale, &point)));
         let mut terms = Vec::new();
-        for (branch, conv) in branches.map(|(branch, conv)| (format!("{name}.{branch}"), conv)) {
+        for (branch, conv) in branches {
             let weight = format!("{branch}.conv.weight");
             self.to.insert(&weight, &conv.weight(), self.array(&weight).to_vec());
             let op = Op::Conv { conv: conv.clone(), weight, bias: None, activation: Activation::None };
             let product = self.graph.push(format!("{branch}.conv"), op, &[src]);
             terms.push(self.affine(format!("{branch}.bn"), position, product)?);
         }
-        if identity {
-            terms.push(self.affine(format!("{name}.identity"), position, src)?);
+        if let Some(identity) = identity {
+            terms.push(self.affine(identity.clone(), position, src)?);
         }
         let mut sum = terms[0];
         for (index, &term) in terms.iter().enumerate().skip(1) {

@@ -1,10 +1,13 @@
 //! Networks with random weights, for tests and for checking a device without a model.
 
-use super::{BLOCKS, VARIANTS, Variant};
+use super::{
+    Family, Form, Variant,
+    position::{KERNEL, Kind, Scheme},
+    staged::Staged,
+};
 use crate::{
     Checkpoint,
     checkpoint::{Metadata, Strides},
-    models::Form,
     weights::Weights,
 };
 
@@ -38,7 +41,7 @@ impl Recipe {
             channels: 3,
             stem: variant.stem,
             widths: variant.widths.to_vec(),
-            blocks: BLOCKS.to_vec(),
+            blocks: variant.blocks.to_vec(),
             branches: variant.branches,
             squeezed: variant.squeezed.to_vec(),
             classes: Some(classes),
@@ -48,47 +51,50 @@ impl Recipe {
     }
 }
 
-/// A fused network of the shape of `variant`, random but the same for the same `seed`, whose activations
-/// are of order 1 from the stem to the features.
-pub fn synthetic(variant: &Variant, classes: usize, seed: u64) -> Checkpoint {
-    random(&Recipe::of(variant, classes), seed)
-}
-
-/// A network after `recipe`, random but the same for the same `seed`, whose activations are of order 1.
-pub fn random(recipe: &Recipe, seed: u64) -> Checkpoint {
-    let mut draw = Draw { to: Weights::new(), state: seed };
+/// A network of `family`, whose networks are `staged`, after `recipe`: random but the same for the same `seed`, with
+/// activations of order 1 from the stem to the features.
+pub(super) fn random(recipe: &Recipe, seed: u64, staged: &Staged, family: &Family) -> Checkpoint {
+    let mut draw = Draw { to: Weights::new(), state: seed, scheme: staged.scheme };
     let form = recipe.form;
-    let unit = |strides: Option<usize>, src_c: usize, dst_c| strides == Some(1) && src_c == dst_c;
+    let unit = |stride: Option<usize>, src_c: usize, dst_c| stride == Some(1) && src_c == dst_c;
     let stem_stride = recipe.strides.as_ref().map(|strides| strides.stem);
     let channels = recipe.channels;
-    draw.position("stem", [recipe.stem, channels, 3], form, 1, unit(stem_stride, channels, recipe.stem));
+    draw.position("stem", [recipe.stem, channels, KERNEL], form, 1, unit(stem_stride, channels, recipe.stem));
 
+    let per_block = staged.block.len();
     let mut src_c = recipe.stem;
+    let mut last = String::new();
     for (stage, (&width, &blocks)) in recipe.widths.iter().zip(&recipe.blocks).enumerate() {
         for block in 0..blocks {
-            let [depthwise, pointwise] = [0, 1].map(|i| format!("stages.{stage}.{}", 2 * block + i));
             let squeezed = block + recipe.squeezed[stage] >= blocks;
-            let stride = match (block, &recipe.strides) {
-                (0, strides) => strides.as_ref().map(|strides| strides.stages[stage]),
-                _ => Some(1),
-            };
-            draw.position(&depthwise, [src_c, 1, 3], form, recipe.branches, unit(stride, src_c, src_c));
-            draw.squeeze(&depthwise, src_c, squeezed);
-            draw.position(&pointwise, [width, src_c, 1], form, recipe.branches, src_c == width);
-            draw.squeeze(&pointwise, width, squeezed);
-            src_c = width;
+            for (at, &kind) in staged.block.iter().enumerate() {
+                let stride = match (block, at, &recipe.strides) {
+                    (0, 0, strides) => strides.as_ref().map(|strides| strides.stages[stage]),
+                    _ => Some(1),
+                };
+                let (dst_c, depth) = match kind {
+                    Kind::Depthwise => (src_c, 1),
+                    Kind::Stem | Kind::Pointwise | Kind::Dense => (width, src_c),
+                };
+                last = format!("stages.{stage}.{}", per_block * block + at);
+                let identity = unit(stride, src_c, dst_c);
+                draw.position(&last, [dst_c, depth, kind.kernel()], form, recipe.branches, identity);
+                draw.squeeze(&last, dst_c, squeezed);
+                src_c = dst_c;
+            }
         }
     }
     // The last ReLU lets nearly all channels pass, so that no two features are alike
-    let last =
-        format!("stages.{}.{}", recipe.widths.len() - 1, 2 * recipe.blocks[recipe.widths.len() - 1] - 1);
-    let bias = if form == Form::Fused { "reparam_conv.bias" } else { "conv_kxk.0.bn.bias" };
-    draw.normal(&format!("{last}.{bias}"), &[src_c], 2.0, 0.3);
+    let bias = match form {
+        Form::Fused => format!("{last}.reparam_conv.bias"),
+        Form::Train => format!("{}.bn.bias", staged.scheme.conv(&last, 0)),
+    };
+    draw.normal(&bias, &[src_c], 2.0, 0.3);
     if let Some(classes) = recipe.classes {
         draw.normal("head.fc.weight", &[classes, src_c], 0.0, (1.0 / src_c as f32).sqrt());
         draw.normal("head.fc.bias", &[classes], 0.0, 0.2);
     }
-    let variant = VARIANTS.iter().find(|variant| {
+    let variant = family.variants.iter().find(|variant| {
         let other = Recipe { branches: recipe.branches, form, ..Recipe::of(variant, 0) };
         other == Recipe { classes: Some(0), ..recipe.clone() }
     });
@@ -104,6 +110,7 @@ pub fn random(recipe: &Recipe, seed: u64) -> Checkpoint {
 struct Draw {
     to: Weights,
     state: u64,
+    scheme: Scheme,
 }
 
 impl Draw {
@@ -145,14 +152,15 @@ impl Draw {
         }
         let scale = kernel > 1;
         let factor = (2.0 / (convs + scale as usize + identity as usize) as f32).sqrt();
-        for branch in (0..convs).map(|index| format!("{name}.conv_kxk.{index}")) {
+        for branch in (0..convs).map(|index| self.scheme.conv(name, index)).collect::<Vec<_>>() {
             self.normal(&format!("{branch}.conv.weight"), &[dst_c, depth, kernel, kernel], 0.0, he);
             self.norm(&format!("{branch}.bn"), dst_c, factor, 2.0);
         }
         if scale {
             let deviation = (2.0 / depth as f32).sqrt();
-            self.normal(&format!("{name}.conv_scale.conv.weight"), &[dst_c, depth, 1, 1], 0.0, deviation);
-            self.norm(&format!("{name}.conv_scale.bn"), dst_c, factor, 2.0);
+            let scale = self.scheme.scale(name);
+            self.normal(&format!("{scale}.conv.weight"), &[dst_c, depth, 1, 1], 0.0, deviation);
+            self.norm(&format!("{scale}.bn"), dst_c, factor, 2.0);
         }
         if identity {
             self.norm(&format!("{name}.identity"), dst_c, factor, 1.0);
