@@ -1,8 +1,9 @@
-//! MobileOne image classification: WGSL compute shaders on any GPU, and the CPU where there is none.
+//! Image classification with MobileOne and its kin: WGSL compute shaders on any GPU, and the CPU where there is none.
 //!
 //! *A checkpoint becomes a graph; a graph becomes a plan; a plan runs in a session.*
 //!
-//! - A [`Checkpoint`] is a file's tensors under canonical names, and what the file says of itself.
+//! - A [`Checkpoint`] is a file's tensors under canonical names, and what the file says of itself. Which names make a
+//!   network, the [`models::FAMILIES`] say.
 //! - A [`Model`] is a [`Graph`] with its [`Weights`], the branches of training folded into one convolution each.
 //! - A [`plan::Plan`] is what a GPU will do: dispatches of specialised shaders over a few buffers, as plain data.
 //! - A [`Session`] runs a model on a [`Device`], the same way whatever the device: [`Session::run`] waits,

@@ -1,4 +1,4 @@
-//! Named parameters of a network, under the canonical names (timm's).
+//! Named parameters of a network, under its family's canonical names (timm's).
 
 use std::collections::BTreeMap;
 

@@ -245,3 +245,36 @@ fn verify_passes_what_is_right_and_fails_what_is_not() {
     let line = bad.out.lines().find(|line| line.contains("FAIL")).unwrap();
     assert!(line.contains("stages.0.1"), "the layer that is wrong is named: {line}");
 }
+
+#[test]
+fn a_network_of_another_family() {
+    let info = json(0, ["info", "random:repvgg_a0", "--json"]);
+    assert_eq!(info["model"], "RepVGG-A0");
+    assert_eq!(info["widths"], serde_json::json!([48, 96, 192, 1280]));
+    assert_eq!((&info["parameters"], &info["classes"]), (&8_309_384.into(), &1000.into()));
+    assert_eq!(info["preprocess_source"], "defaults of RepVGG-A0");
+
+    let file = data("repvgg.safetensors");
+    let name = "RepVGG (widths 6/10/12/20)";
+    let fused = folder("repvgg").join("fused.safetensors");
+    let fuse = run([OsStr::new("fuse"), file.as_ref(), fused.as_os_str()]);
+    assert_eq!(fuse.code, Some(0), "{fuse:?}");
+    let fused = fused.to_str().unwrap();
+    let text = run(["info", fused]).out;
+    assert!(text.contains(name) && text.contains("fused"), "{text}");
+
+    let picture = data("pictures/rgb.jpg");
+    let probability = |model: &str| {
+        let report = json(0, ["classify", "--model", model, "--json", &picture]);
+        assert_eq!(report["model"], name);
+        report["results"][0]["top"][0]["probability"].as_f64().unwrap()
+    };
+    assert!((probability(&file) - probability(fused)).abs() < 1e-5);
+    let bench = json(0, ["bench", "--model", &file, "--iterations", "2", "--json"]);
+    assert_eq!(
+        (&bench["results"][0]["name"], &bench["results"][0]["top1_paper"]),
+        (&name.into(), &().into())
+    );
+    let verify = run(["verify", "--model", &file]);
+    assert_eq!((verify.code, verify.out.lines().last()), (Some(0), Some("PASS")), "{verify:?}");
+}

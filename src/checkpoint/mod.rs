@@ -70,7 +70,8 @@ use crate::{
     weights::{Array, Weights},
 };
 
-/// A checkpoint read into memory: parameters under timm's names, and what the file says of itself.
+/// A checkpoint read into memory: parameters under their family's canonical names, which are timm's, and what the file
+/// says of itself.
 ///
 /// ```
 /// use mobileone::{Checkpoint, Form, Model, sample};

@@ -1,5 +1,19 @@
 //! Networks: parameters to a graph. A [`Family`] says what files call its parameters, reads them, and builds the graph;
 //! its row in [`FAMILIES`] is all that the rest of the crate knows of it.
+//!
+//! # How to add a network
+//! 1. Write `src/models/NAME.rs` with one `pub static FAMILY: Family`, and here `pub mod NAME;` and a row of
+//!    [`FAMILIES`]. `repvgg.rs` is a whole example.
+//! 2. `names.modules`: the modules that hold parameters, a column per program that writes such files; `names.namings`:
+//!    where they stand, and the column. The first naming is the canonical one, timm's where timm has the network.
+//! 3. `names.claims`: from names and shapes, whether parameters are a whole network, a part, or contradict one. Where
+//!    another family has the same names, both claims must look at what differs.
+//! 4. `names.fixed` and `free`: the arguments of a `config.json` that it has beyond those of all networks.
+//! 5. `epsilon`, `picture` and `variants`: what a file leaves open, as the training program has it.
+//! 6. `read`: ask the `Tensors` for every array with its shape, push the nodes on a `Graph`, and give it back with its
+//!    weights and an [`Architecture`]. A stem and stages of foldable blocks are a `Staged`, which does it all.
+//! 7. `random`: a network with random weights of order 1, such as `random:NAME` opens; `Recipe` does it for a `Staged`.
+//! 8. Add a narrow network and its logits to `tests/data/make_goldens.py`, and a test that compares both forms.
 
 mod builder;
 mod draw;
@@ -20,7 +34,8 @@ pub use family::{Architecture, Family, Picture, Variant};
 use crate::{
     Result,
     checkpoint::{
-        Checkpoint, Claims, GivenStrides, Metadata, Note, PreprocessFields, Setting, check_epsilon, recognize,
+        Checkpoint, Claims, GivenStrides, Metadata, Note, PreprocessFields, Setting, Shapes, check_epsilon,
+        recognize,
     },
     graph::Graph,
     preprocess::Preprocess,
@@ -31,14 +46,15 @@ use given::Maker;
 use tensors::Tensors;
 
 /// The families of networks that run here. The first is what messages take a file for that is none of theirs.
-pub static FAMILIES: [&Family; 2] = [&mobileone::FAMILY, &repvgg::FAMILY];
+pub static FAMILIES: &[&Family] = &[&mobileone::FAMILY, &repvgg::FAMILY];
 
 /// The family whose network `weights` are, by their canonical names and shapes.
 fn family(weights: &Weights) -> &'static Family {
-    let shapes = FAMILIES.map(|family| {
-        let own = weights.iter().filter(|(name, _)| family.names.is_canonical(name));
-        own.map(|(name, array)| (name.to_string(), array.shape.clone())).collect()
-    });
+    let own = |family: &&'static Family| -> Shapes {
+        let known = weights.iter().filter(|(name, _)| family.names.is_canonical(name));
+        known.map(|(name, array)| (name.to_string(), array.shape.clone())).collect()
+    };
+    let shapes: Vec<Shapes> = FAMILIES.iter().map(own).collect();
     FAMILIES[recognize(FAMILIES.iter().map(|family| &family.names).zip(&shapes))]
 }
 

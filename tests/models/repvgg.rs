@@ -3,7 +3,7 @@
 use super::{logits, strides};
 use crate::reference::{data, model, relative_l2, tensor};
 use mobileone::{
-    Checkpoint, DType, Form, Model, Shape,
+    Checkpoint, DType, Form, Input, Model, Options, Session, Shape,
     checkpoint::{Reading, Setting, Which},
     models::{
         FAMILIES, Recipe,
@@ -46,6 +46,24 @@ fn logits_are_pytorchs() {
     let again = Model::from_bytes(&written).unwrap();
     assert_eq!((&again.name, again.architecture.branches), (&model.name, None));
     assert_eq!(logits(&again, &x), logits(&model, &x));
+}
+
+#[cfg(feature = "cpu")]
+#[test]
+fn sessions_give_them_too() {
+    let golden = data("repvgg.golden");
+    let (x, expected) = (tensor(&golden, "x"), &golden.get("logits").unwrap().data);
+    for device in crate::session::devices() {
+        for form in [Form::Train, Form::Fused] {
+            let model = model("repvgg", form);
+            let mut options = Options::of(&model);
+            (options.preprocess.size, options.batch) = ((x.shape().h, x.shape().w), x.shape().n);
+            let session = Session::new(&device, &model, &options).unwrap();
+            let answer = session.run(Input::Tensor(&x)).unwrap();
+            let error = relative_l2(answer.logits(), expected);
+            assert!(error <= 2e-6, "{form:?} on {}: {error:e}", device.info());
+        }
+    }
 }
 
 #[test]
