@@ -5,10 +5,17 @@ mod run;
 use std::{path::PathBuf, sync::Mutex};
 
 use mobileone::{
-    DType, Form, Model as Network, Options, Outputs, Preprocess, Session, Shape, labels::Labels, named,
+    DType, Form, Model as Network, Options, Outputs, Preprocess, Session, Shape,
+    graph::{FEATURES, LOGITS},
+    labels::Labels,
+    named,
+    tasks::classify,
 };
 use numpy::{PyArray1, PyArrayDyn, prelude::*};
-use pyo3::prelude::*;
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyTuple},
+};
 
 use crate::{
     Device, Error,
@@ -55,7 +62,8 @@ impl Top {
 /// maps are stored: "f32", "f16", or "f16-fast", which also sums up to 32 products in f16. `threads` are those of
 /// the CPU. Of a list, up to `batch` pictures run at once. `size` is (height, width) of the network's input, or one
 /// number for both; by default the model's own. `labels` are the names of the classes, by default the model's own: a
-/// list, a dict from numbers to names or from names to numbers, or the path of a file.
+/// list, a dict from numbers to names or from names to numbers, or the path of a file. `outputs` are the names of what
+/// run() gives, such as ["probabilities"]; by default all that the network gives.
 ///
 /// What had to be guessed of a file is a warning, and can be given. `weights` is which network of a file
 /// that holds several: "raw", "ema" (the averaged one, which is taken by default where there is one), or its name in the
@@ -74,6 +82,8 @@ pub struct Model {
     device: mobileone::DeviceInfo,
     dtype: &'static str,
     classifies: bool,
+    /// What comes back by name, and the shape of one picture's.
+    outputs: Vec<(String, Shape)>,
     notes: Vec<String>,
     /// The one that opened it.
     process: u32,
@@ -86,7 +96,7 @@ impl Model {
     #[new]
     #[pyo3(signature = (
         model, *, device="auto", dtype="f32", threads=None, batch=1, top_k=5, size=None, labels=None, weights=None,
-        strides=None, bn_eps=None
+        strides=None, bn_eps=None, outputs=None
     ))]
     #[allow(clippy::too_many_arguments)] // each has a name in Python
     fn new(
@@ -102,6 +112,7 @@ impl Model {
         weights: Option<&str>,
         strides: Option<Bound<PyAny>>,
         bn_eps: Option<f64>,
+        outputs: Option<Vec<String>>,
     ) -> PyResult<Model> {
         let (batch, top_k) = (count("batch", batch, i64::MAX)?, count("top_k", top_k, i64::MAX)?);
         let threads = threads.map(|threads| count("threads", threads, 1024)).transpose()?;
@@ -127,17 +138,24 @@ impl Model {
             options.tuning.fast = fast;
             options.preprocess.size = size.unwrap_or(options.preprocess.size);
             options.preprocess.check()?;
-            let own = network.graph.outputs.iter().map(|output| output.name.as_str());
-            options.outputs = Outputs::named(own).and_best(top_k.get());
+            let own = || network.graph.outputs.iter().map(|output| output.name.clone()).collect();
+            options.outputs = Outputs::named(outputs.unwrap_or_else(own)).and_best(top_k.get());
             let labels = Names::choose(names, network.labels.as_deref(), classes.unwrap_or(0))?;
             let (h, w) = options.preprocess.size;
             let mut warnings: Vec<String> =
                 network.notes.iter().filter(|note| note.warning).map(with_argument).collect();
             warnings.extend(labels.note().map(|note| format!("labels: {note}")));
             let facts = network.notes.iter().filter(|note| !note.warning).map(with_argument);
+            let input = Shape::new(1, h, w, network.graph.input_channels());
+            let session = Session::new(&device, &network, &options)?;
+            let given = classify::give(&network.graph, &options.outputs.and_best(0))?;
+            let checked = given.check(&network.weights, input)?;
+            let shaped =
+                given.outputs.iter().map(|output| (output.name.clone(), checked.shapes()[output.node]));
             let model = Model {
-                session: Session::new(&device, &network, &options)?,
-                input: Shape::new(1, h, w, network.graph.input_channels()),
+                session,
+                input,
+                outputs: shaped.collect(),
                 preprocess: options.preprocess,
                 labels,
                 name: network.name,
@@ -222,6 +240,7 @@ impl Model {
         exif: bool,
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         self.classified()?;
+        self.output(LOGITS)?;
         let Ran { answer, alone, .. } = self.run(py, x, exif)?;
         array(py, answer.logits().to_vec(), answer.batch, alone)
     }
@@ -235,8 +254,34 @@ impl Model {
         x: &Bound<'py, PyAny>,
         exif: bool,
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+        self.output(FEATURES)?;
         let Ran { answer, alone, .. } = self.run(py, x, exif)?;
         array(py, answer.features().to_vec(), answer.batch, alone)
+    }
+
+    /// What the network gives by name, a dict of float32: maps as PyTorch has them, [n, channels, height, width], and
+    /// vectors, [n, channels]; without n of one picture. It takes what logits() takes, and gives `outputs`, by default all
+    /// of model.outputs.
+    #[pyo3(name = "run", signature = (x, outputs=None, *, exif=false))]
+    fn run_named<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        outputs: Option<Vec<String>>,
+        exif: bool,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let all = || self.outputs.iter().map(|(name, _)| name.clone()).collect();
+        let names = outputs.unwrap_or_else(all);
+        let shapes = names.iter().map(|name| self.output(name)).collect::<PyResult<Vec<Shape>>>()?;
+        let Ran { answer, alone, .. } = self.run(py, x, exif)?;
+        let arrays = PyDict::new(py);
+        for (name, shape) in names.iter().zip(shapes) {
+            let tensor = answer.get(name).expect("a session gives what it was asked for");
+            let values = py.detach(|| tensor.to_nchw());
+            let shape = [vec![answer.batch], dimensions(shape)].concat();
+            arrays.set_item(name, PyArray1::from_vec(py, values).reshape(&shape[usize::from(alone)..])?)?;
+        }
+        Ok(arrays)
     }
 
     /// The normalized values that the network reads of pictures, [n, height, width, 3], or [height, width, 3] of
@@ -283,6 +328,17 @@ impl Model {
         self.session.batch()
     }
 
+    /// What run() gives: a dict from names to shapes of one picture, (channels, height, width) of a map, (channels,) of a
+    /// vector.
+    #[getter]
+    fn outputs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let shapes = PyDict::new(py);
+        for (name, shape) in &self.outputs {
+            shapes.set_item(name, PyTuple::new(py, dimensions(*shape))?)?;
+        }
+        Ok(shapes)
+    }
+
     /// What of the file was guessed, passed over or chosen, a sentence each: what may be wrong, which was a warning too,
     /// and then what is sure.
     #[getter]
@@ -302,6 +358,16 @@ impl Model {
 }
 
 impl Model {
+    /// The shape of one picture's output of this name, if it comes back.
+    fn output(&self, name: &str) -> PyResult<Shape> {
+        let found = self.outputs.iter().find(|(known, _)| known == name);
+        found.map(|&(_, shape)| shape).ok_or_else(|| {
+            let known: Vec<&str> = self.outputs.iter().map(|(name, _)| name.as_str()).collect();
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            Error::new_err(format!("output \"{name}\": the model was opened for {known} (outputs=)"))
+        })
+    }
+
     fn classified(&self) -> PyResult<()> {
         match self.classifies {
             true => Ok(()),
@@ -310,6 +376,14 @@ impl Model {
                 self.name
             ))),
         }
+    }
+}
+
+/// Of one picture: `[c, h, w]` of a map, `[c]` of a vector.
+fn dimensions(shape: Shape) -> Vec<usize> {
+    match shape.pixels() {
+        1 => vec![shape.c],
+        _ => vec![shape.c, shape.h, shape.w],
     }
 }
 

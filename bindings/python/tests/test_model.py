@@ -30,6 +30,41 @@ def test_reads_the_pictures(device):
         assert all(model.labels[one.index] == one.label for one in top)
 
 
+def test_outputs_by_name(device):
+    model = mobileone.Model("digits", device=device, batch=2)
+    assert model.outputs == {"features": (256,), "logits": (11,)}
+    for given in (PICTURES[:3], PICTURES[0], model.preprocess(PICTURES[:3])):
+        found = model.run(given)
+        assert list(found) == ["features", "logits"]
+        for name, method in [("features", model.features), ("logits", model.logits)]:
+            assert found[name].dtype == np.float32 and np.array_equal(found[name], method(given)), name
+    # Another order, and less.
+    assert list(model.run(PICTURES[0], ["logits", "features"])) == ["logits", "features"]
+    assert list(model.run(PICTURES[0], outputs=("logits",))) == ["logits"]
+    assert model.run(PICTURES[0], []) == {}
+    # What the model is opened for decides what comes back.
+    logits = model.logits(PICTURES)
+    model = mobileone.Model("digits", device=device, batch=2, outputs=["probabilities"])
+    assert model.outputs == {"probabilities": (11,)}
+    probabilities = model.run(PICTURES)["probabilities"]
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    assert np.allclose(probabilities, exponentials / exponentials.sum(axis=1, keepdims=True), atol=1e-5)
+    assert [top[0].index for top in model(PICTURES)] == list(probabilities.argmax(axis=1))
+    for ask, name in [(model.logits, "logits"), (model.features, "features")]:
+        with pytest.raises(mobileone.Error, match=rf'"{name}": the model was opened for probabilities \(outputs=\)'):
+            ask(PICTURES[0])
+    with pytest.raises(mobileone.Error, match='"stride8": the model was opened for probabilities'):
+        model.run(PICTURES[0], ["stride8"])
+    with pytest.raises(mobileone.Error, match='"stride8", only features, logits, probabilities'):
+        mobileone.Model("digits", device=device, outputs=["logits", "stride8"])
+    with pytest.raises(TypeError):
+        mobileone.Model("digits", device=device, outputs="logits")
+    # The best classes alone.
+    model = mobileone.Model("digits", device=device, outputs=[])
+    assert model.outputs == {} and model.run(PICTURES[0]) == {}
+    assert model(PICTURES[0])[0].label == shown(PICTURES[0])
+
+
 class Named:
     """What os.fspath() takes, and nothing else."""
 

@@ -48,6 +48,9 @@ def test_a_program_is_checked_by_its_types(tmp_path):
         "mobileone.Model('digits', labels={0: 'a'})\n"
         "mobileone.Model('digits', labels={'a': 0}, weights='raw', strides=(2, 2, 2, 2, 2), bn_eps=1e-3)\n"
         "lines: list[str] = model.notes\n"
+        "model = mobileone.Model('digits', outputs=['probabilities'])\n"
+        "channels: int = model.outputs['probabilities'][0]\n"
+        "found = model.run('a.jpg', ['probabilities'])['probabilities'].shape[0]\n"
     )
     run("-m", "mypy", "--strict", program, cwd=tmp_path)
     program.write_text("import mobileone\nmobileone.Model('digits')(3)\n")

@@ -40,6 +40,16 @@ pub struct Answer {
     pub probabilities: Vec<f32>,
     /// The scores of all classes, in order.
     pub logits: Vec<f32>,
+    outputs: Vec<(String, Vec<f32>)>,
+}
+
+#[wasm_bindgen]
+impl Answer {
+    /// The values of an output of this name that the classifier was opened for: channel after channel of a map, row after
+    /// row in each; `undefined` for another.
+    pub fn output(&self, name: &str) -> Option<Vec<f32>> {
+        self.outputs.iter().find(|(known, _)| known == name).map(|(_, values)| values.clone())
+    }
 }
 
 #[wasm_bindgen]
@@ -47,13 +57,15 @@ impl Classifier {
     /// Opens the bytes of a safetensors file, or the built-in model where there are none, on the device that `wanted`
     /// describes, as [`Device::open`] reads it: `auto` is the browser's GPU, and the CPU where it gives none but a
     /// software GPU, which is slower. `which`, `strides` and `epsilon` say what the file leaves open: which weights of
-    /// several (`raw`, `ema`, or a name in it), strides such as `1,2,2,2,2`, and that of its batch normalizations.
+    /// several (`raw`, `ema`, or a name in it), strides such as `1,2,2,2,2`, and that of its batch normalizations. `outputs`
+    /// are names of what an [`Answer::output`] has besides the logits.
     pub async fn open(
         wanted: &str,
         weights: Option<Vec<u8>>,
         which: Option<String>,
         strides: Option<String>,
         epsilon: Option<f64>,
+        outputs: Option<Vec<String>>,
     ) -> Result<Classifier, JsError> {
         let Ok(which) = which.map_or(Ok(Which::default()), |text| text.parse());
         let strides = strides.map(|text| text.parse()).transpose()?;
@@ -64,7 +76,8 @@ impl Classifier {
             return Err(JsError::new("the model has no classifier, so there is nothing to name"));
         };
         let device = Device::open_async(wanted).await?;
-        let outputs = Outputs::named(["logits"]).and_best(5.min(classes));
+        let names = outputs.into_iter().flatten().chain(["logits".into()]);
+        let outputs = Outputs::named(names).and_best(5.min(classes));
         let options = Options { outputs, ..Options::of(&model) };
         let classifier = Classifier {
             session: Session::new(&device, &model, &options)?,
@@ -96,6 +109,11 @@ impl Classifier {
             labels: top.iter().map(|top| self.labels.name(top.index).into()).collect(),
             probabilities: top.iter().map(|top| top.probability).collect(),
             logits: answer.logits().to_vec(),
+            outputs: answer
+                .outputs
+                .iter()
+                .map(|(name, tensor)| (name.to_string(), tensor.to_nchw()))
+                .collect(),
         })
     }
 

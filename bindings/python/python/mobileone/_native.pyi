@@ -120,6 +120,7 @@ class Model:
         weights: Optional[str] = None,
         strides: Optional[Sequence[int]] = None,
         bn_eps: Optional[float] = None,
+        outputs: Optional[Sequence[str]] = None,
     ) -> Model: ...
     @overload
     def classify(
@@ -177,6 +178,14 @@ class Model:
         self, x: Union[_Picture, _Pictures, NDArray[np.uint8], _Values], *, exif: bool = False
     ) -> _Values:
         """The pooled features before the classifier, [n, channels], or [channels] of one picture."""
+    def run(
+        self,
+        x: Union[_Picture, _Pictures, NDArray[np.uint8], _Values],
+        outputs: Optional[Sequence[str]] = None,
+        *,
+        exif: bool = False,
+    ) -> dict[str, _Values]:
+        """What the network gives by name: [n, channels, height, width] or [n, channels], without n of one picture."""
     def preprocess(
         self, pictures: Union[_Picture, _Pictures, NDArray[np.uint8]], *, exif: bool = False
     ) -> _Values:
@@ -196,6 +205,9 @@ class Model:
     @property
     def batch(self) -> int:
         """Pictures that run at once: those asked for, or fewer where the device holds no more."""
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """What run() gives, and the shapes of one picture: (channels, height, width), or (channels,) of a vector."""
     @property
     def notes(self) -> list[str]:
         """What of the file was guessed, passed over or chosen, a sentence each; the warnings come first."""

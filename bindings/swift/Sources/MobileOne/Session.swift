@@ -1,5 +1,6 @@
 import CMobileOne
 import CoreVideo
+import Foundation
 import Metal
 
 /// One of the best classes.
@@ -10,6 +11,14 @@ public struct Top: Sendable, Identifiable {
     public let label: String
     /// Its softmax.
     public let probability: Float
+}
+
+/// What comes back of one picture.
+public struct Answer: Sendable {
+    /// The best classes, best first.
+    public let top: [Top]
+    /// The outputs that the session was made for, by name: channel after channel of a map, row after row in each.
+    public let outputs: [String: [Float]]
 }
 
 /// Quarter turns, clockwise, that bring a picture upright.
@@ -29,10 +38,16 @@ public final class Session: Sendable {
     /// The device's name.
     public let deviceName: String
     private let topK: Int
+    /// What comes back by name.
+    public let outputs: [Output]
 
     /// Plans, compiles and loads `model`, which may take seconds: call it off the main thread.
-    /// `device` is `auto`, `cpu`, `metal`, or a part of a name; `frames` may be in flight at once.
-    public init(model: Model, device name: String = "auto", half: Bool = false, frames: Int = 2, topK: Int = 5) throws {
+    /// `device` is `auto`, `cpu`, `metal`, or a part of a name; `frames` may be in flight at once. `outputs` are names of
+    /// `model.outputs`, which come back beside the best classes.
+    public init(
+        model: Model, device name: String = "auto", half: Bool = false, frames: Int = 2, topK: Int = 5,
+        outputs names: [String] = []
+    ) throws {
         var device: MobileoneDevice = 0
         var handle: MobileoneSession = 0
         try check(mobileone_device_open(name, &device))
@@ -48,8 +63,14 @@ public final class Session: Sendable {
             options.frames = frames
             options.top_k = topK
             try check(mobileone_device_info(device, &info))
-            try check(mobileone_session_open(model.handle, device, &options, &handle))
+            try names.joined(separator: ",").withCString { names in
+                options.names = names
+                try check(mobileone_session_open(model.handle, device, &options, &handle))
+            }
+            let opened = handle
+            outputs = try Output.list { mobileone_session_outputs(opened, $0, $1, $2) }
         } catch {
+            if handle != 0 { mobileone_session_close(handle) }
             mobileone_device_close(device)
             throw error
         }
@@ -107,20 +128,46 @@ public final class Session: Sendable {
     }
 
     /// What a ticket's call wrote.
-    func take(_ call: (UnsafeMutablePointer<MobileoneAnswer>) -> MobileoneStatus) throws -> [Top]? {
+    func take(_ call: (UnsafeMutablePointer<MobileoneAnswer>) -> MobileoneStatus) throws -> Answer? {
         var top = [MobileoneTop](repeating: MobileoneTop(), count: topK)
+        // The values of all outputs, one after the other.
+        let counts = outputs.map { $0.channels * $0.height * $0.width }
+        var values = [Float](repeating: 0, count: counts.reduce(0, +))
+        let names = outputs.map { strdup($0.name) }
+        defer { names.forEach { free($0) } }
+        var named = [MobileoneNamed](repeating: MobileoneNamed(), count: outputs.count)
         var answer = MobileoneAnswer()
         answer.size = UInt32(MemoryLayout<MobileoneAnswer>.size)
-        return try top.withUnsafeMutableBufferPointer { place in
-            answer.top.values = place.baseAddress
-            answer.top.capacity = place.count
-            let status = call(&answer)
-            if status == MOBILEONE_NOT_READY { return nil }
-            try check(status)
-            return place.prefix(answer.top.count).map { one in
-                Top(id: Int(one.index), label: model.labels[Int(one.index)], probability: one.probability)
+        let status = top.withUnsafeMutableBufferPointer { top in
+            values.withUnsafeMutableBufferPointer { values in
+                var start = 0
+                for at in named.indices {
+                    named[at].name = UnsafePointer(names[at])
+                    named[at].values = values.baseAddress.map { $0 + start }
+                    named[at].capacity = counts[at]
+                    start += counts[at]
+                }
+                return named.withUnsafeMutableBufferPointer { named in
+                    answer.top.values = top.baseAddress
+                    answer.top.capacity = top.count
+                    answer.named = named.baseAddress
+                    answer.named_count = named.count
+                    return call(&answer)
+                }
             }
         }
+        if status == MOBILEONE_NOT_READY { return nil }
+        try check(status)
+        var start = 0
+        var found: [String: [Float]] = [:]
+        for (output, count) in zip(outputs, counts) {
+            found[output.name] = Array(values[start..<start + count])
+            start += count
+        }
+        let best = top.prefix(answer.top.count).map { one in
+            Top(id: Int(one.index), label: model.labels[Int(one.index)], probability: one.probability)
+        }
+        return Answer(top: best, outputs: found)
     }
 }
 
@@ -141,18 +188,23 @@ public final class Ticket: Sendable {
 
     /// The best classes if they have come; nil if they have not. An answer is taken once.
     public func poll() throws -> [Top]? {
-        try session.take { mobileone_poll(handle, $0) }
+        try session.take { mobileone_poll(handle, $0) }?.top
     }
 
     /// Waits for the best classes, on this thread.
     public func wait() throws -> [Top] {
-        try session.take { mobileone_wait(handle, $0) } ?? []
+        try session.take { mobileone_wait(handle, $0) }?.top ?? []
     }
 
     /// The best classes when they have come, without holding a thread.
     public func value() async throws -> [Top] {
+        try await answer().top
+    }
+
+    /// The best classes and the outputs by name when they have come, without holding a thread.
+    public func answer() async throws -> Answer {
         while true {
-            if let top = try poll() { return top }
+            if let answer = try session.take({ mobileone_poll(handle, $0) }) { return answer }
             try await Task.sleep(nanoseconds: 500_000)
         }
     }
