@@ -44,8 +44,9 @@ fn main(
             let x = column * STRIDE_W + u * DILATION_W - LEFT;
             if (y < SRC_H) & (x < SRC_W) {  // below zero wraps to above
                 let value = vec4<f32>(src[((group.z * SRC_H + y) * SRC_W + x) * C4 + c]);
-                // A comparison that NaN fails keeps it, from the first value on.
-                largest = select(value, largest, vec4<bool>(count > 0.0) & (value <= largest));
+                // NaN stays from where it is found, told by its bits: compilers may assume that it does not occur.
+                let nan = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+                largest = select(largest, value, vec4<bool>(count == 0.0) | nan | (value > largest));
                 sum += value;
                 count += 1.0;
             }

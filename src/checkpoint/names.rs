@@ -1,5 +1,6 @@
 //! Words in the names of a file's tensors, whatever the network: wrappers, classifiers, what only training needs.
 
+#[cfg(feature = "pth")]
 use super::naming::{LINEAR, Names};
 
 /// What PyTorch's wrappers of a module put in the middle of names.

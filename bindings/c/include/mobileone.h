@@ -501,17 +501,6 @@ MobileoneStatus mobileone_session_open(MobileoneModel model,
 /// Pictures that one submit takes: the batch that was asked for, or fewer where the device holds no more.
 MobileoneStatus mobileone_session_batch(MobileoneSession session, uint32_t *batch);
 
-/// Closes a session and its tickets. Calls that other threads are in end as they would have; the device's memory is
-/// freed after the last of them.
-MobileoneStatus mobileone_session_close(MobileoneSession session);
-
-/// Takes no more work, and returns when the GPU has none of this session any more; what was in flight has its answers,
-/// which can still be taken. For a phone, whose system ends programs that give the GPU work in the background.
-MobileoneStatus mobileone_session_pause(MobileoneSession session);
-
-/// Takes work again.
-MobileoneStatus mobileone_session_resume(MobileoneSession session);
-
 /// Runs one picture and waits for its answer.
 MobileoneStatus mobileone_run(MobileoneSession session,
                               const MobileonePicture *picture,
@@ -532,6 +521,17 @@ MobileoneStatus mobileone_classify(MobileoneSession session,
                                    MobileoneTop *top,
                                    size_t capacity,
                                    size_t *count);
+
+/// Closes a session and its tickets. Calls that other threads are in end as they would have; the device's memory is
+/// freed after the last of them.
+MobileoneStatus mobileone_session_close(MobileoneSession session);
+
+/// Takes no more work, and returns when the GPU has none of this session any more; what was in flight has its answers,
+/// which can still be taken. For a phone, whose system ends programs that give the GPU work in the background.
+MobileoneStatus mobileone_session_pause(MobileoneSession session);
+
+/// Takes work again.
+MobileoneStatus mobileone_session_resume(MobileoneSession session);
 
 /// Starts one picture and does not wait: `MOBILEONE_BUSY` where all frames are in flight, which is known before the
 /// picture is looked at: take an answer first.
