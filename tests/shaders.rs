@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, io::Write, process::Command, sync::Once};
 use mobileone::{
     Checkpoint, DType, Form, Model, Outputs, Shape,
     bench::SETS,
-    kernels::{choices, limit, normalize, prepare, resize, shaders, ways},
+    graph::Activation,
+    kernels::{activation, choices, limit, normalize, prepare, resize, shaders, ways},
     models::mobileone::{VARIANTS, synthetic},
     plan::{Limits, Plan, Tuning},
     tasks::classify,
@@ -204,4 +205,21 @@ pub fn check_spirv(name: &str, words: &[u32], matrices: bool) {
         });
     }
     assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// A shader's own activations, with which it is a program as it lies on disk, are the table's ReLU.
+#[test]
+fn own_activations_are_the_tables() {
+    let mut held = 0;
+    for shader in shaders() {
+        for (at, _) in shader.text.match_indices("fn act") {
+            let own = &shader.text[at..];
+            let name = own["fn ".len()..].split('(').next().unwrap();
+            let four = own.starts_with(&format!("fn {name}(x: vec4<f32>"));
+            let table = activation::function(name, Activation::Relu, 4, four);
+            assert!(own.starts_with(&table), "{}.wgsl: its {name} is not\n{table}", shader.stem);
+            held += 1;
+        }
+    }
+    assert!(held > 15, "{held} were held to it");
 }
