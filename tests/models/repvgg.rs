@@ -3,7 +3,7 @@
 use super::{logits, strides};
 use crate::reference::{data, model, relative_l2, tensor};
 use mobileone::{
-    Checkpoint, DType, Form, Input, Model, Options, Session, Shape,
+    Checkpoint, DType, Form, Input, Model, Options, Outputs, Session, Shape,
     checkpoint::{Reading, Setting, Which},
     models::{
         FAMILIES, Recipe,
@@ -58,6 +58,7 @@ fn sessions_give_them_too() {
             let model = model("repvgg", form);
             let mut options = Options::of(&model);
             (options.preprocess.size, options.batch) = ((x.shape().h, x.shape().w), x.shape().n);
+            options.outputs = Outputs::named(["logits"]);
             let session = Session::new(&device, &model, &options).unwrap();
             let answer = session.run(Input::Tensor(&x)).unwrap();
             let error = relative_l2(answer.logits(), expected);
