@@ -1,6 +1,9 @@
 //! The CPU executor against the reference, on edge shapes and whole networks, with any number of threads.
 
-use crate::reference::{data, goldens, model, named_outputs, relative_l2, tensor};
+use crate::{
+    graphs::Case,
+    reference::{data, goldens, model, named_outputs, relative_l2, tensor},
+};
 use mobileone::{
     Device, Error, Graph, Input, Model, Options, Outputs, Session, Shape, Tensor, Weights,
     cpu::{Engine, Executor, Isa, Threads},
@@ -544,6 +547,22 @@ fn a_profile_accounts_for_every_multiply_add() {
             format!("stages.0.0 16x16 {stem}->{stem} + stages.0.1 16x16 {stem}->{width}")
         });
     }
+}
+
+#[test]
+fn a_profile_has_a_row_for_each_layer_behind_a_linear_one() {
+    let mut case = Case::new(Shape::new(3, 5, 4, 6));
+    let pool = case.push(Op::MEAN, &[0]);
+    let linear = case.linear(10, Activation::Relu, pool);
+    let depthwise = case.conv([10, 10, 1, 1, 0, 10], Activation::Relu, linear);
+    let last = case.conv([10, 7, 1, 1, 0, 1], Activation::None, depthwise);
+    case.graph.give("out", last);
+    let Case { graph, weights, input } = case;
+    check_graph("a depthwise layer behind a linear one", &graph, &weights, input);
+    let mut executor = Executor::new(&graph, &weights, (5, 4), 3, &team(2), Isa::best()).unwrap();
+    let rows = executor.profile(&distinct(input.len()), 3);
+    let macs: Vec<u64> = rows.iter().map(|row| row.macs).collect();
+    assert_eq!(macs[1..], [3 * 6 * 10, 3 * 10, 3 * 10 * 7], "{rows:?}");
 }
 
 #[test]

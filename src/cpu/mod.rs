@@ -156,7 +156,8 @@ impl Executor {
         let shapes = checked.shapes();
         let in_blocks = |node: &Node| node.inputs.contains(&0) && !can_read_nhwc(&node.op);
         let enters = graph.keeps(0) || graph.nodes.iter().any(in_blocks);
-        let (schedule, lifetimes) = schedule(graph);
+        let tail = tail(graph, shapes);
+        let (schedule, lifetimes) = schedule(graph, tail.as_ref().map_or(usize::MAX, |tail| tail.first));
         let mut sizes: Vec<usize> = shapes.iter().map(|&shape| padded(shape)).collect();
         if !enters {
             sizes[0] = 0;
@@ -165,7 +166,6 @@ impl Executor {
         let sum = |sizes: &[usize]| sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let largest = sizes.iter().max().copied().unwrap_or(0).max(1);
         let group = (GROUP_BYTES / size_of::<f32>() / largest).clamp(1, max_batch);
-        let tail = tail(graph, shapes);
         // What is given, and what the tail reads.
         let mut kept: Vec<NodeId> = graph.outputs.iter().map(|output| output.node).collect();
         kept.extend(tail.as_ref().map(|tail| tail.src));
@@ -401,13 +401,13 @@ fn padded(shape: Shape) -> usize {
 }
 
 /// What runs in which order, and the graph with the lifetimes that this gives: a pair reads the input of its
-/// depthwise convolution until its pointwise one is done.
-fn schedule(graph: &Graph) -> (Vec<Entry>, Graph) {
+/// depthwise convolution until its pointwise one is done. From `first_of_tail` on, each node runs by itself.
+fn schedule(graph: &Graph, first_of_tail: NodeId) -> (Vec<Entry>, Graph) {
     let mut lifetimes = graph.clone();
     let mut schedule: Vec<Entry> = Vec::new();
     for id in 1..graph.nodes.len() {
         let depthwise = id - 1;
-        if graph.block(depthwise) == Some(id) {
+        if id < first_of_tail && graph.block(depthwise) == Some(id) {
             lifetimes.nodes[id].inputs.push(graph.nodes[depthwise].inputs[0]);
             schedule.pop();
             schedule.push(Entry::Pair(id));
