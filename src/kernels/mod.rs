@@ -214,7 +214,8 @@ impl Kernel {
         let (mut pending, mut functions) = (self.head.clone(), self.functions.clone());
         let mut inside = false;
         let mut text = String::with_capacity(self.shader.text.len() + 64);
-        if self.head.iter().any(|(_, value)| *value == Literal::Scalar(DType::F16)) {
+        let in_head = self.head.iter().any(|(_, value)| *value == Literal::Scalar(DType::F16));
+        if in_head || self.functions.iter().any(|(_, text)| text.contains("<f16>")) {
             text.push_str("enable f16;\n");
         }
         for line in self.shader.text.lines() {
