@@ -57,8 +57,8 @@
 //! # Pictures
 //! `preprocess` describes what the input is made of, and has the two kernels that make it on the GPU, as this
 //! library's own sessions do, with PIL's bytes. Three dispatches: `resize` along one axis from the picture's pixels
-//! (RGBA, or BGRA with `swap`; their luma where the input is grey) to an intermediate picture, `resize` along the other axis to the crop, `normalize` to
-//! the input's slot. Each pixel written is one invocation; workgroups of 64 may be folded into x and y. The picture
+//! (RGBA, or BGRA with `swap`; their luma where the input is grey) to an intermediate picture, `resize` along the other
+//! axis to the crop, `normalize` to the input's slot. Each pixel written is one invocation; workgroups of 64 may be folded into x and y. The picture
 //! is bound at 0, what is written at 3, the uniform at 4. Their uniforms are
 //! [`Pass`](crate::preprocess::Pass) twice and [`Normalize`](crate::preprocess::Normalize), whose fields and offsets stand
 //! in `plan.json` too. `examples/vulkan/picture.rs` fills them for a whole, upright picture:

@@ -32,7 +32,8 @@ pub struct Fetch<'a> {
 }
 
 /// The checkpoint that `name` names: what [`locate`] finds, the built-in `digits` (feature `sample`), or `random:s0`
-/// to `random:s4`, or `random:` before another variant's id, such as `random:repvgg_a0`. What lies on this machine comes first. `progress` hears of a download, if there is one.
+/// to `random:s4`, or `random:` before another variant's id, such as `random:repvgg_a0`. What lies on this machine
+/// comes first. `progress` hears of a download, if there is one.
 ///
 /// # Errors
 /// [`Error::File`] when it names nothing; [`Error::Hub`] when the hub does not give it, or this program was built
@@ -167,7 +168,8 @@ pub fn locate(model: &Path) -> Result<Place> {
         return wrong(&known(name));
     }
     wrong(
-        "no such file; a model is a file, a folder with model.safetensors, s0 to s4, a hub id such as timm/mobileone_s1.apple_in1k, or the built-in digits",
+        "no such file; a model is a file, a folder with model.safetensors, s0 to s4, a hub id such as \
+         timm/mobileone_s1.apple_in1k, or the built-in digits",
     )
 }
 

@@ -56,7 +56,9 @@ pub fn node(checked: &Checked, id: NodeId, inputs: &[&Tensor]) -> Tensor {
         Op::Binary { with, activation } => binary(src, inputs[1], *with, *activation),
         Op::Concat => concat(inputs, dst),
         Op::Resize { filter, .. } => resize(src, dst, *filter),
-        Op::Pool { pooling, window } => pool(src, dst, *pooling, window.unwrap_or(whole(src.shape()))),
+        Op::Pool { pooling, window } => {
+            pool(src, dst, *pooling, window.unwrap_or(Window::whole(src.shape())))
+        }
         Op::Softmax => softmax_of_pixels(src),
         Op::Activate(activation) => activate(src, *activation),
         Op::TopK { k, softmax } => best(src, dst, *k, *softmax),
@@ -166,11 +168,6 @@ fn resize(src: &Tensor, dst: Shape, filter: Filter) -> Tensor {
         let row = |y| pixel(n, y, left, c) * (1.0 - across) + pixel(n, y, right, c) * across;
         row(top) * (1.0 - down) + row(bottom) * down
     })
-}
-
-/// The window that covers a map of `src`.
-fn whole(src: Shape) -> Window {
-    Window { kernel: [src.h, src.w], ..Window::square(1, 1, 0) }
 }
 
 fn pool(src: &Tensor, dst: Shape, pooling: Pooling, window: Window) -> Tensor {

@@ -39,8 +39,8 @@ impl Ticket {
     /// The answer if it has come, `None` if it has not; never waits. An answer is taken once.
     ///
     /// # Errors
-    /// [`Error::DeviceFailure`](crate::Error::DeviceFailure) when the device failed or its answer cannot be one; [`Error::Input`](crate::Error::Input) when the
-    /// input held values that are not finite.
+    /// [`Error::DeviceFailure`](crate::Error::DeviceFailure) when the device failed or its answer cannot be one;
+    /// [`Error::Input`](crate::Error::Input) when the input held values that are not finite.
     pub fn try_take(&mut self) -> Result<Option<Answer>> {
         match &mut self.0 {
             #[cfg(feature = "cpu")]

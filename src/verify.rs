@@ -27,11 +27,11 @@ use crate::{
     weights::Weights,
 };
 
-/// How far one dispatch, or the logits, stand from the reference.
+/// How far one dispatch, or an output of a whole run, stands from the reference.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Line {
-    /// The dispatch's label, or `logits`.
+    /// The dispatch's label, or the output's name.
     pub label: String,
     /// The largest `|a - b|`.
     pub absolute: f64,
@@ -54,12 +54,12 @@ impl Line {
 }
 
 /// Runs `model` at `size` (height, width) on `device` and judges every dispatch, up to the first that the device
-/// cannot run; the last line judges the logits (the features, without a classifier) of an ordinary run against a
-/// reference that starts from the same input.
+/// cannot run. The last lines, one for each output, judge an ordinary run against a reference that starts from the same
+/// input; with a classifier there is none for the features, as its scores say all that they would.
 ///
 /// A layer passes within a relative error of 1e-5 (f16: 1e-3, f16 with fast sums: 3e-3) and no value further off
-/// than 1e-4 (f16: 2e-3, fast: 6e-3) of the largest. Logits pass within 5e-5; in f16 within 1.3 times (fast: 3
-/// times) the error that the reference makes when it rounds weights and activations to f16.
+/// than 1e-4 (f16: 2e-3, fast: 6e-3) of the largest. Outputs pass within 5e-5; in f16 within 1.3 times (fast: 3
+/// times) the error that the reference makes when it rounds weights and activations to f16, where that is more.
 ///
 /// A failure of the device is a fault of its line.
 ///
@@ -140,7 +140,7 @@ fn judged(graph: &Graph) -> &str {
 /// The bound of a whole run in f32.
 const WHOLE: f64 = 5e-5;
 
-/// Judges every dispatch of `graph` for `input` on `device`; [`verify`] without the last line.
+/// Judges every dispatch of `graph` for `input` on `device`; [`verify`] without the lines of a whole run.
 ///
 /// # Errors
 /// Those of [`Session::new`].

@@ -61,7 +61,8 @@ impl Opened {
         self.settled(args, Some((model, size)), args.dtype.on_cpu())
     }
 
-    /// The same to be measured or judged, which is said in a line: which is the fastest for a network has no say.
+    /// What is to be measured or judged by `args`, with a line that says so; what `tune` found the fastest for a network
+    /// is not asked.
     pub fn to_judge(&self, args: &DeviceArgs) -> Result<Settled, Stop> {
         self.settled(args, None, false)
     }

@@ -36,8 +36,8 @@ const FIXED: [(&str, &[&str]); 14] = [
 const SHOWN: [&str; 6] =
     ["num_conv_branches", "inference_mode", "kernel_size", "rd_ratio", "rd_channels", "rd_divisor"];
 
-/// Why the network of the family `names` that `key` makes with `value` is not run here, if it is not. In `model_args` (`all`) every key that is
-/// not known is a reason; elsewhere only those that are.
+/// Why the network of the family `names` that `key` makes with `value` is not run here, if it is not. In `model_args`
+/// (`all`) every key that is not known is a reason; elsewhere only those that are.
 pub(super) fn refused(key: &str, value: &Value, all: bool, names: &Names) -> Option<String> {
     let empty = match value {
         Value::Null => true,

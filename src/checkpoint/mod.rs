@@ -3,8 +3,9 @@
 //! Two containers are read, told apart by their first bytes: safetensors, memory-mapped, and (feature `pth`)
 //! PyTorch's zip form, whose pickle is read by a machine that can make nothing but tensors and containers.
 //! Which names make a network, the caller says: a table of families, each with the namings of its parameters. Names come
-//! under any prefix and in any wrapper; a file may hold several networks, of several families. Where a file holds an averaged copy (EMA) beside the network, that is taken, as timm does on loading,
-//! unless [`Reading`] says otherwise. Tensors that inference does not need are passed over and named.
+//! under any prefix and in any wrapper; a file may hold several networks, of several families. Where a file holds an
+//! averaged copy (EMA) beside the network, that is taken, as timm does on loading, unless [`Reading`] says otherwise.
+//! Tensors that inference does not need are passed over and named.
 //!
 //! Invariants: a file is never believed; what it claims is compared with what it has before memory is asked
 //! for, so that reading takes about the file's own size (twice that for 16-bit scalars). Weights that come out

@@ -24,7 +24,7 @@ struct Part {
 }
 
 impl Concat {
-    /// For inputs of so many channels each.
+    /// The plan for inputs with these numbers of channels, in order.
     pub fn new(channels: impl Iterator<Item = usize>) -> Concat {
         let mut blocks: Vec<Vec<Part>> = Vec::new();
         let mut written = 0;

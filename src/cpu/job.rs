@@ -7,7 +7,7 @@ use std::{
 
 use crate::{answer::Answer, error::Result};
 
-/// An inference: its answer, and whoever waits for it.
+/// The state of one inference, which its ticket shares with the executor.
 #[derive(Default)]
 pub(super) struct Job(Mutex<State>);
 
@@ -30,7 +30,7 @@ impl Job {
         state.answer.is_some() || state.taken
     }
 
-    /// Gives the answer to whoever asks; `None` where nobody will.
+    /// Stores the answer and wakes the task that waits for it; `None` where the ticket was dropped before the run.
     pub(super) fn finish(&self, answer: Option<Result<Answer>>) {
         let mut state = self.state();
         state.answer = answer;

@@ -162,6 +162,11 @@ impl Op {
     /// The mean over all pixels.
     pub const MEAN: Op = Op::Pool { pooling: Pooling::Average, window: None };
 
+    /// Whether it is the mean over all pixels of a map, which has no padding.
+    pub fn is_mean(&self) -> bool {
+        matches!(self, Op::Pool { pooling: Pooling::Average | Pooling::PaddedAverage, window: None })
+    }
+
     /// How many inputs it reads; [`Op::Input`] reads the network's.
     pub fn inputs(&self) -> RangeInclusive<usize> {
         match self {

@@ -1,6 +1,6 @@
 //! Which nodes may be computed at once: the one place that asks who reads what.
 
-use super::{Activation, Checked, NodeId, Op, Pooling};
+use super::{Activation, Checked, NodeId, Op};
 
 impl Checked<'_> {
     /// Every node but the input, in runs: in each, every node but the first reads the one before it, which nothing else
@@ -28,10 +28,9 @@ impl Checked<'_> {
         let first = *graph.nodes[id].inputs.first()?;
         let joins = match (&graph.nodes[first].op, &graph.nodes[id].op) {
             (Op::Conv { .. }, Op::Conv { .. }) => graph.block(first) == Some(id),
-            (
-                Op::Pool { pooling: Pooling::Average | Pooling::PaddedAverage, window: None },
-                Op::Linear { activation: Activation::None, .. },
-            ) => graph.reader(first) == Some(id),
+            (mean, Op::Linear { activation: Activation::None, .. }) if mean.is_mean() => {
+                graph.reader(first) == Some(id)
+            }
             _ => false,
         };
         joins.then_some(first)

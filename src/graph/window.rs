@@ -22,6 +22,11 @@ impl Window {
         Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], padding: [[padding; 2]; 2] }
     }
 
+    /// The one that all of a map lies under.
+    pub fn whole(src: Shape) -> Window {
+        Window { kernel: [src.h, src.w], ..Window::square(1, 1, 0) }
+    }
+
     /// The same with its taps so far apart.
     pub fn dilated(self, dilation: usize) -> Window {
         Window { dilation: [dilation; 2], ..self }

@@ -24,20 +24,9 @@ fn kernel(
     head.extend([("SRC_C4", src.c4().into()), ("DST_C4", dst.c4().into()), ("GROUPS", per.into())]);
     head.extend(rest);
     let middle = activation::function("act_middle", site.activation(depthwise), src.c, true);
-    Ok(Kernel {
-        shader,
-        head,
-        functions: vec![("act_middle", middle), act(site)],
-        workgroups,
-        ports: vec![
-            (0, site.read(0)),
-            (1, site.weight(pointwise, Packing::Matrix)),
-            (2, site.bias(pointwise)),
-            (3, site.write()),
-            (4, site.weight(depthwise, Packing::Depthwise)),
-            (5, site.bias(depthwise)),
-        ],
-    })
+    let mut ports = site.layer(pointwise, Packing::Matrix);
+    ports.extend([(4, site.weight(depthwise, Packing::Depthwise)), (5, site.bias(depthwise))]);
+    Ok(Kernel { shader, head, functions: vec![("act_middle", middle), act(site)], workgroups, ports })
 }
 
 /// The kernel of [`SHARED`].

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Kernel, Port, Shader, Site, WORKGROUP, shader};
+use super::{Kernel, Port, Shader, Site, map_workgroups, shader};
 use crate::tensor::DType;
 
 /// The shader.
@@ -13,13 +13,9 @@ fn binding(at: usize) -> u32 {
     if at == 0 { 0 } else { 3 + at as u32 }
 }
 
-/// The kernel of as many inputs as the device binds.
+/// The kernel of any number of inputs, each of them bound.
 pub(super) fn kernel(site: &Site) -> Result<Kernel, String> {
     let (ids, dst) = (site.inputs(site.last()), site.dst());
-    let most = site.limits.storage_buffers.saturating_sub(1);
-    if ids.len() > most {
-        return Err(format!("a concatenation of {} inputs, {most} at most here", ids.len()));
-    }
     let inputs: Vec<(usize, DType)> = ids.iter().map(|&id| (site.shape(id).c, site.stored[id])).collect();
     let of = |at: usize| inputs.get(at).map_or(DType::F32, |(_, dtype)| *dtype);
     let mut ports: Vec<(u32, Port)> =
@@ -35,7 +31,7 @@ pub(super) fn kernel(site: &Site) -> Result<Kernel, String> {
             ("C4", dst.c4().into()),
         ],
         functions: vec![("read_src", read_src(&inputs))],
-        workgroups: (dst.pixels() * dst.c4()).div_ceil(WORKGROUP),
+        workgroups: map_workgroups(dst),
         ports,
     })
 }

@@ -27,12 +27,7 @@ pub(super) fn kernel(site: &Site, tile: Tile) -> Result<Kernel, String> {
         head,
         functions: vec![act(site)],
         workgroups: invocations.div_ceil(WORKGROUP),
-        ports: vec![
-            (0, site.read(0)),
-            (1, site.weight(id, Packing::Conv(conv.groups))),
-            (2, site.bias(id)),
-            (3, site.write()),
-        ],
+        ports: site.layer(id, Packing::Conv(conv.groups)),
     })
 }
 
@@ -72,7 +67,6 @@ fn depth(dst_c: usize, depth: usize, groups: usize) -> usize {
     let each = dst_c / groups;
     let end = |o: usize| ((4 * o + 3).min(dst_c - 1) / each + 1) * depth;
     let wide = |o: usize| end(o).div_ceil(4) - first(o, depth, each);
-    // Past the least common multiple of both all comes again.
     (0..dst_c.div_ceil(4)).map(wide).max().unwrap_or(1)
 }
 

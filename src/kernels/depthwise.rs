@@ -1,6 +1,6 @@
 //! Convolution of each channel by itself.
 
-use super::{Head, Kernel, Packing, Shader, Site, Tile, WORKGROUP, act, shader, sizes};
+use super::{Head, Kernel, Packing, Shader, Site, Tile, WORKGROUP, act, conv, shader, sizes};
 use crate::graph::Conv;
 
 /// The shader.
@@ -18,12 +18,7 @@ pub(super) fn kernel(site: &Site, tile: Tile) -> Result<Kernel, String> {
         head,
         functions: vec![act(site)],
         workgroups: invocations.div_ceil(WORKGROUP),
-        ports: vec![
-            (0, site.read(0)),
-            (1, site.weight(conv, Packing::Depthwise)),
-            (2, site.bias(conv)),
-            (3, site.write()),
-        ],
+        ports: site.layer(conv, Packing::Depthwise),
     })
 }
 
@@ -50,18 +45,14 @@ pub fn takes(conv: &Conv) -> Result<[usize; 3], String> {
 /// The head lines that every sliding window has, that of the first node of `site`.
 pub(super) fn window(site: &Site, tile: usize) -> Result<Head, String> {
     let [kernel, stride, padding] = takes(site.conv(site.first())?)?;
-    let (src, dst) = (site.src(), site.dst());
-    Ok(vec![
-        ("Scalar", site.scalar().into()),
-        ("SRC_H", src.h.into()),
-        ("SRC_W", src.w.into()),
-        ("DST_H", dst.h.into()),
-        ("DST_W", dst.w.into()),
+    let mut head = conv::maps(site);
+    head.extend([
         ("KERNEL", kernel.into()),
         ("STRIDE", stride.into()),
         ("PADDING", padding.into()),
         ("TILE", tile.into()),
-    ])
+    ]);
+    Ok(head)
 }
 
 /// `[c, 1, kernel, kernel]` to `[KERNEL, KERNEL, C4]` vec4s.

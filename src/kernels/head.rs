@@ -9,6 +9,8 @@ pub const SHADER: Shader = shader!("head");
 /// The kernel that takes a map to its features, which it writes too, and to logits.
 pub(super) fn kernel(site: &Site, _: Tile) -> Result<Kernel, String> {
     let (src, dst) = (site.src(), site.dst());
+    let mut ports = site.layer(site.last(), Packing::Matrix);
+    ports.push((4, Port::Write(site.first())));
     Ok(Kernel {
         shader: &SHADER,
         head: vec![
@@ -20,13 +22,7 @@ pub(super) fn kernel(site: &Site, _: Tile) -> Result<Kernel, String> {
         ],
         functions: Vec::new(),
         workgroups: dst.c4().div_ceil(16),
-        ports: vec![
-            (0, site.read(0)),
-            (1, site.weight(site.last(), Packing::Matrix)),
-            (2, site.bias(site.last())),
-            (3, site.write()),
-            (4, Port::Write(site.first())),
-        ],
+        ports,
     })
 }
 

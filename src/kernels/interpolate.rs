@@ -1,6 +1,6 @@
 //! A map of another size.
 
-use super::{Kernel, Shader, Site, WORKGROUP, conv, shader};
+use super::{Kernel, Shader, Site, conv, map_workgroups, shader};
 use crate::{graph::Filter, tensor::Shape};
 
 /// The shader.
@@ -20,7 +20,7 @@ pub(super) fn kernel(site: &Site, filter: Filter) -> Result<Kernel, String> {
         shader: &SHADER,
         head,
         functions: Vec::new(),
-        workgroups: (dst.pixels() * dst.c4()).div_ceil(WORKGROUP),
+        workgroups: map_workgroups(dst),
         ports: vec![(0, site.read(0)), (3, site.write())],
     })
 }

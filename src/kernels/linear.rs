@@ -18,11 +18,6 @@ pub(super) fn kernel(site: &Site) -> Result<Kernel, String> {
         ],
         functions: vec![act(site)],
         workgroups: dst.c4().div_ceil(16),
-        ports: vec![
-            (0, site.read(0)),
-            (1, site.weight(site.last(), Packing::Matrix)),
-            (2, site.bias(site.last())),
-            (3, site.write()),
-        ],
+        ports: site.layer(site.last(), Packing::Matrix),
     })
 }

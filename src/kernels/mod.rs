@@ -1,8 +1,9 @@
 //! Kernels: one file per shader. Each turns a run of nodes into a specialised text, says what is bound to it, and packs its
 //! weights.
 //!
-//! [`ways`] is the table of those that compete for a layer. Nothing here knows of a GPU library. A shader is plain WGSL, valid as it lies on disk; specialising it
-//! rewrites `const` and `alias` lines at its head, and whole functions, by name, and nothing else.
+//! [`ways`] is the table of those that compete for a layer. Nothing here knows of a GPU library. A shader is plain WGSL,
+//! valid as it lies on disk; specialising it rewrites `const` and `alias` lines at its head, and whole functions, by
+//! name, and nothing else.
 //!
 //! ```
 //! use mobileone::{DType, kernels::normalize};
@@ -12,8 +13,8 @@
 //! ```
 
 use crate::{
-    graph::{NodeId, Op, Pooling},
-    tensor::DType,
+    graph::{NodeId, Op},
+    tensor::{DType, Shape},
 };
 
 pub mod activate;
@@ -195,9 +196,7 @@ impl Kernel {
             Op::Binary { with, .. } => binary::kernel(site, *with),
             Op::Concat => concat::kernel(site),
             Op::Resize { filter, .. } => interpolate::kernel(site, *filter),
-            Op::Pool { pooling: Pooling::Average | Pooling::PaddedAverage, window: None } => {
-                pool::kernel(site)
-            }
+            op if op.is_mean() => pool::kernel(site),
             Op::Pool { pooling, window } => pool_window::kernel(site, *pooling, *window),
             Op::Softmax => softmax::kernel(site),
             Op::Activate(_) => activate::kernel(site),
@@ -264,6 +263,11 @@ fn act(site: &Site) -> (&'static str, String) {
     ("act", activation::function("act", site.activation(site.last()), site.dst().c, true))
 }
 
+/// Workgroups of a shader that writes four channels of one pixel of a map of `dst` an invocation.
+fn map_workgroups(dst: Shape) -> usize {
+    (dst.pixels() * dst.c4()).div_ceil(WORKGROUP)
+}
+
 /// The kernel of a shader that goes over maps of one shape, four channels of one pixel an invocation.
 fn over_maps(site: &Site, shader: &'static Shader, ports: Vec<(u32, Port)>) -> Kernel {
     let (pixels, c4) = (site.dst().pixels(), site.dst().c4());
@@ -271,7 +275,7 @@ fn over_maps(site: &Site, shader: &'static Shader, ports: Vec<(u32, Port)>) -> K
         shader,
         head: vec![("Scalar", site.scalar().into()), ("PIXELS", pixels.into()), ("C4", c4.into())],
         functions: vec![act(site)],
-        workgroups: (pixels * c4).div_ceil(WORKGROUP),
+        workgroups: map_workgroups(site.dst()),
         ports,
     }
 }

@@ -39,19 +39,7 @@ fn product(
     ];
     head.extend(rest);
     head.push(("TILE", tile.into()));
-    let conv = site.first();
-    Kernel {
-        shader,
-        head,
-        functions: vec![act(site)],
-        workgroups,
-        ports: vec![
-            (0, site.read(0)),
-            (1, site.weight(conv, packing)),
-            (2, site.bias(conv)),
-            (3, site.write()),
-        ],
-    }
+    Kernel { shader, head, functions: vec![act(site)], workgroups, ports: site.layer(site.first(), packing) }
 }
 
 /// Pixels and groups of four channels that are written.
@@ -114,7 +102,7 @@ pub(super) fn split_memory(tile: Tile) -> usize {
 /// The kernel of [`MATRIX`], of matrices side by side where there are as many channels.
 pub(super) fn matrix(site: &Site, tile: Tile) -> Result<Kernel, String> {
     let [size, tiles] = sizes(tile)?;
-    let (dtype, conv) = (site.scalar(), site.first());
+    let dtype = site.scalar();
     let (pixels, channels) = (site.dst().pixels(), 4 * site.dst().c4());
     let tiles = tiles.min(channels / size);
     let of = |role| Literal::Matrix(size, dtype, role);
@@ -138,12 +126,7 @@ pub(super) fn matrix(site: &Site, tile: Tile) -> Result<Kernel, String> {
         head,
         functions: vec![("act", act)],
         workgroups: pixels.div_ceil(size * MATRIX_ROWS) * channels.div_ceil(size * tiles),
-        ports: vec![
-            (0, site.read(0)),
-            (1, site.weight(conv, Packing::Matrix)),
-            (2, site.bias(conv)),
-            (3, site.write()),
-        ],
+        ports: site.layer(site.first(), Packing::Matrix),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The mean or the largest under a window.
 
-use super::{Kernel, Shader, Site, WORKGROUP, conv, shader};
+use super::{Kernel, Shader, Site, conv, map_workgroups, shader};
 use crate::graph::{Pooling, Window};
 
 /// The shader.
@@ -9,7 +9,7 @@ pub const SHADER: Shader = shader!("pool_window");
 /// The kernel of a pool under `window`, or over the whole map.
 pub(super) fn kernel(site: &Site, pooling: Pooling, window: Option<Window>) -> Result<Kernel, String> {
     let (src, dst) = (site.src(), site.dst());
-    let window = window.unwrap_or(Window { kernel: [src.h, src.w], ..Window::square(1, 1, 0) });
+    let window = window.unwrap_or(Window::whole(src));
     let mut head = conv::maps(site);
     head.extend(conv::window(&window));
     head.extend([
@@ -21,7 +21,7 @@ pub(super) fn kernel(site: &Site, pooling: Pooling, window: Option<Window>) -> R
         shader: &SHADER,
         head,
         functions: Vec::new(),
-        workgroups: (dst.pixels() * dst.c4()).div_ceil(WORKGROUP),
+        workgroups: map_workgroups(dst),
         ports: vec![(0, site.read(0)), (3, site.write())],
     })
 }

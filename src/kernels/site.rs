@@ -99,6 +99,11 @@ impl<'a> Site<'a> {
         self.param(id, 1, Packing::Vector)
     }
 
+    /// What the shaders of layers bind in common: what the run reads, weight and bias of node `id`, what the run writes.
+    pub(super) fn layer(&self, id: NodeId, packing: Packing) -> Vec<(u32, Port)> {
+        vec![(0, self.read(0)), (1, self.weight(id, packing)), (2, self.bias(id)), (3, self.write())]
+    }
+
     fn param(&self, id: NodeId, at: usize, packing: Packing) -> Port {
         let op = self.op(id);
         let (name, shape) = match op.params(&self.checked.src(id)).into_iter().nth(at) {

@@ -20,12 +20,7 @@ pub(super) fn kernel(site: &Site, tile: Tile) -> Result<Kernel, String> {
         head,
         functions: vec![act(site)],
         workgroups: invocations.div_ceil(WORKGROUP),
-        ports: vec![
-            (0, site.read(0)),
-            (1, site.weight(conv, Packing::Stem)),
-            (2, site.bias(conv)),
-            (3, site.write()),
-        ],
+        ports: site.layer(conv, Packing::Stem),
     })
 }
 

@@ -1,7 +1,7 @@
 //! How the output of each node is stored.
 
 use crate::{
-    graph::{Checked, Op, Pooling},
+    graph::{Checked, Op},
     tensor::DType,
 };
 
@@ -13,9 +13,8 @@ pub fn storage(checked: &Checked, dtype: DType) -> Vec<DType> {
     for node in &checked.graph().nodes {
         stored.push(match &node.op {
             Op::Input { .. } => dtype,
-            Op::Pool { pooling: Pooling::Average | Pooling::PaddedAverage, window: None }
-            | Op::Linear { .. }
-            | Op::TopK { .. } => DType::F32,
+            op if op.is_mean() => DType::F32,
+            Op::Linear { .. } | Op::TopK { .. } => DType::F32,
             Op::Conv { .. }
             | Op::Affine { .. }
             | Op::Binary { .. }

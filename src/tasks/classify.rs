@@ -8,6 +8,7 @@ use crate::tensor::Tensor;
 use crate::{
     error::{Error, Result},
     graph::{Activation, Graph, LOGITS, Op},
+    kernels::top::MOST,
     options::Outputs,
 };
 
@@ -15,9 +16,6 @@ use crate::{
 pub const PROBABILITIES: &str = "probabilities";
 /// The output that is the best classes, `[n, 1, k, 2]`: each a class and its probability.
 pub const TOP: &str = "top";
-
-/// The best that a device finds, a round each; of more the host makes them of the probabilities.
-const MOST: usize = 64;
 
 /// One of the best classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +36,7 @@ pub fn give(graph: &Graph, wanted: &Outputs) -> Result<Graph> {
     let mut given = Graph { outputs: Vec::new(), ..graph.clone() };
     let best = wanted.top_k.min(graph.classes().unwrap_or(0));
     let mut names: Vec<&str> = wanted.names.iter().map(String::as_str).collect();
+    // More than a device finds the host takes out of the probabilities.
     if best > MOST && !names.contains(&PROBABILITIES) {
         names.push(PROBABILITIES);
     }

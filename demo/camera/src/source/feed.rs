@@ -11,7 +11,7 @@ const INSTEAD: &str = "Playing the synthetic scene, and looking for it.";
 
 /// Plays a camera until it is stopped.
 pub fn play(mut camera: Watched, stage: &Stage) {
-    // A camera that stays away, or sends nothing, is told of once; after its next frame everything is news again.
+    // Says each line once, however long the camera is away or sends nothing; a frame lets all of them be said again.
     let mut told = HashSet::new();
     let tell = |told: &mut HashSet<String>, line: String| {
         if told.insert(line.clone()) {
